@@ -1,0 +1,5 @@
+"""Serves `pip install .` where there is no ROS; with ROS, colcon uses CMakeLists.txt."""
+
+from setuptools import setup
+
+setup()

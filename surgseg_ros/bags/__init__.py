@@ -1,0 +1,1 @@
+"""ROS 2 bags without a ROS installation: read, write, convert."""

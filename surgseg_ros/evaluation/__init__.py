@@ -1,0 +1,1 @@
+"""Files or recorded bags in, metrics and pictures out."""

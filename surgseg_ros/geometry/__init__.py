@@ -1,0 +1,1 @@
+"""Camera geometry: calibration, rectification, disparity to points. numpy and OpenCV only."""

@@ -1,0 +1,41 @@
+"""Camera models of a stereo endoscope, in the terms of sensor_msgs/CameraInfo (REP-104)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class CameraModel:
+    """One camera: size in px, K 3x3, D (n,), R 3x3 rectifying rotation, P 3x4 (px, px*m)."""
+
+    width: int
+    height: int
+    K: np.ndarray
+    D: np.ndarray
+    R: np.ndarray
+    P: np.ndarray
+    distortion_model: str = 'plumb_bob'
+
+
+@dataclass(frozen=True)
+class StereoCalibration:
+    """Left and right camera of a pair; lengths in metres."""
+
+    left: CameraModel
+    right: CameraModel
+
+    @property
+    def focal_length(self) -> float:
+        """Focal length of the rectified pair, px."""
+        return float(self.left.P[0, 0])
+
+    @property
+    def baseline(self) -> float:
+        """Distance of the right camera from the left, m; positive when it lies to the right."""
+        return float(-self.right.P[0, 3] / self.right.P[0, 0])
+
+    @property
+    def principal_offset(self) -> float:
+        """cx_left - cx_right of the rectified pair, px: disparity of a point at infinity."""
+        return float(self.left.P[0, 2] - self.right.P[0, 2])

@@ -1,0 +1,1 @@
+"""Accuracy measures as the literature reports them, one file per kind. numpy only."""

@@ -1,0 +1,24 @@
+"""Predictors: numpy image in, result dataclass out. No ROS; heavy imports only on create()."""
+
+from importlib import import_module
+from typing import Any
+
+_PREDICTORS = {
+    'sgbm': 'surgseg_ros.predictors.sgbm:SgbmPredictor',
+}
+
+
+def available() -> list[str]:
+    """Names that create() knows."""
+    return sorted(_PREDICTORS)
+
+
+def create(name: str, **options: Any) -> Any:
+    """Make the predictor `name`; options are its constructor's (weights, backend, ...).
+
+    Raises ValueError with the known names if there is no such predictor.
+    """
+    if name not in _PREDICTORS:
+        raise ValueError(f'no predictor is called {name!r}; known: {", ".join(available())}')
+    module, _, attribute = _PREDICTORS[name].partition(':')
+    return getattr(import_module(module), attribute)(**options)

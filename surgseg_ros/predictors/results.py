@@ -1,0 +1,20 @@
+"""What predictors return."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class StereoResult:
+    """disparity: HxW float32, px of the given images (x_left - x_right), NaN where unknown.
+
+    tool_mask: HxW uint8 class ids (0 tissue, 1 tool) or None where the model has no mask.
+    milliseconds: time spent per stage.
+    """
+
+    disparity: np.ndarray
+    tool_mask: np.ndarray | None = None
+    class_names: tuple[str, ...] = ()
+    milliseconds: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""The virtual stereo endoscope: images of surgery with exact ground truth (MuJoCo)."""
