@@ -1,0 +1,23 @@
+# Two commands matter: `make demo` and `make test`. Both set up everything they need in .venv.
+PYTHON ?= python3
+# other versions to test against, e.g. PINS='numpy==1.26.4 opencv-python-headless==4.6.0.66'
+PINS ?=
+BIN := .venv/bin
+
+.PHONY: setup demo test lint clean
+
+setup:
+	@$(PYTHON) pip_underlay/bootstrap.py --pins '$(PINS)'
+
+demo: setup
+	@$(BIN)/surgseg demo
+
+test: setup lint
+	@$(BIN)/python -m pytest
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+clean:
+	rm -rf .venv build install log out
