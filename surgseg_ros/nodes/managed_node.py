@@ -1,0 +1,182 @@
+"""What all nodes share: lifecycle that starts itself, parameters, QoS, diagnostics, main()."""
+
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+from surgseg_ros.nodes import transport
+from surgseg_ros.nodes.parameters import Parameter, Parameters
+
+RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+NEWEST = QoSProfile(
+    depth=1, reliability=qos_profile_sensor_data.reliability,
+    history=qos_profile_sensor_data.history)
+
+
+class ManagedNode(LifecycleNode):
+    """A lifecycle node that, with `autostart`, configures and activates itself.
+
+    Subclasses list PARAMETERS and fill configure / activate / deactivate / cleanup; a ValueError,
+    OSError or ImportError raised there fails the transition, and its message is the one sentence
+    that the log and the diagnostics show. `diagnose` says how the node is, once a second.
+    """
+
+    PARAMETERS: ClassVar[tuple[Parameter, ...]] = (
+        Parameter('autostart', True, 'configure and activate without a lifecycle manager'),
+    )
+
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(name, **options)
+        self._fault = ''
+        self._level = DiagnosticStatus.OK
+        self.p = Parameters(self, self.PARAMETERS, lambda: self.state_label != 'unconfigured')
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self.create_timer(1.0, self._publish_diagnostics)
+        transport.advise(self)
+        if self.p.autostart:
+            self._start_timer = self.create_timer(0.0, self._autostart)
+
+    # What a node does: for subclasses to fill.
+
+    def configure(self) -> None:
+        """Load and warm up; make publishers."""
+
+    def activate(self) -> None:
+        """Begin to take input."""
+
+    def deactivate(self) -> None:
+        """Stop taking input; nothing is published after this returns."""
+
+    def cleanup(self) -> None:
+        """Release what configure made."""
+
+    def diagnose(self) -> tuple[bytes, str, Mapping[str, str]]:
+        """Return level, one sentence and values for the diagnostics of an active node."""
+        return DiagnosticStatus.OK, 'running', {}
+
+    # Lifecycle.
+
+    @property
+    def state_label(self) -> str:
+        """Lifecycle state: unconfigured, inactive, active, finalized or a transition."""
+        return str(self._state_machine.current_state[1])
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run configure(); its error fails the transition with one sentence."""
+        return self._guard(self.configure, undo=self.cleanup)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run activate()."""
+        return self._guard(self.activate)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run deactivate()."""
+        return self._guard(self.deactivate)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run cleanup()."""
+        return self._guard(self.cleanup)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Run whatever of deactivate() and cleanup() the state asks for."""
+        if state.label == 'active':
+            self._guard(self.deactivate)
+        if state.label in ('active', 'inactive'):
+            self._guard(self.cleanup)
+        return TransitionCallbackReturn.SUCCESS
+
+    def _guard(
+            self, step: Callable[[], None],
+            undo: Callable[[], None] | None = None) -> TransitionCallbackReturn:
+        try:
+            step()
+        except Exception as error:
+            expected = isinstance(error, ValueError | OSError | ImportError)
+            self._fault = str(error) or type(error).__name__
+            self.get_logger().error(
+                f'cannot {step.__name__}: {self._fault}' if expected else traceback.format_exc())
+            if undo:
+                undo()
+            return TransitionCallbackReturn.FAILURE
+        self._fault = ''
+        return TransitionCallbackReturn.SUCCESS
+
+    def _autostart(self) -> None:
+        self._start_timer.cancel()
+        if (self.state_label == 'unconfigured'
+                and self.trigger_configure() == TransitionCallbackReturn.SUCCESS):
+            self.trigger_activate()
+
+    # Topics.
+
+    def publisher(self, kind: type, topic: str, qos: QoSProfile = RELIABLE) -> Publisher:
+        """Make a publisher whose QoS may be overridden by parameters."""
+        return self.create_publisher(
+            kind, topic, qos,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+
+    # Diagnostics.
+
+    def _publish_diagnostics(self) -> None:
+        level, message, values = DiagnosticStatus.OK, self.state_label, {}
+        if self._fault:
+            level, message = DiagnosticStatus.ERROR, self._fault
+        elif self.state_label == 'active':
+            level, message, values = self.diagnose()
+        status = DiagnosticStatus(
+            level=level, name=f'{self.get_fully_qualified_name()[1:]}: status', message=message,
+            hardware_id='surgseg_ros', values=[
+                KeyValue(key=key, value=value) for key, value in values.items()])
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+        self._log_change(level, message)
+
+    def _log_change(self, level: bytes, message: str) -> None:
+        """Say it in the log, too, when the node falls ill or recovers."""
+        if level != self._level and not self._fault:
+            logger = self.get_logger()
+            (logger.info if level == DiagnosticStatus.OK else logger.warning)(message)
+        self._level = level
+
+
+def run(make_node: Callable[[], ManagedNode], arguments: Sequence[str] | None = None) -> int:
+    """Run one node until it is told to stop; the body of every node's main()."""
+    transport.tune_allocator()
+    rclpy.init(args=arguments)
+    node = None
+    try:
+        node = make_node()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while rclpy.ok() and not getattr(node, 'finished', False):
+            executor.spin_once(timeout_sec=0.2)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except ValueError as error:
+        print(f'{error}', file=sys.stderr)
+        return 1
+    finally:
+        if node is not None:
+            _end(node)
+        rclpy.try_shutdown()
+    return int(bool(node and node._fault))
+
+
+def _end(node: ManagedNode) -> None:
+    """Stop cleanly also when the context is already shut down (Ctrl-C)."""
+    if node.state_label == 'active':
+        node.deactivate()
+    if node.state_label in ('active', 'inactive'):
+        node.cleanup()
+    node.destroy_node()

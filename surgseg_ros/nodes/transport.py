@@ -1,0 +1,31 @@
+"""Moving large images between processes: the allocator, and the Fast DDS profile."""
+
+import ctypes
+import os
+
+from rclpy.node import Node
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3   # malloc.h
+PROFILE_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'   # Fast DDS 2.14 reads no other
+
+
+def tune_allocator() -> None:
+    """Keep freed image buffers instead of giving the pages back after every frame.
+
+    glibc otherwise maps and unmaps each 4 MB message: thousands of page faults per frame.
+    """
+    try:
+        libc = ctypes.CDLL('libc.so.6')
+    except OSError:   # not glibc: nothing to tune
+        return
+    libc.mallopt(_M_MMAP_THRESHOLD, 1 << 25)
+    libc.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
+
+
+def advise(node: Node) -> None:
+    """Say once how to make large messages fast if no Fast DDS profile is set."""
+    middleware = os.environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp')
+    if middleware == 'rmw_fastrtps_cpp' and PROFILE_VARIABLE not in os.environ:
+        node.get_logger().warning(
+            f'{PROFILE_VARIABLE} is not set, so images cross processes about ten times slower: '
+            'set it to share/surgseg_ros/config/fastdds.xml (launch files and `surgseg up` do)')
