@@ -8,33 +8,53 @@ _BASELINE_MM = (1.0, 20.0)
 _LARGE_ROTATION_DEG = 5.0
 
 
+def calibration_errors(calibration: StereoCalibration) -> list[str]:
+    """One sentence for each thing that makes distances from this calibration meaningless.
+
+    An uncalibrated camera (K all zero, sensor_msgs/CameraInfo) is said first and alone, since
+    nothing else can be judged then.
+    """
+    uncalibrated = [
+        f'the {side} camera is uncalibrated (K or P is all zero)'
+        for side, camera in _sides(calibration).items()
+        if camera.K[0, 0] == 0 or camera.P[0, 0] == 0
+    ]
+    return uncalibrated or _size_errors(calibration) + _baseline_errors(calibration)
+
+
 def calibration_warnings(calibration: StereoCalibration) -> list[str]:
     """One sentence for each thing that makes the calibration unusable or implausible.
 
-    An uncalibrated camera (K all zero, sensor_msgs/CameraInfo) is said first and alone, since
-    nothing else can be judged then. An empty list is no proof: whether the rows of the rectified
-    images correspond shows only in images (rectification.vertical_residual).
+    The errors come first. An empty list is no proof: whether the rows of the rectified images
+    correspond shows only in images (rectification.vertical_residual).
     """
-    sides = {'left': calibration.left, 'right': calibration.right}
-    uncalibrated = [
-        f'the {side} camera is uncalibrated (K or P is all zero)'
-        for side, camera in sides.items()
-        if camera.K[0, 0] == 0 or camera.P[0, 0] == 0
-    ]
-    if uncalibrated:
-        return uncalibrated
-    warnings = _size_warnings(calibration) + _projection_warnings(calibration)
-    for side, camera in sides.items():
+    errors = calibration_errors(calibration)
+    if errors and 'uncalibrated' in errors[0]:
+        return errors
+    warnings = errors + _projection_warnings(calibration)
+    for side, camera in _sides(calibration).items():
         warnings += _rotation_warnings(side, camera)
     return warnings
 
 
-def _size_warnings(calibration: StereoCalibration) -> list[str]:
+def _sides(calibration: StereoCalibration) -> dict[str, CameraModel]:
+    return {'left': calibration.left, 'right': calibration.right}
+
+
+def _size_errors(calibration: StereoCalibration) -> list[str]:
     left, right = calibration.left, calibration.right
     if (left.width, left.height) == (right.width, right.height):
         return []
     return [f'the sizes disagree: left {left.width}x{left.height}, '
             f'right {right.width}x{right.height}']
+
+
+def _baseline_errors(calibration: StereoCalibration) -> list[str]:
+    offset = calibration.right.P[0, 3]
+    if offset > 0:
+        return [f'P[3] of the right camera is {offset:g} and should be negative '
+                '(-f * baseline): the eyes are swapped or the sign is wrong']
+    return ['P[3] of the right camera is 0, so there is no baseline'] if offset == 0 else []
 
 
 def _projection_warnings(calibration: StereoCalibration) -> list[str]:
@@ -43,11 +63,6 @@ def _projection_warnings(calibration: StereoCalibration) -> list[str]:
     if left[0, 3] != 0:
         warnings.append(f'P[3] of the left camera is {left[0, 3]:g} and should be 0: '
                         'the eyes may be swapped')
-    if right[0, 3] > 0:
-        warnings.append(f'P[3] of the right camera is {right[0, 3]:g} and should be negative '
-                        '(-f * baseline): the eyes are swapped or the sign is wrong')
-    elif right[0, 3] == 0:
-        warnings.append('P[3] of the right camera is 0, so there is no baseline')
     millimetres = 1000 * abs(calibration.baseline)
     if right[0, 3] and not _BASELINE_MM[0] <= millimetres <= _BASELINE_MM[1]:
         warnings.append(f'the baseline is {millimetres:.3g} mm, that of a stereo endoscope is '
