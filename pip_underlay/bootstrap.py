@@ -1,6 +1,7 @@
-"""Make .venv a small ROS 2 Jazzy prefix and build this package into it; quick when nothing changed.
+"""Make .venv a small ROS 2 Jazzy prefix and build this package into it.
 
-Needs only the Python standard library:  python3 pip_underlay/bootstrap.py [--pins 'numpy==1.26.4 ...']
+Needs only the standard library, and does only what is out of date:
+    python3 pip_underlay/bootstrap.py [--pins 'numpy==1.26.4 ...']
 """
 
 import argparse
@@ -90,7 +91,8 @@ def ensure_packages(pins: str) -> None:
 
 def mend_wheels() -> None:
     """Point the wheels' CMake exports at this Python: they name the one that built them."""
-    query = 'import numpy, sysconfig; print(sysconfig.get_path("include")); print(numpy.get_include())'
+    query = ('import numpy, sysconfig\n'
+             'print(sysconfig.get_path("include"), numpy.get_include())')
     python, numpy = subprocess.check_output([PYTHON, '-c', query], text=True).split()
     for path in (VENV / 'share').glob('*/cmake/export_*__rosidl_generator_pyExport.cmake'):
         text = re.sub(r'/opt/python/[^;"]*/numpy/[^;"]*include', numpy, path.read_text())
