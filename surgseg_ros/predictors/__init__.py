@@ -3,14 +3,21 @@
 from importlib import import_module
 from typing import Any
 
-_PREDICTORS = {
+# stereo: predict(left, right) -> StereoResult
+_STEREO = {
     'sgbm': 'surgseg_ros.predictors.sgbm:SgbmPredictor',
 }
+_PREDICTORS = {**_STEREO}
 
 
 def available() -> list[str]:
     """Names that create() knows."""
     return sorted(_PREDICTORS)
+
+
+def stereo() -> tuple[str, ...]:
+    """Names of the stereo matchers."""
+    return tuple(_STEREO)
 
 
 def create(name: str, **options: Any) -> Any:
