@@ -1,0 +1,92 @@
+"""Articulated instruments like da Vinci's EndoWrist: shaft, wrist with clevis, two jaws.
+
+Shaft frame: origin on the centre line at the shaft's distal end, z distal, y the jaw joint's axis
+when the wrist is straight. The wrist pitches about x, the jaws open about y. Millimetres.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from surgseg_ros.simulation.jaws import JawShape
+
+SHAFT_RADIUS = 4.0
+SHAFT_LENGTH = 220.0
+PITCH_JOINT = 11.0  # from the shaft's end
+JAW_JOINT = 9.0  # from the pitch joint
+
+
+@dataclass(frozen=True)
+class InstrumentType:
+    """What one kind of instrument is called (EndoVis 2017 ids and names) and how its jaws look."""
+
+    class_id: int
+    class_name: str
+    jaw: JawShape
+    widest: float  # rad, largest opening between the jaws
+
+
+CATALOGUE = (
+    InstrumentType(
+        2, 'Prograsp Forceps', JawShape(19.0, (4.8, 4.0), (1.9, 1.1), window=True), 0.9
+    ),
+    InstrumentType(3, 'Large Needle Driver', JawShape(11.5, (4.0, 2.0), (2.3, 1.2), teeth=9), 0.8),
+    InstrumentType(1, 'Bipolar Forceps', JawShape(18.0, (3.8, 1.3), (1.8, 0.9), bow=1.0), 0.8),
+    InstrumentType(
+        6, 'Monopolar Curved Scissors', JawShape(14.0, (3.6, 0.7), (1.4, 0.5)), 0.7
+    ),
+)
+
+
+@dataclass(frozen=True)
+class JointState:
+    """Where an instrument's joints stand.
+
+    shaft: 4x4, camera from shaft frame, mm. bend: wrist pitch, rad. opening: between jaws, rad.
+    """
+
+    shaft: np.ndarray
+    bend: float
+    opening: float
+
+
+@dataclass(frozen=True)
+class LinkPoses:
+    """4x4 each, camera from link frame, mm; tip: 4x4, origin midway between the jaw tips."""
+
+    shaft: np.ndarray
+    wrist: np.ndarray
+    jaws: tuple[np.ndarray, np.ndarray]
+    tip: np.ndarray
+
+
+def reach(kind: InstrumentType, opening: float) -> float:
+    """Return how far the midpoint of the jaw tips lies beyond the jaw joint, mm."""
+    return kind.jaw.length * float(np.cos(opening / 2))
+
+
+def forward_kinematics(kind: InstrumentType, joints: JointState) -> LinkPoses:
+    """Return the poses of all links; the second jaw is the first turned by pi about z."""
+    wrist = joints.shaft @ _move(PITCH_JOINT) @ _rotation_x(joints.bend)
+    clevis = wrist @ _move(JAW_JOINT)
+    first = clevis @ _rotation_y(joints.opening / 2)
+    second = clevis @ _rotation_y(-joints.opening / 2) @ np.diag([-1.0, -1.0, 1.0, 1.0])
+    tip = joints.shaft.copy()
+    tip[:3, 3] = (clevis @ _move(reach(kind, joints.opening)))[:3, 3]
+    return LinkPoses(joints.shaft, wrist, (first, second), tip)
+
+
+def _move(z: float) -> np.ndarray:
+    T = np.eye(4)
+    T[2, 3] = z
+    return T
+
+
+def _rotation_x(angle: float) -> np.ndarray:
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[1, 0, 0, 0], [0, c, -s, 0], [0, s, c, 0], [0, 0, 0, 1]], float)
+
+
+def _rotation_y(angle: float) -> np.ndarray:
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, 0, s, 0], [0, 1, 0, 0], [-s, 0, c, 0], [0, 0, 0, 1]], float)

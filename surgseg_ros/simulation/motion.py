@@ -1,0 +1,127 @@
+"""How the endoscope, the instruments and their jaws move: sums of sinusoids of time.
+
+Camera frame: the left camera's optical frame (x right, y down, z forward). Millimetres.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from surgseg_ros.simulation.instruments import (
+    JAW_JOINT,
+    PITCH_JOINT,
+    SHAFT_RADIUS,
+    InstrumentType,
+    JointState,
+    reach,
+)
+from surgseg_ros.simulation.tissue import Tissue
+
+WORKING_DISTANCE = 68.0  # mm, along the optical axis to the middle of the sheet's plane
+TILT = np.deg2rad(27.0)  # the far edge of the field is up in the image
+SHEET_SHIFT = 14.0  # mm, the sheet's centre lies this much up-field of the optical axis
+PORTS = ((112.0, 34.0, -12.0), (-112.0, 22.0, -14.0), (104.0, -58.0, 0.0), (-104.0, -60.0, 0.0))
+ZONES = ((16.0, -4.0), (-16.0, -6.0), (14.0, 14.0), (-14.0, 16.0))  # around the optical axis
+
+
+class Wave:
+    """A smooth signal in about -1..1: three sinusoids of random phase, each slower one larger."""
+
+    def __init__(self, rng: np.random.Generator, period: float) -> None:
+        self._rates = 2 * np.pi / period * np.array([1.0, 1.7, 2.9]) * rng.uniform(0.85, 1.15, 3)
+        self._phases = rng.uniform(0.0, 2 * np.pi, 3)
+
+    def __call__(self, t: float) -> float:
+        """Return the signal at t seconds."""
+        return float(np.dot([0.6, 0.3, 0.1], np.sin(self._rates * t + self._phases)))
+
+
+class EndoscopeMotion:
+    """The sheet's pose seen from a slowly swaying endoscope."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._sway = [Wave(rng, 14.0) for _ in range(3)]
+        self._breath = Wave(rng, 4.0)
+
+    def tissue_pose(self, t: float) -> np.ndarray:
+        """Return 4x4, camera from tissue coordinates (mm), at t seconds."""
+        tilt = TILT + 0.02 * self._sway[2](t)
+        c, s = np.cos(tilt), np.sin(tilt)
+        pose = np.eye(4)
+        pose[:3, :3] = np.array([[1, 0, 0], [0, -c, -s], [0, s, -c]])
+        pose[:3, 3] = (2.0 * self._sway[0](t), 0.0, WORKING_DISTANCE + 0.8 * self._breath(t))
+        pose[:3, 3] += (SHEET_SHIFT + 2.0 * self._sway[1](t)) * pose[:3, 1]
+        return pose
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An instrument's centre line: from the port (remote centre of motion) to the tip, mm."""
+
+    port: np.ndarray
+    tip: np.ndarray
+
+
+class ToolMotion:
+    """One instrument that pivots about its port while its tip wanders over the tissue."""
+
+    def __init__(
+        self, rng: np.random.Generator, place: int, kind: InstrumentType, wrist_bend: float
+    ) -> None:
+        self._kind, self._wrist_bend = kind, wrist_bend
+        self._port = np.array(PORTS[place]) + rng.uniform(-8.0, 8.0, 3)
+        self._zone = np.array(ZONES[place])
+        self._wander = [Wave(rng, 9.0) for _ in range(3)]
+        self._roll, self._bend, self._jaw = Wave(rng, 12.0), Wave(rng, 8.0), Wave(rng, 5.0)
+        self._roll_offset = rng.uniform(-np.pi, np.pi)
+
+    def axis(self, t: float, tissue: Tissue, tissue_pose: np.ndarray, others: list[Axis]) -> Axis:
+        """Return the centre line at t, lifted clear of the tissue and of the other tools."""
+        x = self._zone[0] + 15.0 * self._wander[0](t)
+        y = self._zone[1] - SHEET_SHIFT + 11.0 * self._wander[1](t)
+        z = float(tissue.height(np.array([x]), np.array([y]))[0])
+        z += 2.0 + 14.0 * (0.5 + 0.5 * self._wander[2](t)) ** 2
+        up = tissue_pose[:3, 2]
+        axis = Axis(self._port, tissue_pose[:3, :3] @ (x, y, z) + tissue_pose[:3, 3])
+        axis = Axis(self._port, axis.tip + up * _sunk_depth(axis, tissue, tissue_pose))
+        for other in others:
+            gap = segment_distance(axis.port, axis.tip, other.port, other.tip)
+            axis = Axis(self._port, axis.tip + up * max(0.0, 2.5 * SHAFT_RADIUS - gap))
+        return axis
+
+    def joints(self, t: float, axis: Axis) -> JointState:
+        """Return the joint state that puts a straight instrument on the centre line."""
+        opening = self._kind.widest * (0.5 + 0.5 * self._jaw(t)) + 0.03
+        z = (axis.tip - axis.port) / np.linalg.norm(axis.tip - axis.port)
+        x = np.cross((0.0, 1.0, 0.0), z)
+        x /= np.linalg.norm(x)
+        y = np.cross(z, x)
+        roll = self._roll_offset + 0.7 * self._roll(t)
+        shaft = np.eye(4)
+        shaft[:3, 0] = np.cos(roll) * x + np.sin(roll) * y
+        shaft[:3, 1] = np.cos(roll) * y - np.sin(roll) * x
+        shaft[:3, 2] = z
+        distance = PITCH_JOINT + JAW_JOINT + reach(self._kind, opening)
+        shaft[:3, 3] = axis.tip - z * distance
+        return JointState(shaft, self._wrist_bend * self._bend(t), opening)
+
+
+def _sunk_depth(axis: Axis, tissue: Tissue, tissue_pose: np.ndarray) -> float:
+    """Return by how much the instrument must rise to clear the tissue, mm."""
+    back = np.linspace(0.0, 70.0, 36)
+    along = (axis.port - axis.tip) / np.linalg.norm(axis.port - axis.tip)
+    points = (axis.tip + back[:, None] * along - tissue_pose[:3, 3]) @ tissue_pose[:3, :3]
+    radius = np.interp(back, (0.0, 20.0, 40.0), (1.0, SHAFT_RADIUS, SHAFT_RADIUS))
+    sunk = tissue.height(points[:, 0], points[:, 1]) + radius + 0.5 - points[:, 2]
+    return float(max(0.0, sunk.max()))
+
+
+def segment_distance(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> float:
+    """Return the smallest distance between segments ab and cd (Ericson 2005, section 5.1.9)."""
+    u, v, w = b - a, d - c, a - c
+    uu, vv, uv, uw, vw = u @ u, v @ v, u @ v, u @ w, v @ w
+    denominator = uu * vv - uv * uv
+    s = float(np.clip((uv * vw - vv * uw) / denominator, 0, 1)) if denominator > 1e-9 else 0.0
+    t = float(np.clip((uv * s + vw) / vv, 0.0, 1.0))
+    s = float(np.clip((uv * t - uw) / uu, 0.0, 1.0))
+    return float(np.linalg.norm(w + s * u - t * v))

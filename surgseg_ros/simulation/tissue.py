@@ -1,0 +1,153 @@
+"""The operating field: a sheet of tissue with relief, colour and vessels.
+
+Tissue coordinates: x right and y up-field along the sheet, z towards the endoscope; origin in
+the sheet's centre. Lengths in millimetres here; the renderer converts.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+from surgseg_ros.simulation.noise import cell_distance, fractal_noise, smooth_noise, smoothstep
+from surgseg_ros.simulation.vessels import Branch, draw_branches, grow_tree
+
+SIDE = 170.0  # mm, edge length of the square sheet
+RELIEF_SIZE = 512
+TEXTURE_SIZE = 2048
+RELIEF_RANGE = (-7.0, 9.0)  # mm
+
+# sRGB colours picked by eye to sit between published in-vivo frames
+PERITONEUM = (196, 112, 104)
+FLUSH = (150, 42, 44)
+FAT = (226, 158, 112)
+ORGANS = ((128, 36, 38), (190, 92, 92), (150, 62, 58))
+ARTERY = (138, 14, 20)
+VEIN = (84, 30, 52)
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """One operating field.
+
+    relief: n x n float32, height in mm. albedo: N x N x 4 uint8, square root of the linear RGB
+    albedo and, last, roughness. slope: N x N x 2 float32, dz/dx and dz/dy with fine bumps.
+    """
+
+    relief: np.ndarray
+    albedo: np.ndarray
+    slope: np.ndarray
+
+    def height(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return the relief in mm at tissue coordinates in mm (nearest border value outside)."""
+        last = self.relief.shape[0] - 1
+        column = np.clip((np.asarray(x) / SIDE + 0.5) * (last + 1) - 0.5, 0, last)
+        row = np.clip((np.asarray(y) / SIDE + 0.5) * (last + 1) - 0.5, 0, last)
+        at = np.stack([row, column])
+        return map_coordinates(self.relief, at, order=1, mode='nearest')
+
+
+@dataclass(frozen=True)
+class _Regions:
+    """Soft masks n x n float32, 0..1, of what covers the sheet where."""
+
+    fat: np.ndarray
+    flush: np.ndarray
+    organs: list[np.ndarray]
+
+
+def make_tissue(seed: int) -> Tissue:
+    """Return the operating field of a seed; about a second of work."""
+    rng = np.random.default_rng([seed, 1])
+    organs, domes = _organs(rng)
+    fat = smoothstep(fractal_noise(rng, RELIEF_SIZE, 4), -0.05, 0.25) * (1 - np.max(organs, 0))
+    regions = _Regions(fat, smoothstep(fractal_noise(rng, RELIEF_SIZE, 5), 0.1, 0.7), organs)
+    relief = _relief(rng, domes, fat)
+    arteries, veins = _vessel_masks(rng)
+    albedo = _albedo(rng, regions, relief, arteries, veins)
+    return Tissue(relief, albedo, _slope(rng, relief, arteries + veins))
+
+
+def _organs(rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return masks of dome-shaped organs and their common height in mm."""
+    ticks = ((np.arange(RELIEF_SIZE) + 0.5) / RELIEF_SIZE - 0.5).astype(np.float32) * SIDE
+    x, y = np.meshgrid(ticks, ticks)
+    wobble = 5.0 * fractal_noise(rng, RELIEF_SIZE, 6, 2)
+    masks, domes = [], np.zeros_like(x)
+    for _ in range(4):
+        (cx, cy), turn = rng.uniform(-60.0, 60.0, 2), rng.uniform(0.0, np.pi)
+        long, short = rng.uniform(24.0, 42.0), rng.uniform(12.0, 20.0)
+        along = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn) + wobble
+        across = (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn) + wobble
+        inside = 1.0 - (along / long) ** 2 - (across / short) ** 2
+        masks.append(smoothstep(inside, 0.0, 0.06))
+        domes = np.maximum(domes, rng.uniform(6.0, 9.0) * np.sqrt(np.maximum(inside, 0.0)))
+    return masks, domes
+
+
+def _relief(rng: np.random.Generator, domes: np.ndarray, fat: np.ndarray) -> np.ndarray:
+    ridges = 1.0 - np.abs(fractal_noise(rng, RELIEF_SIZE, 5, 3))
+    lobules = np.maximum(1.0 - 1.6 * cell_distance(rng, RELIEF_SIZE, 22) ** 2, 0.0)
+    relief = 3.5 * fractal_noise(rng, RELIEF_SIZE, 3, 3) + domes + 2.2 * ridges**3
+    relief += 1.3 * fat * lobules + 0.5 * fractal_noise(rng, RELIEF_SIZE, 16, 2)
+    relief = cv2.GaussianBlur(relief.astype(np.float32), (0, 0), 0.7 * RELIEF_SIZE / SIDE)
+    return np.clip(relief - relief.mean(), *RELIEF_RANGE).astype(np.float32)
+
+
+def _vessel_masks(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def forest(trees: int, low: float, high: float) -> list[Branch]:
+        branches: list[Branch] = []
+        for _ in range(trees):
+            start, heading = rng.uniform(-SIDE / 2, SIDE / 2, 2), rng.uniform(0.0, 2 * np.pi)
+            branches += grow_tree(rng, start, heading, rng.uniform(low, high))
+        return branches
+
+    scale = TEXTURE_SIZE / SIDE
+    arteries = draw_branches(forest(70, 0.12, 0.32), TEXTURE_SIZE, scale)
+    veins = draw_branches(forest(16, 0.3, 0.7), TEXTURE_SIZE, scale)
+    return arteries, veins
+
+
+def _albedo(
+    rng: np.random.Generator,
+    regions: _Regions,
+    relief: np.ndarray,
+    arteries: np.ndarray,
+    veins: np.ndarray,
+) -> np.ndarray:
+    colour = np.broadcast_to(_linear(PERITONEUM), (RELIEF_SIZE, RELIEF_SIZE, 3))
+    colour = _blend(colour, FLUSH, 0.75 * regions.flush)
+    colour = _blend(colour, FAT, 0.85 * regions.fat)
+    for mask in regions.organs:
+        colour = _blend(colour, ORGANS[rng.integers(len(ORGANS))], 0.9 * mask)
+    valleys = cv2.GaussianBlur(relief, (0, 0), 10) - relief
+    colour = _blend(colour, FLUSH, 0.7 * smoothstep(valleys, 0.2, 2.0))
+    size = (TEXTURE_SIZE, TEXTURE_SIZE)
+    colour = cv2.resize(np.ascontiguousarray(colour, np.float32), size)
+    mottle = 1.0 + 0.22 * fractal_noise(rng, TEXTURE_SIZE, 40, 4, 0.7)
+    colour *= mottle[..., None] ** np.array([0.6, 1.2, 1.1], np.float32)
+    fade = 0.75 + 0.25 * smooth_noise(rng, TEXTURE_SIZE, 12)
+    colour = _blend(colour, VEIN, 0.65 * veins * fade)
+    colour = _blend(colour, ARTERY, 0.8 * arteries * fade)
+    rough = 0.30 + 0.10 * fractal_noise(rng, TEXTURE_SIZE, 24, 2)
+    packed = np.dstack([np.sqrt(np.clip(colour, 0.0, 1.0)), np.clip(rough, 0.12, 0.6)])
+    return np.round(packed * 255).astype(np.uint8)
+
+
+def _slope(rng: np.random.Generator, relief: np.ndarray, vessels: np.ndarray) -> np.ndarray:
+    fine = cv2.resize(relief, (TEXTURE_SIZE, TEXTURE_SIZE), interpolation=cv2.INTER_CUBIC)
+    fine += 0.05 * fractal_noise(rng, TEXTURE_SIZE, 100, 3, 0.5)
+    fine += 0.25 * cv2.GaussianBlur(vessels, (0, 0), 3.0)
+    per_mm = TEXTURE_SIZE / SIDE
+    dy, dx = np.gradient(fine)
+    return (np.dstack([dx, dy]) * per_mm).astype(np.float32)
+
+
+def _linear(srgb: tuple[int, int, int]) -> np.ndarray:
+    return ((np.array(srgb, np.float32) / 255.0) ** 2.2).astype(np.float32)
+
+
+def _blend(colour: np.ndarray, srgb: tuple[int, int, int], weight: np.ndarray) -> np.ndarray:
+    w = weight[..., None].astype(np.float32)
+    return colour + w * (_linear(srgb) - colour)
