@@ -1,0 +1,129 @@
+"""Message types without a ROS installation: rosbags' Jazzy types, and .msg files for the rest."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rosbags.interfaces import Nodetype
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+class UnknownType(ValueError):
+    """A message type of which no definition can be found."""
+
+
+def full_name(type_name: str) -> str:
+    """package/Name, as old bags have it, -> package/msg/Name."""
+    package, _, name = type_name.partition('/')
+    return type_name if '/' in name else f'{package}/msg/{name}'
+
+
+@cache
+def known_types() -> Typestore:
+    """rosbags' types of ROS 2 Jazzy; find_type adds to them."""
+    return get_typestore(Stores.ROS2_JAZZY)
+
+
+def find_type(type_name: str) -> Typestore:
+    """Type store that knows this type and all it contains.
+
+    Types that rosbags lacks (ours, vision_msgs, anybody's) are read from the .msg files of the
+    installed packages, or of this checkout. Raises UnknownType with the places searched.
+    """
+    store = known_types()
+    missing = [type_name]
+    definitions: dict[str, Any] = {}
+    while missing:
+        name = missing.pop()
+        if name not in store.fielddefs and name not in definitions:
+            found = get_types_from_msg(_definition(name), name)
+            definitions |= found
+            missing += [part for _, fields in found.values() for _, part in _named(fields)]
+    if definitions:
+        store.register(definitions)
+    return store
+
+
+def _named(fields: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Field and type name of each field that is a message or a sequence of messages."""
+    for field, (kind, detail) in fields:
+        element, name = (
+            detail[0] if kind in (Nodetype.ARRAY, Nodetype.SEQUENCE) else (kind, detail)
+        )
+        if element == Nodetype.NAME:
+            yield field, name
+
+
+def _definition(type_name: str) -> str:
+    package, _, name = type_name.partition('/msg/')
+    folders = _message_folders(package)
+    for folder in folders:
+        path = folder / f'{name}.msg'
+        if path.is_file():
+            return path.read_text()
+    places = ', '.join(map(str, folders))
+    raise UnknownType(f'no definition of message type {type_name} in {places}')
+
+
+def _message_folders(package: str) -> list[Path]:
+    """Where the .msg files of a package may lie, the sourced workspace first."""
+    prefixes = [Path(p) for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
+    shares = [prefix / 'share' / package / 'msg' for prefix in (*prefixes, Path(sys.prefix))]
+    own = _CHECKOUT if package == 'surgseg_ros' else _CHECKOUT / 'pip_underlay' / package
+    return [*shares, own / 'msg']
+
+
+def make_message(type_name: str, /, **fields: Any) -> Any:
+    """MessageFactory over rosbags' classes; fields not given are zero, empty or false.
+
+    Raises UnknownType as find_type does, TypeError for a field that the type does not have.
+    """
+    store = find_type(type_name)
+    blanks = _blanks(type_name)
+    unknown = fields.keys() - blanks.keys()
+    if unknown:
+        raise TypeError(f'{type_name} has no field {", ".join(sorted(unknown))}')
+    values = {
+        name: _as_array(fields[name], dtype) if name in fields else blank()
+        for name, (dtype, blank) in blanks.items()
+    }
+    return store.types[type_name](**values)
+
+
+def _as_array(value: Any, dtype: str | None) -> Any:
+    """Numeric sequences as the arrays that rosbags wants; everything else as it is."""
+    if dtype is None:
+        return value
+    return np.frombuffer(value, dtype) if isinstance(value, bytes) else np.asarray(value, dtype)
+
+
+@cache
+def _blanks(type_name: str) -> dict[str, tuple[str | None, Callable[[], Any]]]:
+    """dtype (of a numeric sequence) and maker of the zero value, for every field of a type."""
+    return {field: _blank(kind, detail) for field, (kind, detail) in _fields(type_name)}
+
+
+def _fields(type_name: str) -> Sequence[tuple[str, Any]]:
+    return find_type(type_name).fielddefs[type_name][1]
+
+
+def _blank(kind: Nodetype, detail: Any) -> tuple[str | None, Callable[[], Any]]:
+    if kind == Nodetype.NAME:
+        return None, lambda: make_message(detail)
+    if kind == Nodetype.BASE:
+        zero = '' if detail[0] == 'string' else False if detail[0] == 'bool' else 0
+        return None, lambda: zero
+    (element, inner), length = detail
+    length = length if kind == Nodetype.ARRAY else 0  # a sequence's number is only its bound
+    if element == Nodetype.BASE and inner[0] != 'string':
+        dtype = {'byte': 'uint8', 'char': 'uint8'}.get(inner[0], inner[0])
+        return dtype, lambda: np.zeros(length, dtype)
+    _, zero_of_one = _blank(element, inner)
+    return None, lambda: [zero_of_one() for _ in range(length)]

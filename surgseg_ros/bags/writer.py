@@ -1,0 +1,151 @@
+"""Write ROS 2 bags that rosbag2 reads, without a ROS installation."""
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from rosbags.interfaces import (
+    Connection,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys.store import Typestore
+
+from surgseg_ros.bags.reader import STORAGES, BagError, is_bag, partial_path
+from surgseg_ros.bags.types import find_type
+
+T = TypeVar('T')
+
+_JAZZY: Literal[9] = 9  # version of metadata.yaml
+_FOREVER = QosTime(9223372036, 854775807)
+
+
+class BagWriter:
+    """A new bag; a context manager that closes it properly whatever happens inside.
+
+    path: a folder, or a file name ending in .mcap or .db3 for a bare storage file.
+    storage: 'mcap' (default) or 'sqlite3'; a file name says it itself.
+    The bag lies in `<path>.partial` until it is closed: `path` is a whole bag or not there. Only
+    what is written ends up inside, no clock: equal messages make equal files.
+    Raises BagError if `path` exists (without `overwrite`), UnknownType for a type nobody defines.
+    """
+
+    def __init__(
+        self, path: str | Path, storage: str | None = None, overwrite: bool = False
+    ) -> None:
+        self.path = Path(path)
+        self.count = 0
+        self._partial = partial_path(self.path)
+        self._connections: dict[str, Connection] = {}
+        plugin = _plugin(self.path, storage)
+        _make_room([self.path, self._partial], overwrite)
+        self._writer = Writer(self._partial / 'bag', version=_JAZZY, storage_plugin=plugin)
+        # A thread of its own, so that Ctrl-C cannot fall into the middle of a record.
+        self._worker = ThreadPoolExecutor(1, 'bag')
+        self._do(self._writer.open)
+        self._open = True
+
+    def add_topic(
+        self,
+        topic: str,
+        type_name: str,
+        latched: bool = False,
+        types: Typestore | None = None,
+    ) -> None:
+        """Announce a topic; once per topic, and optional unless it is latched or stays empty.
+
+        latched: offered as transient_local. types: where the type is defined, if not publicly.
+        """
+        if topic in self._connections:
+            raise BagError(f'topic {topic} was added to {self.path} before')
+        self._connections[topic] = self._do(
+            self._writer.add_connection,
+            topic,
+            type_name,
+            typestore=types or find_type(type_name),
+            offered_qos_profiles=[_qos(latched)],
+        )
+
+    def write(self, topic: str, type_name: str, message: Any, time: int) -> None:
+        """Append a message object (from bags.make_message or a BagReader) recorded at time, ns."""
+        data = find_type(type_name).serialize_cdr(message, type_name)
+        self.write_raw(topic, type_name, data, time)
+
+    def write_raw(self, topic: str, type_name: str, data: bytes | memoryview, time: int) -> None:
+        """Append a message as its CDR bytes, recorded at time, ns.
+
+        Raises BagError if the topic has another type or the writer is closed.
+        """
+        if not self._open:
+            raise BagError(f'{self.path} is closed already')
+        if topic not in self._connections:
+            self.add_topic(topic, type_name)
+        connection = self._connections[topic]
+        if connection.msgtype != type_name:
+            raise BagError(f'{topic} in {self.path} is {connection.msgtype}, not {type_name}')
+        self._do(self._writer.write, connection, int(time), data)
+        self.count += 1
+
+    def close(self) -> None:
+        """Finish the files and move them to their place; a second call does nothing."""
+        if self._open:
+            self._open = False
+            self._do(self._finish)
+            self._worker.shutdown()
+
+    def __enter__(self) -> 'BagWriter':
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _do(self, function: Callable[..., T], *args: Any, **options: Any) -> T:
+        return self._worker.submit(function, *args, **options).result()
+
+    def _finish(self) -> None:
+        self._writer.close()
+        finished = self._partial / 'bag'
+        if self.path.suffix in STORAGES:
+            finished = finished / f'bag{self.path.suffix}'
+        finished.rename(self.path)
+        shutil.rmtree(self._partial)
+
+
+def _plugin(path: Path, storage: str | None) -> StoragePlugin:
+    named = STORAGES.get(path.suffix)
+    if named and storage and named != storage:
+        raise BagError(f'{path} names a bag in {named}, but the storage asked for is {storage}')
+    storage = storage or named or 'mcap'
+    if storage not in STORAGES.values():
+        raise BagError(f'no storage is called {storage!r}; known: {", ".join(STORAGES.values())}')
+    return StoragePlugin[storage.upper()]
+
+
+def _make_room(paths: list[Path], overwrite: bool) -> None:
+    for path in filter(Path.exists, paths):
+        if not overwrite:
+            raise BagError(f'{path} exists already')
+        if not is_bag(path) and not is_bag(path / 'bag'):
+            raise BagError(f'{path} exists and is no bag, so it is not overwritten')
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _qos(latched: bool) -> Qos:
+    return Qos(
+        history=QosHistory.KEEP_LAST,
+        depth=1 if latched else 10,
+        reliability=QosReliability.RELIABLE,
+        durability=QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
+        deadline=_FOREVER,
+        lifespan=_FOREVER,
+        liveliness=QosLiveliness.AUTOMATIC,
+        liveliness_lease_duration=_FOREVER,
+        avoid_ros_namespace_conventions=False,
+    )

@@ -1,0 +1,201 @@
+"""Frames through bags and back, in both storages; finding and pairing the images of a bag."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_frames import PERIOD, assert_same_frame, fake_calibration, fake_frames, fake_truth
+
+from surgseg_ros import messages
+from surgseg_ros.bags import BagError, BagReader, BagWriter, make_message
+from surgseg_ros.bags.stereo_bag import StereoBag, stereo_topics, write_frame
+
+IMAGE = 'sensor_msgs/msg/Image'
+
+
+def write_bag(path: Path, frames, storage: str | None = None, namespace: str = '/endoscope'):
+    with BagWriter(path, storage) as writer:
+        for frame in frames:
+            write_frame(writer, frame, namespace)
+    return path
+
+
+def write_images(path: Path, stamps: dict[str, list[int]]) -> Path:
+    """A bag of tiny grey images; a pixel's value tells the index of its image."""
+    entries = [(s, topic, i) for topic, own in stamps.items() for i, s in enumerate(own)]
+    with BagWriter(path) as writer:
+        for stamp, topic, index in sorted(entries):
+            header = messages.header(make_message, stamp, 'camera')
+            pixels = np.full((2, 2), index, np.uint8)
+            writer.write(
+                topic, IMAGE, messages.image(make_message, header, pixels, 'mono8'), stamp
+            )
+    return path
+
+
+@pytest.mark.parametrize('name', ['bag', 'bag.mcap', 'bag.db3'])
+@pytest.mark.parametrize('truth', [True, False])
+def test_round_trip(tmp_path: Path, name: str, truth: bool) -> None:
+    frames = fake_frames(truth=truth)
+    with StereoBag(write_bag(tmp_path / name, frames)) as bag:
+        assert (bag.count, bag.rate) == (len(frames), 10.0)
+        for _ in range(2):  # a bag can be read again and again
+            for actual, expected in zip(bag, frames, strict=True):
+                assert_same_frame(actual, expected)
+
+
+def test_sqlite3_folder(tmp_path: Path) -> None:
+    frames = fake_frames(2)
+    path = write_bag(tmp_path / 'bag', frames, storage='sqlite3')
+    assert (path / 'bag.db3').is_file()
+    for actual, expected in zip(StereoBag(path), frames, strict=True):
+        assert_same_frame(actual, expected)
+
+
+def test_topics_as_documented(tmp_path: Path) -> None:
+    with BagReader(write_bag(tmp_path / 'bag', fake_frames(1))) as bag:
+        assert {name: topic.type_name for name, topic in bag.topics.items()} == {
+            '/endoscope/left/image_rect': IMAGE,
+            '/endoscope/right/image_rect': IMAGE,
+            '/endoscope/left/camera_info': 'sensor_msgs/msg/CameraInfo',
+            '/endoscope/right/camera_info': 'sensor_msgs/msg/CameraInfo',
+            '/endoscope/ground_truth/disparity': 'stereo_msgs/msg/DisparityImage',
+            '/endoscope/ground_truth/parts': IMAGE,
+            '/endoscope/ground_truth/instances': 'surgseg_ros/msg/InstrumentInstances',
+            '/endoscope/ground_truth/tool_poses': 'surgseg_ros/msg/ToolPoses',
+        }
+
+
+@pytest.mark.parametrize('change', ['no calibration', 'distorted'])
+def test_unrectified_is_image_raw(tmp_path: Path, change: str) -> None:
+    frame = fake_frames(1, truth=False)[0]
+    calibration = None
+    if change == 'distorted':
+        own = fake_calibration()
+        calibration = replace(own, left=replace(own.left, D=np.array([0.1, 0, 0, 0, 0])))
+    frame = replace(frame, calibration=calibration)
+    with StereoBag(write_bag(tmp_path / 'bag', [frame])) as bag:
+        assert bag.topics.left == '/endoscope/left/image_raw'
+        assert_same_frame(next(iter(bag)), frame)
+
+
+def test_disparity_without_principal_offset_in_message(tmp_path: Path) -> None:
+    calibration = fake_calibration(offset=1.5)
+    frame = replace(fake_frames(1)[0], calibration=calibration)
+    path = write_bag(tmp_path / 'bag', [frame])
+    with BagReader(path) as bag:
+        stored = next(bag.messages(['/endoscope/ground_truth/disparity'])).message
+    depth = stored.f * stored.t / messages.disparity_from_message(stored)
+    true = calibration.focal_length * calibration.baseline / (frame.truth.disparity - 1.5)
+    np.testing.assert_allclose(depth, true, rtol=1e-5)
+    back = next(iter(StereoBag(path))).truth.disparity
+    np.testing.assert_allclose(back, frame.truth.disparity, rtol=1e-6)
+
+
+def test_same_frames_same_bytes(tmp_path: Path) -> None:
+    for storage in ('mcap', 'sqlite3'):
+        for name in ('one', 'two'):
+            write_bag(tmp_path / storage / name, fake_frames(3), storage)
+        one, two = (sorted((tmp_path / storage / name).iterdir()) for name in ('one', 'two'))
+        assert [path.name for path in one] == [path.name for path in two]
+        assert len(one) == 2
+        for first, second in zip(one, two, strict=True):
+            assert first.read_bytes() == second.read_bytes(), first.name
+
+
+def test_truth_that_arrives_late(tmp_path: Path) -> None:
+    """As in a live recording: truth comes 0.3 s after its images, and one is missing."""
+    frames = fake_frames(12)
+    entries = []
+    with BagWriter(tmp_path / 'source') as writer:
+        for frame in frames:
+            write_frame(writer, frame)
+    with BagReader(tmp_path / 'source') as bag:
+        for topic, type_name, time, data in bag.raw_messages():
+            late = 3 * PERIOD if 'ground_truth' in topic else 0
+            if not ('disparity' in topic and time == frames[4].stamp):
+                entries.append((time + late, topic, type_name, data))
+    with BagWriter(tmp_path / 'late') as writer:
+        for time, topic, type_name, data in sorted(entries, key=lambda entry: entry[0]):
+            writer.write_raw(topic, type_name, data, time)
+    expected = list(frames)
+    expected[4] = replace(frames[4], truth=replace(frames[4].truth, disparity=None))
+    for actual, wanted in zip(StereoBag(tmp_path / 'late'), expected, strict=True):
+        assert_same_frame(actual, wanted)
+
+
+def test_exact_stamps_drop_what_has_no_partner(tmp_path: Path) -> None:
+    left, right = [10, 20, 30, 40], [10, 30, 35, 40, 50]
+    path = write_images(tmp_path / 'bag', {'/left/image_raw': left, '/right/image_raw': right})
+    frames = [(f.stamp, f.left[0, 0, 0], f.right[0, 0, 0]) for f in StereoBag(path)]
+    assert frames == [(10, 0, 0), (30, 2, 1), (40, 3, 3)]
+
+
+def test_tolerance_pairs_unsynchronised_eyes(tmp_path: Path) -> None:
+    left, right = [100, 200, 300, 400], [103, 198, 390]
+    path = write_images(tmp_path / 'bag', {'/left/image_raw': left, '/right/image_raw': right})
+    assert list(StereoBag(path)) == []
+    frames = [(f.stamp, f.left[0, 0, 0], f.right[0, 0, 0]) for f in StereoBag(path, tolerance=12)]
+    assert frames == [(100, 0, 0), (200, 1, 1), (400, 3, 2)]
+
+
+@pytest.mark.parametrize(
+    ('images', 'expected'),
+    [
+        (['/left/image_raw', '/right/image_raw', '/left/image_rect', '/right/image_rect'],
+         '/left/image_rect'),
+        (['/davinci_endo/left/image_raw', '/davinci_endo/right/image_raw', '/overview/image'],
+         '/davinci_endo/left/image_raw'),
+        (['/endo/camera_left/image', '/endo/camera_right/image'], '/endo/camera_left/image'),
+        (['/left_arm/stereo/left/image', '/left_arm/stereo/right/image'],
+         '/left_arm/stereo/left/image'),
+    ],
+)  # fmt: skip
+def test_finds_the_stereo_camera(tmp_path: Path, images: list[str], expected: str) -> None:
+    path = write_images(tmp_path / 'bag', {topic: [10] for topic in images})
+    with StereoBag(path) as bag:
+        assert bag.topics.left == expected
+        assert len(list(bag)) == 1
+
+
+def test_two_cameras_need_a_choice(tmp_path: Path) -> None:
+    topics = [f'/{name}/{eye}/image' for name in ('a', 'b') for eye in ('left', 'right')]
+    path = write_images(tmp_path / 'bag', {topic: [10] for topic in topics})
+    with pytest.raises(BagError, match='left image topic.*: /a/left/image, /b/left/image$'):
+        StereoBag(path)
+    assert StereoBag(path, left='/b/left/image').topics.right == '/b/right/image'
+    with pytest.raises(BagError, match='no stereo pair with left image /c; it has: /a'):
+        StereoBag(path, left='/c')
+
+
+def test_no_stereo_camera(tmp_path: Path) -> None:
+    path = write_images(tmp_path / 'bag', {'/left/image': [10], '/overview/image': [10]})
+    with pytest.raises(BagError, match='left image topic of a stereo pair; it has: none'):
+        stereo_topics(BagReader(path))
+
+
+def test_compressed_images(tmp_path: Path) -> None:
+    import cv2
+
+    frame = fake_frames(1)[0]
+    with BagWriter(tmp_path / 'bag') as writer:
+        for eye, pixels in (('left', frame.left), ('right', frame.right)):
+            message = make_message(
+                'sensor_msgs/msg/CompressedImage',
+                header=messages.header(make_message, frame.stamp, 'camera'),
+                format='rgb8; png compressed bgr8',
+                data=cv2.imencode('.png', pixels[..., ::-1])[1].tobytes(),
+            )
+            topic = f'/{eye}/image_raw/compressed'
+            writer.write(topic, 'sensor_msgs/msg/CompressedImage', message, frame.stamp)
+    (actual,) = StereoBag(tmp_path / 'bag')
+    np.testing.assert_array_equal(actual.left, frame.left)
+    np.testing.assert_array_equal(actual.right, frame.right)
+
+
+def test_instances_outside_their_image_are_refused() -> None:
+    truth = fake_truth(48, 64, 0)
+    message = messages.instrument_instance(make_message, truth.instances, 1, 'tool')
+    with pytest.raises(ValueError, match='does not fill its box .* in an image of 10 x 10'):
+        messages.instance_parts(message, 10, 10)
