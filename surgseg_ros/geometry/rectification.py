@@ -39,6 +39,24 @@ class Rectifier:
         return warped[0], warped[1]
 
 
+def align_principal_points(
+    right: np.ndarray, calibration: StereoCalibration
+) -> tuple[np.ndarray, float]:
+    """Shift the right image so that a point at infinity has (nearly) the same column as left.
+
+    Where cx differs between the eyes by tens of px, raw disparity x_left - x_right of near tissue
+    can be negative, which no matcher's range covers. Returns the image, moved by whole px (the
+    edge is repeated), and the rest in px that is still to be subtracted from disparity.
+    """
+    shift = round(calibration.principal_offset)
+    rest = calibration.principal_offset - shift
+    if shift == 0:
+        return right, rest
+    width = right.shape[1]
+    columns = np.clip(np.arange(width) - shift, 0, width - 1)
+    return np.ascontiguousarray(right[:, columns]), rest
+
+
 def vertical_residual(
     left: np.ndarray, right: np.ndarray, min_matches: int = 30
 ) -> tuple[float | None, int]:

@@ -1,0 +1,43 @@
+"""The `surgseg` command: one subcommand per file in surgseg_ros/commands."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+COMMANDS = {
+    'demo': 'virtual endoscope -> stereo node -> bag, video, cloud and a summary',
+    'up': 'start a pipeline of nodes',
+    'simulate': 'write a bag of the virtual endoscope, with ground truth',
+    'replay': 'publish a bag as a live endoscope',
+    'infer': 'run a model over files',
+    'evaluate': 'compare results with ground truth',
+    'bench': 'measure speed',
+    'bags': 'look into, convert and make bags',
+    'doctor': 'check this installation',
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; what the user did wrong is one sentence and exit code 2."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(prog='surgseg', description=__doc__.splitlines()[0])
+    subparsers = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    for name, purpose in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=purpose, description=purpose)
+        if words[:1] == [name]:   # only the one that runs is imported
+            module = import_module(f'surgseg_ros.commands.{name}')
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+    args = parser.parse_args(words)
+    try:
+        return int(args.run(args) or 0)
+    except KeyboardInterrupt:
+        return 130
+    except (ValueError, OSError, ImportError) as error:
+        print(f'surgseg {args.command}: {error}', file=sys.stderr)
+        return 2
+
+
+if __name__ == '__main__':
+    sys.exit(main())

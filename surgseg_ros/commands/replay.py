@@ -1,0 +1,27 @@
+"""`surgseg replay BAG`: endoscope_node on a bag."""
+
+import argparse
+
+from surgseg_ros.supervisor import ros_arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument('bag', help='bag (mcap, sqlite3), or any other source')
+    parser.add_argument('--rate', type=float, default=1.0, help='speed; 2 is twice as fast')
+    parser.add_argument('--loop', action='store_true', help='begin again at the end')
+    parser.add_argument('--clock', action='store_true', help='publish /clock with the stamps')
+    parser.add_argument('--lockstep', action='store_true',
+                        help='send the next pair only after the disparity of the last')
+    parser.add_argument('--calibration', default='', help='file, where the source has none')
+    parser.add_argument('--namespace', default='endoscope')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Publish until the bag ends or Ctrl-C."""
+    from surgseg_ros.nodes import endoscope_node
+    from surgseg_ros.nodes.managed_node import run as run_node
+    parameters = {'source': args.bag, 'rate': args.rate, 'loop': args.loop, 'clock': args.clock,
+                  'lockstep': args.lockstep, 'calibration': args.calibration}
+    return run_node(endoscope_node.EndoscopeNode,
+                    ['replay', *ros_arguments(parameters, args.namespace)])

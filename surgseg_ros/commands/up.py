@@ -1,0 +1,36 @@
+"""`surgseg up PIPELINE [name:=value ...]`: the nodes of a pipeline as processes."""
+
+import argparse
+
+from surgseg_ros.pipelines import Pipeline
+from surgseg_ros.supervisor import Supervisor
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument('pipeline', help='name of a file in config/pipelines')
+    parser.add_argument('values', nargs='*', metavar='name:=value', help='pipeline arguments')
+    parser.add_argument('--show-args', action='store_true', help='list the arguments and end')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Start everything; end when a node ends or on Ctrl-C."""
+    pipeline = Pipeline.load(args.pipeline)
+    if args.show_args:
+        for name, argument in pipeline.arguments.items():
+            print(f'{name:<12} {argument.default!r:<12} {argument.help}')
+        return 0
+    nodes = pipeline.nodes(parse(args.values))
+    with Supervisor() as supervisor:
+        for node in nodes:
+            supervisor.start(node)
+        return supervisor.wait()
+
+
+def parse(values: list[str]) -> dict[str, str]:
+    """Split name:=value words; ValueError for one without :=."""
+    pairs = [word.partition(':=') for word in values]
+    wrong = [name for name, separator, _ in pairs if not separator]
+    if wrong:
+        raise ValueError(f'"{wrong[0]}" is not of the form name:=value')
+    return {name: value for name, _, value in pairs}

@@ -1,0 +1,163 @@
+"""endoscope_node: any FrameSource (simulator, bag, video, folders) as a live endoscope."""
+
+import struct
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice, repeat
+from typing import ClassVar
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.publisher import Publisher
+from rosgraph_msgs.msg import Clock
+from stereo_msgs.msg import DisparityImage
+
+from surgseg_ros.frame_messages import frame_messages
+from surgseg_ros.geometry.stereo_frame import StereoFrame
+from surgseg_ros.messages import NANOSECONDS, time_message
+from surgseg_ros.nodes.managed_node import RELIABLE, ManagedNode, run
+from surgseg_ros.nodes.messages import make_message, message_type
+from surgseg_ros.nodes.parameters import Parameter
+from surgseg_ros.sources import FrameSource, open_source
+
+
+class EndoscopeNode(ManagedNode):
+    """Publishes left and right image, camera_info, and truth under ground_truth/.
+
+    Frames keep the stamps of their source. In lockstep the next pair is sent when `disparity` of
+    the last one has come back, however long that takes; otherwise frames go out at the source's
+    own pace times `rate`.
+    """
+
+    PARAMETERS: ClassVar[tuple[Parameter, ...]] = (
+        *ManagedNode.PARAMETERS,
+        Parameter('source', 'sim', 'sim[:option=value,...], a bag, a stereo video, a folder with '
+                  'left/ and right/, or LEFT,RIGHT'),
+        Parameter('calibration', '', 'calibration file, where the source has none'),
+        Parameter('stacking', 'horizontal', 'how a stereo video holds the eyes',
+                  choices=('horizontal', 'vertical')),
+        Parameter('rate', 1.0, 'speed of playing; 2 is twice as fast', range=(0.01, 100.0)),
+        Parameter('frames', 0, 'frames to publish, 0 all', range=(0, 10**9)),
+        Parameter('loop', False, 'begin again at the end; stamps jump back, as in a looped bag'),
+        Parameter('clock', False, 'publish /clock with the stamps (nodes with use_sim_time)'),
+        Parameter('lockstep', False, 'wait for `disparity` of a pair before sending the next'),
+        Parameter('lockstep_timeout', 30.0, 'seconds after which a missing answer is given up',
+                  range=(0.1, 3600.0)),
+    )
+
+    def __init__(self, **options: object) -> None:
+        super().__init__('endoscope', **options)
+        self.finished = False
+        self.sent = 0
+
+    # Lifecycle.
+
+    def configure(self) -> None:
+        """Open the source."""
+        self._publishers_made: dict[str, Publisher] = {}
+        self._source = open_source(
+            self.p.source, calibration=self.p.calibration or None, stacking=self.p.stacking)
+        self.get_logger().info(self._source.describe())
+
+    def activate(self) -> None:
+        """Begin to publish."""
+        self._stopping = threading.Event()
+        self._answer = threading.Condition()
+        self._answered = -1
+        self._clock = self.create_publisher(Clock, '/clock', 10) if self.p.clock else None
+        self._answers = self.create_subscription(
+            DisparityImage, 'disparity', self._take_answer, RELIABLE,
+            raw=True) if self.p.lockstep else None
+        self._thread = threading.Thread(target=self._publish_all, name='source', daemon=True)
+        self._thread.start()
+
+    def deactivate(self) -> None:
+        """Stop after the frame being sent."""
+        self._stopping.set()
+        self._thread.join()
+        if self._answers:
+            self.destroy_subscription(self._answers)
+
+    def cleanup(self) -> None:
+        """Close the source and remove the publishers."""
+        if hasattr(self, '_source'):
+            self._source.close()
+            del self._source
+        for publisher in self._publishers_made.values():
+            self.destroy_publisher(publisher)
+
+    def diagnose(self) -> tuple[bytes, str, Mapping[str, str]]:
+        """Frames sent."""
+        return DiagnosticStatus.OK, f'{self.sent} frames sent', {'sent': str(self.sent)}
+
+    # Frames, in the source's thread.
+
+    def _publish_all(self) -> None:
+        try:
+            for frame in self._paced(_frames(self._source, self.p.loop, self.p.frames)):
+                self._publish(frame)
+                if self._stopping.is_set():
+                    return
+                if self.p.lockstep:
+                    self._await_answer(frame)
+        except Exception as error:   # a broken file must not end in silence
+            self._fault = f'source failed after {self.sent} frames: {error}'
+            self.get_logger().error(self._fault)
+        else:
+            self.get_logger().info(f'finished: {self.sent} frames')
+        self.finished = True
+
+    def _paced(self, frames: Iterator[StereoFrame]) -> Iterator[StereoFrame]:
+        """Give each frame when it is due; one that comes late shifts the rest."""
+        start, first, last = time.monotonic(), None, 0
+        for frame in frames:
+            if first is None or frame.stamp < last:
+                start, first = time.monotonic(), frame.stamp
+            last = frame.stamp
+            due = start + (frame.stamp - first) / NANOSECONDS / self.p.rate
+            wait = 0.0 if self.p.lockstep else due - time.monotonic()
+            start -= min(wait, 0.0)
+            if self._stopping.wait(max(wait, 0.0)):
+                return
+            yield frame
+
+    def _publish(self, frame: StereoFrame) -> None:
+        if self._clock:
+            self._clock.publish(Clock(clock=time_message(make_message, frame.stamp)))
+        for topic, type_name, message in frame_messages(make_message, frame):
+            if topic not in self._publishers_made:
+                self._publishers_made[topic] = self.publisher(message_type(type_name), topic)
+            self._publishers_made[topic].publish(message)
+        self.sent += 1
+
+    def _take_answer(self, data: bytes) -> None:
+        """Read the stamp of a serialised DisparityImage: its first field after the CDR head."""
+        seconds, nanoseconds = struct.unpack_from('<iI', data, 4)
+        with self._answer:
+            self._answered = seconds * NANOSECONDS + nanoseconds
+            self._answer.notify()
+
+    def _await_answer(self, frame: StereoFrame) -> None:
+        deadline = time.monotonic() + self.p.lockstep_timeout
+        with self._answer:
+            while self._answered != frame.stamp and not self._stopping.is_set():
+                if time.monotonic() > deadline:
+                    self.get_logger().warning(
+                        f'no disparity for stamp {frame.stamp / NANOSECONDS:.3f} s within '
+                        f'{self.p.lockstep_timeout:g} s; going on')
+                    return
+                self._answer.wait(0.2)
+
+
+def _frames(source: FrameSource, loop: bool, limit: int) -> Iterator[StereoFrame]:
+    rounds = repeat(source) if loop else (source,)
+    return islice(chain.from_iterable(rounds), limit or None)
+
+
+def main() -> int:
+    """Run endoscope_node."""
+    return run(EndoscopeNode)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

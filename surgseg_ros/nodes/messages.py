@@ -1,0 +1,20 @@
+"""rclpy's messages as surgseg_ros.messages makes them."""
+
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+
+@cache
+def message_type(type_name: str) -> type:
+    """Class of an interface, e.g. 'sensor_msgs/msg/Image'; ImportError names what is missing."""
+    package, _, name = type_name.split('/')
+    try:
+        return getattr(import_module(f'{package}.msg'), name)
+    except AttributeError:
+        raise ImportError(f'package {package} has no message {name}') from None
+
+
+def make_message(type_name: str, /, **fields: Any) -> Any:
+    """MessageFactory over rclpy's classes."""
+    return message_type(type_name)(**fields)
