@@ -3,6 +3,8 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import repeat
 from types import TracebackType
 
 import numpy as np
@@ -12,7 +14,6 @@ from surgseg_ros.geometry.stereo_frame import GroundTruth, StereoFrame, ToolTrut
 from surgseg_ros.simulation.camera import BASELINE, pinhole_pair
 from surgseg_ros.simulation.instruments import (
     CATALOGUE,
-    JAW_JOINT,
     InstrumentType,
     JointState,
     LinkPoses,
@@ -23,10 +24,12 @@ from surgseg_ros.simulation.motion import PORTS, Axis, EndoscopeMotion, ToolMoti
 from surgseg_ros.simulation.raster import BACKGROUND, Rasterizer
 from surgseg_ros.simulation.scene import Scene
 from surgseg_ros.simulation.sensor import develop
-from surgseg_ros.simulation.shading import LAMP_POWER, LAMPS, shade_rows
+from surgseg_ros.simulation.shading import Surfaces, View, shade_rows
+from surgseg_ros.simulation.shadows import shadow_casters
 from surgseg_ros.simulation.tissue import make_tissue
 
 MAX_TOOLS = len(PORTS)
+BANDS = 8  # of rows, shared among the threads
 
 
 class VirtualEndoscope:
@@ -74,7 +77,7 @@ class VirtualEndoscope:
         self._scene.place(tissue_pose, tools)
         left, right = self._raster.render('left'), self._raster.render('right')
         images = [
-            self._develop(view, eye, index, tissue_pose, tools)
+            self._develop(*view, eye, index, tissue_pose, tools)
             for eye, view in enumerate((left, right))
         ]
         truth = self._ground_truth(*left, states, tools) if self._truth else None
@@ -112,30 +115,26 @@ class VirtualEndoscope:
 
     def _develop(
         self,
-        view: tuple[np.ndarray, np.ndarray],
+        geom: np.ndarray,
+        depth: np.ndarray,
         eye: int,
         index: int,
         tissue_pose: np.ndarray,
         tools: list[LinkPoses],
     ) -> np.ndarray:
         """Shade one eye's view in parallel bands of rows and turn the light into pixels."""
-        geom, depth = view
-        K = self.calibration.left.K
-        camera = np.array([K[0, 0], K[0, 2], K[1, 2], eye * self.calibration.baseline / MM])
-        table = np.stack([self._scene.table.material, self._scene.table.instance])
+        K, maps = self.calibration.left.K, self._tissue
+        eye_x = eye * self.calibration.baseline / MM
+        seen = View(geom, depth, K[0, 0], K[0, 2], K[1, 2], eye_x)
         shafts = np.array([np.linalg.inv(tool.shaft)[:3] for tool in tools]).reshape(-1, 3, 4)
-        tissue_from_camera = np.linalg.inv(tissue_pose)[:3]
+        surfaces = Surfaces(
+            self._scene.table.shading, maps.albedo, maps.slope, np.linalg.inv(tissue_pose)[:3],
+            shafts, shadow_casters(tools, self._kinds, seen),
+        )  # fmt: skip
         light = np.empty((*geom.shape, 3), np.float32)
-        maps = self._tissue.albedo, self._tissue.slope
-
-        def shade(first: int, last: int) -> None:
-            shade_rows(
-                first, last, geom, depth, camera, table, tissue_from_camera, *maps,
-                shafts, _capsules(tools, self._kinds), LAMPS, LAMP_POWER, light,
-            )  # fmt: skip
-
-        bounds = np.linspace(0, geom.shape[0], 9).astype(int)
-        list(self._pool.map(shade, bounds[:-1], bounds[1:]))
+        bounds = np.linspace(0, geom.shape[0], BANDS + 1).astype(int)
+        shade = partial(shade_rows, seen, surfaces)
+        list(self._pool.map(shade, bounds[:-1], bounds[1:], repeat(light)))
         noise_seed = np.random.SeedSequence([self._seed, index, eye]).generate_state(1, np.uint64)
         return develop(light, int(noise_seed[0]), self._noise)
 
@@ -169,19 +168,6 @@ def _metres(pose: np.ndarray) -> np.ndarray:
     pose = pose.copy()
     pose[:3, 3] *= MM
     return pose
-
-
-def _capsules(tools: list[LinkPoses], kinds: list[InstrumentType]) -> np.ndarray:
-    """Return what casts shadows: per tool its shaft, wrist and jaws (see shade_rows)."""
-    rows = []
-    for slot, (tool, kind) in enumerate(zip(tools, kinds, strict=True), 1):
-        shaft, z = tool.shaft[:3, 3], tool.shaft[:3, 2]
-        joint = (tool.wrist @ (0.0, 0.0, JAW_JOINT, 1.0))[:3]
-        rows.append((*(shaft - 120.0 * z), *(shaft + 4.5 * z), 4.0, slot))
-        rows.append((*(shaft + 4.5 * z), *joint, 2.8, slot))
-        for jaw in tool.jaws:
-            rows.append((*joint, *(jaw @ (0.7, 0.0, kind.jaw.length, 1.0))[:3], 1.3, slot))
-    return np.array(rows, np.float64).reshape(-1, 8)
 
 
 def _check(width: int, height: int, rate: float, num_tools: int) -> None:

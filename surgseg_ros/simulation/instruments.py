@@ -12,8 +12,9 @@ from surgseg_ros.simulation.jaws import JawShape
 
 SHAFT_RADIUS = 4.0
 SHAFT_LENGTH = 220.0
-PITCH_JOINT = 11.0  # from the shaft's end
-JAW_JOINT = 9.0  # from the pitch joint
+COLLAR = 3.5  # steel end of the shaft
+PITCH_JOINT = 7.5  # from the shaft's end
+JAW_JOINT = 7.5  # from the pitch joint
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,12 @@ class InstrumentType:
 
 CATALOGUE = (
     InstrumentType(
-        2, 'Prograsp Forceps', JawShape(19.0, (4.8, 4.0), (1.9, 1.1), window=True), 0.9
+        2, 'Prograsp Forceps', JawShape(15.0, (4.8, 4.0), (1.9, 1.1), window=True), 0.9
     ),
-    InstrumentType(3, 'Large Needle Driver', JawShape(11.5, (4.0, 2.0), (2.3, 1.2), teeth=9), 0.8),
-    InstrumentType(1, 'Bipolar Forceps', JawShape(18.0, (3.8, 1.3), (1.8, 0.9), bow=1.0), 0.8),
+    InstrumentType(3, 'Large Needle Driver', JawShape(10.0, (3.8, 2.0), (2.2, 1.2), teeth=9), 0.8),
+    InstrumentType(1, 'Bipolar Forceps', JawShape(14.0, (3.6, 1.3), (1.8, 0.9), bow=0.9), 0.8),
     InstrumentType(
-        6, 'Monopolar Curved Scissors', JawShape(14.0, (3.6, 0.7), (1.4, 0.5)), 0.7
+        6, 'Monopolar Curved Scissors', JawShape(12.0, (3.6, 0.7), (1.4, 0.5)), 0.7
     ),
 )
 

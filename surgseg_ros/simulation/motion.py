@@ -20,8 +20,8 @@ from surgseg_ros.simulation.tissue import Tissue
 WORKING_DISTANCE = 68.0  # mm, along the optical axis to the middle of the sheet's plane
 TILT = np.deg2rad(27.0)  # the far edge of the field is up in the image
 SHEET_SHIFT = 14.0  # mm, the sheet's centre lies this much up-field of the optical axis
-PORTS = ((112.0, 34.0, -12.0), (-112.0, 22.0, -14.0), (104.0, -58.0, 0.0), (-104.0, -60.0, 0.0))
-ZONES = ((16.0, -4.0), (-16.0, -6.0), (14.0, 14.0), (-14.0, 16.0))  # around the optical axis
+PORTS = ((92.0, 22.0, -25.0), (-92.0, 36.0, -22.0), (80.0, -62.0, -15.0), (-84.0, -58.0, -15.0))
+ZONES = ((4.0, 3.0), (-4.0, -2.0), (4.0, 15.0), (-4.0, 17.0))  # around the optical axis
 
 
 class Wave:
@@ -77,8 +77,8 @@ class ToolMotion:
 
     def axis(self, t: float, tissue: Tissue, tissue_pose: np.ndarray, others: list[Axis]) -> Axis:
         """Return the centre line at t, lifted clear of the tissue and of the other tools."""
-        x = self._zone[0] + 15.0 * self._wander[0](t)
-        y = self._zone[1] - SHEET_SHIFT + 11.0 * self._wander[1](t)
+        x = self._zone[0] + 13.0 * self._wander[0](t)
+        y = self._zone[1] - SHEET_SHIFT + 10.0 * self._wander[1](t)
         z = float(tissue.height(np.array([x]), np.array([y]))[0])
         z += 2.0 + 14.0 * (0.5 + 0.5 * self._wander[2](t)) ** 2
         up = tissue_pose[:3, 2]

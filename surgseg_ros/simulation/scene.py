@@ -8,6 +8,7 @@ import numpy as np
 from surgseg_ros.geometry.calibration import StereoCalibration
 from surgseg_ros.geometry.stereo_frame import Part
 from surgseg_ros.simulation.instruments import (
+    COLLAR,
     JAW_JOINT,
     PITCH_JOINT,
     SHAFT_LENGTH,
@@ -32,6 +33,11 @@ class GeomTable:
     material: np.ndarray
     part: np.ndarray
     instance: np.ndarray
+
+    @property
+    def shading(self) -> np.ndarray:
+        """Material and instance, 2 x ngeom, as the shader wants them."""
+        return np.stack([self.material, self.instance])
 
 
 class Scene:
@@ -111,19 +117,21 @@ class Scene:
 
 def _shaft_end() -> list[Shape]:
     """Return the steel collar and the proximal clevis that holds the pitch joint."""
-    shapes = [_cylinder(SHAFT_RADIUS, (0, 0, 0), (0, 0, 4.5))]
+    shapes = [_cylinder(SHAFT_RADIUS, (0, 0, 0), (0, 0, COLLAR))]
+    for x, y in ((1.2, 1.5), (1.2, -1.5), (-1.2, 1.5), (-1.2, -1.5)):  # the cables
+        shapes.append(_cylinder(0.3, (x, y, COLLAR), (x, y, PITCH_JOINT + 1.0)))
     for side in (-2.6, 2.6):
-        shapes.append(_box((side, 0, 7.5), (0.7, 2.7, 3.5)))
-        shapes.append(_disc((1, 0, 0), PITCH_JOINT, 2.7, side, 1.4))
+        shapes.append(_box((side, 0, 0.5 * (COLLAR + PITCH_JOINT)), (0.7, 2.4, 0.5 * (PITCH_JOINT - COLLAR))))
+        shapes.append(_disc((1, 0, 0), PITCH_JOINT, 2.6, side, 1.7))
     return shapes
 
 
 def _wrist() -> list[Shape]:
     """Return the neck and the distal clevis that holds the jaws."""
-    shapes = [_cylinder(1.9, (0, 0, 0.5), (0, 0, 3.5))]
+    shapes = [_cylinder(1.7, (0, 0, 0.5), (0, 0, 3.5))]
     for side in (-2.3, 2.3):
-        shapes.append(_box((0, side, 5.5), (2.1, 0.6, 3.5)))
-        shapes.append(_disc((0, 1, 0), JAW_JOINT, 2.4, side, 1.2))
+        shapes.append(_box((0, side, 0.5 * (2.0 + JAW_JOINT)), (1.9, 0.55, 0.5 * (JAW_JOINT - 2.0))))
+        shapes.append(_disc((0, 1, 0), JAW_JOINT, 2.3, side, 1.4))
     shapes.append(_pin((0, 1, 0), JAW_JOINT, 3.2))
     return shapes
 

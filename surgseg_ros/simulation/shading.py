@@ -2,11 +2,13 @@
 
 Deferred shading: the rasteriser says which surface a pixel sees and how far away it is; colour,
 bumps and light are computed here from that 3-D point. Highlights follow GGX (Walter et al. 2007),
-tissue's soft shadow edge wraps more in red, the colour that travels farthest under its surface.
-All kernels release the GIL and work on a range of rows, so that threads can share an image.
+tissue's shadow edge wraps farther in red, the colour that travels farthest under its surface.
+Kernels release the GIL and work on a range of rows, so that threads can share an image. All
+coordinates are millimetres in the left camera's optical frame.
 """
 
 import math
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -15,93 +17,124 @@ from surgseg_ros.simulation.materials import Material
 from surgseg_ros.simulation.tissue import SIDE
 
 TISSUE, SHAFT, STEEL = int(Material.TISSUE), int(Material.SHAFT), int(Material.STEEL)
-LAMPS = np.array([[4.0, -9.0, -2.0], [-9.0, 3.0, -2.0]], np.float32)  # mm, left camera frame
-LAMP_POWER = np.array([0.72, 0.28], np.float32)
-EXPOSURE_DISTANCE = 72.0  # mm, where a lamp's falloff is 1
-LAMP_SIZE = 2.5  # mm, makes the edges of shadows soft
+KEY_LAMP = (5.0, -10.0, -2.0)  # casts the shadows
+FILL_LAMP = (-9.0, 3.0, -2.0)
+KEY_POWER, FILL_POWER = 0.72, 0.26
+EXPOSURE_DISTANCE = 72.0  # where the lamps' inverse-square falloff is 1
+LAMP_SIZE = 5.0  # makes the edges of shadows soft
+SHADOW_MARGIN = 4.0  # how far a penumbra may reach beyond its caster
 
-_jit = numba.njit(cache=True, nogil=True, error_model='numpy', inline='never')
+Vector = tuple[float, float, float]
+_jit = numba.njit(cache=True, nogil=True, error_model='numpy')
+
+
+class View(NamedTuple):
+    """What one eye sees.
+
+    geom: HxW uint8. depth: HxW float32, m. f, cx, cy: px. eye: the eye's x, mm.
+    """
+
+    geom: np.ndarray
+    depth: np.ndarray
+    f: float
+    cx: float
+    cy: float
+    eye: float
+
+
+class Surfaces(NamedTuple):
+    """What there is to see.
+
+    table: 2xN uint8, material and instance of each geom. albedo, slope: see Tissue.
+    tissue_from_camera: 3x4. shaft_from_camera: Tx3x4. casters: Cx12, capsules that cast shadows:
+    both ends of the centre line, radius, instance, and the part of the image (left, top, right,
+    bottom, px) that their shadows can reach.
+    """
+
+    table: np.ndarray
+    albedo: np.ndarray
+    slope: np.ndarray
+    tissue_from_camera: np.ndarray
+    shaft_from_camera: np.ndarray
+    casters: np.ndarray
+
+
+class Surface(NamedTuple):
+    """One point's look: linear albedo, roughness, mirror reflectance, normal, metal or not."""
+
+    red: float
+    green: float
+    blue: float
+    rough: float
+    f0: float
+    normal: Vector
+    metal: bool
 
 
 @_jit
-def shade_rows(
-    first: int,
-    last: int,
-    geom: np.ndarray,
-    depth: np.ndarray,
-    camera: np.ndarray,
-    table: np.ndarray,
-    tissue_from_camera: np.ndarray,
-    albedo: np.ndarray,
-    slope: np.ndarray,
-    shaft_from_camera: np.ndarray,
-    capsules: np.ndarray,
-    lamps: np.ndarray,
-    power: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    """Write linear RGB (1 = white) of rows first..last-1 into out, HxWx3 float32.
-
-    geom HxW uint8 and depth HxW float32 m from the rasteriser; camera = (f, cx, cy, eye's x in
-    mm); table 2xN: material and instance of each geom; *_from_camera: 3x4 and Tx3x4, mm;
-    capsules Cx8: ends of a centre line (2 x 3), radius, instance - what casts shadows.
-    """
-    width = geom.shape[1]
-    f, cx, cy, eye = camera[0], camera[1], camera[2], camera[3]
+def shade_rows(view: View, surfaces: Surfaces, first: int, last: int, out: np.ndarray) -> None:
+    """Write linear RGB (about 1 = white) of rows first..last-1 into out, HxWx3 float32."""
     for row in range(first, last):
-        for column in range(width):
-            g = geom[row, column]
-            if g >= table.shape[1]:
-                out[row, column, 0] = out[row, column, 1] = out[row, column, 2] = 0.0
+        for column in range(view.geom.shape[1]):
+            geom = view.geom[row, column]
+            if geom >= surfaces.table.shape[1]:
+                out[row, column] = 0.0
                 continue
-            z = depth[row, column] * 1000.0
-            px, py = (column - cx) / f * z + eye, (row - cy) / f * z
-            ex, ey, ez = _unit(eye - px, -py, -z)
-            material, instance = table[0, g], table[1, g]
-            if material == TISSUE:
-                r, gr, b, rough, nx, ny, nz = _tissue_surface(
-                    px, py, z, tissue_from_camera, albedo, slope
-                )
-                f0, metal = 0.03, 0.0
-            elif material == SHAFT:
-                r, gr, b, rough, nx, ny, nz = _shaft_surface(
-                    px, py, z, shaft_from_camera[instance - 1]
-                )
-                f0, metal = 0.045, 0.0
-            else:
-                nx, ny, nz = _normal_from_depth(row, column, geom, depth, f, cx, cy)
-                grey = 0.58 if material == STEEL else 0.25
-                r, gr, b, rough = grey, 0.97 * grey, 0.94 * grey, 0.34
-                f0, metal = grey, 1.0
-            red, green, blue = _environment(r, gr, b, metal, nx, ny, nz, ex, ey, ez)
-            for k in range(lamps.shape[0]):
-                lx, ly, lz = lamps[k, 0] - px, lamps[k, 1] - py, lamps[k, 2] - z
-                distance = math.sqrt(lx * lx + ly * ly + lz * lz)
-                lx, ly, lz = lx / distance, ly / distance, lz / distance
-                cone = max(0.0, -lz) ** 3
-                light = power[k] * cone * (72.0 / distance) ** 2
-                light *= _visibility(px, py, z, lamps[k], distance, instance, capsules)
-                if light < 1e-4:
-                    continue
-                facing = nx * lx + ny * ly + nz * lz
-                shine = _ggx(nx, ny, nz, lx, ly, lz, ex, ey, ez, facing, rough, f0)
-                if metal > 0.0:
-                    red += light * shine
-                    green += light * shine * 0.98
-                    blue += light * shine * 0.96
-                else:
-                    red += light * (r * _wrapped(facing, 0.30) + shine)
-                    green += light * (gr * _wrapped(facing, 0.12) + shine)
-                    blue += light * (b * _wrapped(facing, 0.10) + shine)
+            red, green, blue = _shade(view, surfaces, row, column, geom)
             out[row, column, 0] = red
             out[row, column, 1] = green
             out[row, column, 2] = blue
 
 
 @_jit
-def _unit(x: float, y: float, z: float) -> tuple[float, float, float]:
-    length = math.sqrt(x * x + y * y + z * z)
-    return x / length, y / length, z / length
+def _shade(view: View, surfaces: Surfaces, row: int, column: int, geom: int) -> Vector:
+    z = view.depth[row, column] * 1000.0
+    point = ((column - view.cx) / view.f * z + view.eye, (row - view.cy) / view.f * z, z)
+    to_eye = _unit((view.eye - point[0], -point[1], -z))
+    material, instance = surfaces.table[0, geom], surfaces.table[1, geom]
+    if material == TISSUE:
+        surface = _tissue(point, surfaces)
+    elif material == SHAFT:
+        surface = _shaft(point, surfaces.shaft_from_camera[instance - 1])
+    else:
+        tool = surfaces.shaft_from_camera[instance - 1]
+        surface = _steel(point, view, row, column, tool, material == STEEL)
+    visible = _visibility(point, row, column, instance, surfaces.casters)
+    red, green, blue = _environment(surface, to_eye)
+    a, b, c = _lamp(surface, point, to_eye, KEY_LAMP, KEY_POWER * visible)
+    d, e, f = _lamp(surface, point, to_eye, FILL_LAMP, FILL_POWER)
+    return red + a + d, green + b + e, blue + c + f
+
+
+@_jit
+def _lamp(s: Surface, point: Vector, to_eye: Vector, lamp: Vector, power: float) -> Vector:
+    """Return the light of one lamp that a surface sends to the eye."""
+    way = (lamp[0] - point[0], lamp[1] - point[1], lamp[2] - point[2])
+    to_lamp = _unit(way)
+    cone = max(0.0, -to_lamp[2])
+    light = power * cone**4 * EXPOSURE_DISTANCE**2 / _dot(way, way)
+    facing = _dot(s.normal, to_lamp)
+    shine = _ggx(s, to_lamp, to_eye, facing)
+    if s.metal:
+        shine *= light
+        diffuse = 0.30 * light * max(0.0, facing)
+        return shine + diffuse * s.red, shine + diffuse * s.green, shine + diffuse * s.blue
+    return (
+        light * (s.red * _wrapped(facing, 0.30) + shine),
+        light * (s.green * _wrapped(facing, 0.10) + shine),
+        light * (s.blue * _wrapped(facing, 0.08) + shine),
+    )
+
+
+@_jit
+def _dot(a: Vector, b: Vector) -> float:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@_jit
+def _unit(v: Vector) -> Vector:
+    scale = 1.0 / math.sqrt(_dot(v, v))
+    return v[0] * scale, v[1] * scale, v[2] * scale
 
 
 @_jit
@@ -111,90 +144,110 @@ def _wrapped(facing: float, wrap: float) -> float:
 
 
 @_jit
-def _ggx(
-    nx: float, ny: float, nz: float, lx: float, ly: float, lz: float,
-    ex: float, ey: float, ez: float, facing: float, rough: float, f0: float,
-) -> float:  # fmt: skip
-    """Specular reflection times cosine: GGX distribution, Smith-Schlick masking, Schlick Fresnel."""
+def _ggx(s: Surface, to_lamp: Vector, to_eye: Vector, facing: float) -> float:
+    """Mirror reflection times cosine: GGX lobe, Smith-Schlick masking, Schlick's Fresnel."""
     if facing <= 0.0:
         return 0.0
-    hx, hy, hz = _unit(lx + ex, ly + ey, lz + ez)
-    nh = max(0.0, nx * hx + ny * hy + nz * hz)
-    nv = max(0.05, nx * ex + ny * ey + nz * ez)
-    eh = max(0.0, ex * hx + ey * hy + ez * hz)
-    a = rough * rough
-    tail = nh * nh * (a * a - 1.0) + 1.0
-    spread = a * a / (math.pi * tail * tail)
+    half = _unit((to_lamp[0] + to_eye[0], to_lamp[1] + to_eye[1], to_lamp[2] + to_eye[2]))
+    a = s.rough * s.rough
+    tail = max(0.0, _dot(s.normal, half)) ** 2 * (a * a - 1.0) + 1.0
+    lobe = a * a / (math.pi * tail * tail)
     k = 0.5 * a
-    masking = 1.0 / ((facing * (1.0 - k) + k) * (nv * (1.0 - k) + k))
-    fresnel = f0 + (1.0 - f0) * (1.0 - eh) ** 5
-    return 0.25 * spread * masking * fresnel * facing
+    seen = max(0.05, _dot(s.normal, to_eye))
+    masking = 1.0 / ((facing * (1.0 - k) + k) * (seen * (1.0 - k) + k))
+    grazing = 1.0 - max(0.0, _dot(to_eye, half))
+    fresnel = s.f0 + (1.0 - s.f0) * grazing**2 * grazing**2 * grazing
+    return 0.25 * lobe * masking * fresnel * facing
 
 
 @_jit
-def _environment(
-    r: float, g: float, b: float, metal: float,
-    nx: float, ny: float, nz: float, ex: float, ey: float, ez: float,
-) -> tuple[float, float, float]:  # fmt: skip
-    """Light that has bounced off tissue: a dim red for tissue, a reflection of it for metal."""
-    if metal == 0.0:
-        return 0.055 * r, 0.03 * g, 0.028 * b
-    ne = nx * ex + ny * ey + nz * ez
-    mz = 2.0 * ne * nz - ez  # mirror direction: towards the tissue when positive
-    my = 2.0 * ne * ny - ey
-    warm = 0.5 + 0.5 * math.tanh(3.0 * mz)
-    band = 0.06 + 0.10 * (0.5 + 0.5 * math.sin(5.0 * my + 3.0 * mz))
-    return r * (0.26 * warm + band), g * (0.11 * warm + band), b * (0.11 * warm + band)
+def _environment(s: Surface, to_eye: Vector) -> Vector:
+    """Light that has bounced off tissue: a dim red on tissue, its mirror image in metal."""
+    if not s.metal:
+        return 0.05 * s.red, 0.022 * s.green, 0.02 * s.blue
+    facing = 2.0 * _dot(s.normal, to_eye)
+    my, mz = facing * s.normal[1] - to_eye[1], facing * s.normal[2] - to_eye[2]
+    tissue = 1.0 / (1.0 + math.exp(-5.0 * (mz + 0.25)))  # mirror looks away from the endoscope
+    haze = 0.03 + 0.05 * max(0.0, my)
+    return (
+        s.red * (0.34 * tissue + haze),
+        s.green * (0.15 * tissue + haze),
+        s.blue * (0.14 * tissue + haze),
+    )
 
 
 @_jit
-def _tissue_surface(
-    px: float, py: float, pz: float, T: np.ndarray, albedo: np.ndarray, slope: np.ndarray
-) -> tuple[float, float, float, float, float, float, float]:
-    """Return linear RGB, roughness and the normal (camera frame) of the sheet, bilinear."""
-    x = T[0, 0] * px + T[0, 1] * py + T[0, 2] * pz + T[0, 3]
-    y = T[1, 0] * px + T[1, 1] * py + T[1, 2] * pz + T[1, 3]
-    n = albedo.shape[0]
+def _apply(T: np.ndarray, p: Vector) -> Vector:
+    return (
+        T[0, 0] * p[0] + T[0, 1] * p[1] + T[0, 2] * p[2] + T[0, 3],
+        T[1, 0] * p[0] + T[1, 1] * p[1] + T[1, 2] * p[2] + T[1, 3],
+        T[2, 0] * p[0] + T[2, 1] * p[1] + T[2, 2] * p[2] + T[2, 3],
+    )
+
+
+@_jit
+def _rotate_back(T: np.ndarray, v: Vector) -> Vector:
+    """Return a direction of T's target frame in the camera frame."""
+    return (
+        T[0, 0] * v[0] + T[1, 0] * v[1] + T[2, 0] * v[2],
+        T[0, 1] * v[0] + T[1, 1] * v[1] + T[2, 1] * v[2],
+        T[0, 2] * v[0] + T[1, 2] * v[1] + T[2, 2] * v[2],
+    )
+
+
+@_jit
+def _tissue(point: Vector, surfaces: Surfaces) -> Surface:
+    """Sample colour, roughness and slope of the sheet, bilinear."""
+    x, y, _ = _apply(surfaces.tissue_from_camera, point)
+    n = surfaces.albedo.shape[0]
     u = min(max((x / SIDE + 0.5) * n - 0.5, 0.0), n - 1.001)
     v = min(max((y / SIDE + 0.5) * n - 0.5, 0.0), n - 1.001)
     i, j = int(v), int(u)
     v, u = v - i, u - j
-    w00, w01, w10, w11 = (1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u
-    a00, a01, a10, a11 = albedo[i, j], albedo[i, j + 1], albedo[i + 1, j], albedo[i + 1, j + 1]
-    r = (w00 * a00[0] + w01 * a01[0] + w10 * a10[0] + w11 * a11[0]) / 255.0
-    g = (w00 * a00[1] + w01 * a01[1] + w10 * a10[1] + w11 * a11[1]) / 255.0
-    b = (w00 * a00[2] + w01 * a01[2] + w10 * a10[2] + w11 * a11[2]) / 255.0
-    rough = (w00 * a00[3] + w01 * a01[3] + w10 * a10[3] + w11 * a11[3]) / 255.0
-    s00, s01, s10, s11 = slope[i, j], slope[i, j + 1], slope[i + 1, j], slope[i + 1, j + 1]
-    sx = w00 * s00[0] + w01 * s01[0] + w10 * s10[0] + w11 * s11[0]
-    sy = w00 * s00[1] + w01 * s01[1] + w10 * s10[1] + w11 * s11[1]
-    nx, ny, nz = _unit(
-        T[2, 0] - sx * T[0, 0] - sy * T[1, 0],
-        T[2, 1] - sx * T[0, 1] - sy * T[1, 1],
-        T[2, 2] - sx * T[0, 2] - sy * T[1, 2],
-    )
-    return r * r, g * g, b * b, rough, nx, ny, nz
+    red = _bilinear(surfaces.albedo, i, j, 0, v, u) / 255.0
+    green = _bilinear(surfaces.albedo, i, j, 1, v, u) / 255.0
+    blue = _bilinear(surfaces.albedo, i, j, 2, v, u) / 255.0
+    rough = _bilinear(surfaces.albedo, i, j, 3, v, u) / 255.0
+    dx = _bilinear(surfaces.slope, i, j, 0, v, u)
+    dy = _bilinear(surfaces.slope, i, j, 1, v, u)
+    normal = _unit(_rotate_back(surfaces.tissue_from_camera, (-dx, -dy, 1.0)))
+    return Surface(red * red, green * green, blue * blue, rough, 0.035, normal, False)
 
 
 @_jit
-def _shaft_surface(
-    px: float, py: float, pz: float, T: np.ndarray
-) -> tuple[float, float, float, float, float, float, float]:
-    """Return the look of a dark tube with faint lengthwise streaks, in its own coordinates."""
-    x = T[0, 0] * px + T[0, 1] * py + T[0, 2] * pz + T[0, 3]
-    y = T[1, 0] * px + T[1, 1] * py + T[1, 2] * pz + T[1, 3]
-    z = T[2, 0] * px + T[2, 1] * py + T[2, 2] * pz + T[2, 3]
+def _bilinear(image: np.ndarray, i: int, j: int, channel: int, v: float, u: float) -> float:
+    low = (1.0 - u) * image[i, j, channel] + u * image[i, j + 1, channel]
+    high = (1.0 - u) * image[i + 1, j, channel] + u * image[i + 1, j + 1, channel]
+    return (1.0 - v) * low + v * high
+
+
+@_jit
+def _shaft(point: Vector, T: np.ndarray) -> Surface:
+    """A dark tube with faint lengthwise streaks, in its own coordinates."""
+    x, y, z = _apply(T, point)
     radius = math.sqrt(x * x + y * y)
-    angle = math.atan2(y, x) * 16.0
-    streak = _value_noise(angle * 1.5, z * 0.12) + 0.6 * _value_noise(angle * 4.0, z * 0.45)
-    grain = _value_noise(angle * 6.0, z * 3.0)
-    grey = 0.085 * max(0.3, 1.0 + 0.55 * streak + 0.25 * grain)
+    around = math.atan2(y, x) * 16.0
+    streak = _value_noise(around * 1.5, z * 0.12) + 0.6 * _value_noise(around * 4.0, z * 0.45)
+    grain = _value_noise(around * 6.0, z * 2.5)
+    grey = 0.06 * max(0.3, 1.0 + 0.5 * streak + 0.3 * grain)
     tilt = 0.10 * grain
-    nx, ny = (x - tilt * y) / radius, (y + tilt * x) / radius
-    mx, my, mz = _unit(
-        T[0, 0] * nx + T[1, 0] * ny, T[0, 1] * nx + T[1, 1] * ny, T[0, 2] * nx + T[1, 2] * ny
+    normal = _rotate_back(T, ((x - tilt * y) / radius, (y + tilt * x) / radius, 0.0))
+    return Surface(
+        1.06 * grey, grey, 0.92 * grey, 0.40 + 0.05 * streak, 0.045, _unit(normal), False
     )
-    return 1.04 * grey, grey, 0.94 * grey, 0.42 + 0.05 * streak, mx, my, mz
+
+
+@_jit
+def _steel(
+    point: Vector, view: View, row: int, column: int, T: np.ndarray, bright: bool
+) -> Surface:
+    """Blasted steel, darker in its recesses."""
+    x, y, z = _apply(T, point)
+    nx, ny, nz = _normal_from_depth(view, row, column)
+    a, b = _value_noise(x * 4.0 + 50.0, y * 4.0 + z * 2.7), _value_noise(z * 4.0, x * 3.1 - y * 2.3)
+    normal = _unit((nx + 0.10 * a, ny + 0.10 * b, nz))
+    grey = (0.62 if bright else 0.28) * (1.0 + 0.12 * a) * _openness(view, row, column)
+    return Surface(grey, 0.97 * grey, 0.93 * grey, 0.42 + 0.06 * b, grey, normal, True)
 
 
 @_jit
@@ -217,69 +270,76 @@ def _lattice(i: int, j: int) -> float:
 
 
 @_jit
-def _normal_from_depth(
-    row: int, column: int, geom: np.ndarray, depth: np.ndarray, f: float, cx: float, cy: float
-) -> tuple[float, float, float]:
+def _normal_from_depth(view: View, row: int, column: int) -> Vector:
     """Return the normal of the plane through the pixel and its neighbours on the same geom."""
-    ax, ay, az = _edge(row, column, 0, 1, geom, depth, f, cx, cy)
-    bx, by, bz = _edge(row, column, 1, 0, geom, depth, f, cx, cy)
-    nx, ny, nz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
-    if nx * nx + ny * ny + nz * nz < 1e-12:
+    a, b = _step(view, row, column, 0, 1), _step(view, row, column, 1, 0)
+    normal = (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
+    if _dot(normal, normal) < 1e-12:
         return 0.0, 0.0, -1.0
-    nx, ny, nz = _unit(nx, ny, nz)
-    return (-nx, -ny, -nz) if nz > 0 else (nx, ny, nz)
+    n = _unit(normal)
+    return (-n[0], -n[1], -n[2]) if n[2] > 0 else n
 
 
 @_jit
-def _edge(
-    row: int, column: int, down: int, right: int,
-    geom: np.ndarray, depth: np.ndarray, f: float, cx: float, cy: float,
-) -> tuple[float, float, float]:  # fmt: skip
-    """Return the 3-D step along the surface (mm) between neighbours, zero where there is none."""
-    height, width = geom.shape
+def _step(view: View, row: int, column: int, down: int, right: int) -> Vector:
+    """Return the 3-D step along the surface between neighbours, zero where there is none."""
+    height, width = view.geom.shape
     r0, c0, r1, c1 = row - down, column - right, row + down, column + right
-    if r0 < 0 or c0 < 0 or geom[r0, c0] != geom[row, column]:
+    if r0 < 0 or c0 < 0 or view.geom[r0, c0] != view.geom[row, column]:
         r0, c0 = row, column
-    if r1 >= height or c1 >= width or geom[r1, c1] != geom[row, column]:
+    if r1 >= height or c1 >= width or view.geom[r1, c1] != view.geom[row, column]:
         r1, c1 = row, column
-    z0, z1 = depth[r0, c0] * 1000.0, depth[r1, c1] * 1000.0
+    z0, z1 = view.depth[r0, c0] * 1000.0, view.depth[r1, c1] * 1000.0
     return (
-        ((c1 - cx) * z1 - (c0 - cx) * z0) / f,
-        ((r1 - cy) * z1 - (r0 - cy) * z0) / f,
+        ((c1 - view.cx) * z1 - (c0 - view.cx) * z0) / view.f,
+        ((r1 - view.cy) * z1 - (r0 - view.cy) * z0) / view.f,
         z1 - z0,
     )
 
 
 @_jit
-def _visibility(
-    px: float, py: float, pz: float, lamp: np.ndarray, distance: float,
-    instance: int, capsules: np.ndarray,
-) -> float:  # fmt: skip
-    """Return the lamp's visible share from a point, 0..1, with other instruments in the way."""
-    visible = 1.0
-    for c in range(capsules.shape[0]):
-        if capsules[c, 7] == instance:
-            continue
-        gap, along = _closest_approach(px, py, pz, lamp, capsules[c])
-        penumbra = 0.3 + LAMP_SIZE * along / max(1.0 - along, 0.1)
-        t = min(max((gap - capsules[c, 6] + 0.5 * penumbra) / penumbra, 0.0), 1.0)
-        visible = min(visible, t * t * (3.0 - 2.0 * t))
-    return 0.12 + 0.88 * visible
+def _openness(view: View, row: int, column: int) -> float:
+    """Return 1 in the open, less where pixels 1.2 mm away lie in front (depth unsharp masking)."""
+    height, width = view.geom.shape
+    z = view.depth[row, column] * 1000.0
+    reach = max(1, int(1.2 * view.f / z))
+    hidden = 0.0
+    for dr in range(-1, 2):
+        for dc in range(-1, 2):
+            r = min(max(row + dr * reach, 0), height - 1)
+            c = min(max(column + dc * reach, 0), width - 1)
+            above = z - view.depth[r, c] * 1000.0 - 0.4
+            if above < 6.0:
+                hidden += min(max(above, 0.0), 1.5)
+    return 1.0 - 0.85 * min(hidden / 6.0, 1.0)
 
 
 @_jit
-def _closest_approach(
-    px: float, py: float, pz: float, lamp: np.ndarray, capsule: np.ndarray
-) -> tuple[float, float]:
-    """Return a capsule's distance (mm) from the ray to the lamp and where on it, 0 point..1 lamp."""
-    ux, uy, uz = lamp[0] - px, lamp[1] - py, lamp[2] - pz
-    vx, vy, vz = capsule[3] - capsule[0], capsule[4] - capsule[1], capsule[5] - capsule[2]
-    wx, wy, wz = px - capsule[0], py - capsule[1], pz - capsule[2]
-    uu, vv = ux * ux + uy * uy + uz * uz, vx * vx + vy * vy + vz * vz
-    uv = ux * vx + uy * vy + uz * vz
-    uw, vw = ux * wx + uy * wy + uz * wz, vx * wx + vy * wy + vz * wz
+def _visibility(
+    point: Vector, row: int, column: int, instance: int, casters: np.ndarray
+) -> float:
+    """Return the key lamp's visible share from a point, with other instruments in the way."""
+    visible = 1.0
+    for c in range(casters.shape[0]):
+        k = casters[c]
+        if k[7] == instance or column < k[8] or row < k[9] or column > k[10] or row > k[11]:
+            continue
+        gap, along = _closest_approach(point, k)
+        penumbra = 0.8 + LAMP_SIZE * along / max(1.0 - along, 0.1)
+        t = min(max((gap - k[6]) / penumbra + 0.5, 0.0), 1.0)
+        visible = min(visible, t * t * (3.0 - 2.0 * t))
+    return visible
+
+
+@_jit
+def _closest_approach(p: Vector, k: np.ndarray) -> tuple[float, float]:
+    """Return a capsule's distance from the ray to the key lamp, and where: 0 point..1 lamp."""
+    u = (KEY_LAMP[0] - p[0], KEY_LAMP[1] - p[1], KEY_LAMP[2] - p[2])
+    v = (k[3] - k[0], k[4] - k[1], k[5] - k[2])
+    w = (p[0] - k[0], p[1] - k[1], p[2] - k[2])
+    uu, vv, uv, uw, vw = _dot(u, u), _dot(v, v), _dot(u, v), _dot(u, w), _dot(v, w)
     s = min(max((uv * vw - vv * uw) / max(uu * vv - uv * uv, 1e-6), 0.0), 1.0)
     t = min(max((uv * s + vw) / vv, 0.0), 1.0)
     s = min(max((uv * t - uw) / uu, 0.0), 1.0)
-    dx, dy, dz = wx + s * ux - t * vx, wy + s * uy - t * vy, wz + s * uz - t * vz
-    return math.sqrt(dx * dx + dy * dy + dz * dz), s
+    d = (w[0] + s * u[0] - t * v[0], w[1] + s * u[1] - t * v[1], w[2] + s * u[2] - t * v[2])
+    return math.sqrt(_dot(d, d)), s

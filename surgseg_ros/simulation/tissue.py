@@ -19,12 +19,13 @@ TEXTURE_SIZE = 2048
 RELIEF_RANGE = (-7.0, 9.0)  # mm
 
 # sRGB colours picked by eye to sit between published in-vivo frames
-PERITONEUM = (196, 112, 104)
+PERITONEUM = (190, 98, 94)
+BAND = (218, 148, 142)
 FLUSH = (150, 42, 44)
-FAT = (226, 158, 112)
+FAT = (214, 128, 96)
 ORGANS = ((128, 36, 38), (190, 92, 92), (150, 62, 58))
 ARTERY = (138, 14, 20)
-VEIN = (84, 30, 52)
+VEIN = (92, 22, 44)
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class _Regions:
 
     fat: np.ndarray
     flush: np.ndarray
+    ridges: np.ndarray
     organs: list[np.ndarray]
 
 
@@ -61,9 +63,11 @@ def make_tissue(seed: int) -> Tissue:
     """Return the operating field of a seed; about a second of work."""
     rng = np.random.default_rng([seed, 1])
     organs, domes = _organs(rng)
-    fat = smoothstep(fractal_noise(rng, RELIEF_SIZE, 4), -0.05, 0.25) * (1 - np.max(organs, 0))
-    regions = _Regions(fat, smoothstep(fractal_noise(rng, RELIEF_SIZE, 5), 0.1, 0.7), organs)
-    relief = _relief(rng, domes, fat)
+    fat = smoothstep(fractal_noise(rng, RELIEF_SIZE, 4), 0.0, 0.35) * (1 - np.max(organs, 0))
+    flush = smoothstep(fractal_noise(rng, RELIEF_SIZE, 5), 0.1, 0.7)
+    ridges = np.maximum(1.0 - 1.3 * np.abs(fractal_noise(rng, RELIEF_SIZE, 5, 3)), 0.0) ** 3
+    regions = _Regions(fat, flush, ridges * (1 - np.max(organs, 0)), organs)
+    relief = _relief(rng, domes, fat, regions.ridges)
     arteries, veins = _vessel_masks(rng)
     albedo = _albedo(rng, regions, relief, arteries, veins)
     return Tissue(relief, albedo, _slope(rng, relief, arteries + veins))
@@ -86,10 +90,11 @@ def _organs(rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
     return masks, domes
 
 
-def _relief(rng: np.random.Generator, domes: np.ndarray, fat: np.ndarray) -> np.ndarray:
-    ridges = 1.0 - np.abs(fractal_noise(rng, RELIEF_SIZE, 5, 3))
+def _relief(
+    rng: np.random.Generator, domes: np.ndarray, fat: np.ndarray, ridges: np.ndarray
+) -> np.ndarray:
     lobules = np.maximum(1.0 - 1.6 * cell_distance(rng, RELIEF_SIZE, 22) ** 2, 0.0)
-    relief = 3.5 * fractal_noise(rng, RELIEF_SIZE, 3, 3) + domes + 2.2 * ridges**3
+    relief = 3.5 * fractal_noise(rng, RELIEF_SIZE, 3, 3) + domes + 2.5 * ridges
     relief += 1.3 * fat * lobules + 0.5 * fractal_noise(rng, RELIEF_SIZE, 16, 2)
     relief = cv2.GaussianBlur(relief.astype(np.float32), (0, 0), 0.7 * RELIEF_SIZE / SIDE)
     return np.clip(relief - relief.mean(), *RELIEF_RANGE).astype(np.float32)
@@ -104,8 +109,8 @@ def _vessel_masks(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         return branches
 
     scale = TEXTURE_SIZE / SIDE
-    arteries = draw_branches(forest(70, 0.12, 0.32), TEXTURE_SIZE, scale)
-    veins = draw_branches(forest(16, 0.3, 0.7), TEXTURE_SIZE, scale)
+    arteries = draw_branches(forest(55, 0.12, 0.34), TEXTURE_SIZE, scale)
+    veins = draw_branches(forest(9, 0.3, 0.7), TEXTURE_SIZE, scale)
     return arteries, veins
 
 
@@ -119,6 +124,7 @@ def _albedo(
     colour = np.broadcast_to(_linear(PERITONEUM), (RELIEF_SIZE, RELIEF_SIZE, 3))
     colour = _blend(colour, FLUSH, 0.75 * regions.flush)
     colour = _blend(colour, FAT, 0.85 * regions.fat)
+    colour = _blend(colour, BAND, 0.7 * regions.ridges)
     for mask in regions.organs:
         colour = _blend(colour, ORGANS[rng.integers(len(ORGANS))], 0.9 * mask)
     valleys = cv2.GaussianBlur(relief, (0, 0), 10) - relief
@@ -130,13 +136,14 @@ def _albedo(
     fade = 0.75 + 0.25 * smooth_noise(rng, TEXTURE_SIZE, 12)
     colour = _blend(colour, VEIN, 0.65 * veins * fade)
     colour = _blend(colour, ARTERY, 0.8 * arteries * fade)
-    rough = 0.30 + 0.10 * fractal_noise(rng, TEXTURE_SIZE, 24, 2)
+    rough = 0.27 + 0.09 * fractal_noise(rng, TEXTURE_SIZE, 24, 2)
     packed = np.dstack([np.sqrt(np.clip(colour, 0.0, 1.0)), np.clip(rough, 0.12, 0.6)])
     return np.round(packed * 255).astype(np.uint8)
 
 
 def _slope(rng: np.random.Generator, relief: np.ndarray, vessels: np.ndarray) -> np.ndarray:
     fine = cv2.resize(relief, (TEXTURE_SIZE, TEXTURE_SIZE), interpolation=cv2.INTER_CUBIC)
+    fine = cv2.GaussianBlur(fine, (0, 0), 5.0)  # hides the coarse grid in highlights
     fine += 0.05 * fractal_noise(rng, TEXTURE_SIZE, 100, 3, 0.5)
     fine += 0.25 * cv2.GaussianBlur(vessels, (0, 0), 3.0)
     per_mm = TEXTURE_SIZE / SIDE

@@ -24,15 +24,15 @@ def grow_tree(
     pending = [(start, heading, radius)]
     while pending:
         start, heading, radius = pending.pop()
-        steps = int(rng.uniform(14.0, 30.0) * (0.4 + radius) / STEP)
-        turns = np.cumsum(rng.normal(0.0, 0.16, steps)) + 0.35 * np.sin(
+        steps = int(rng.uniform(22.0, 44.0) * (0.4 + radius) / STEP)
+        turns = np.cumsum(rng.normal(0.0, 0.10, steps)) + 0.45 * np.sin(
             np.arange(steps) * rng.uniform(0.15, 0.4) + rng.uniform(0.0, 6.3)
         )
         angles = heading + turns
         points = start + STEP * np.cumsum(np.stack([np.cos(angles), np.sin(angles)], 1), axis=0)
-        branches.append(Branch(points, np.linspace(radius, 0.7 * radius, steps)))
-        if radius > 0.07:
-            for at in rng.choice(steps, size=min(3, steps), replace=False):
+        branches.append(Branch(points, np.linspace(radius, 0.6 * radius, steps)))
+        if radius > 0.09:
+            for at in rng.choice(steps, size=min(2, steps), replace=False):
                 child = angles[at] + rng.choice([-1.0, 1.0]) * rng.uniform(0.5, 1.1)
                 pending.append((points[at], child, radius * rng.uniform(0.45, 0.75)))
     return branches
