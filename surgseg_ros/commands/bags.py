@@ -1,0 +1,79 @@
+"""surgseg bags: look into ROS 2 bags, convert them, make them of videos and images."""
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+
+from surgseg_ros.bags import BagError, BagReader, BagWriter
+from surgseg_ros.bags.stereo_bag import NAMESPACE, write_frame
+from surgseg_ros.commands.progress import progress
+from surgseg_ros.commands.source_arguments import add_source_arguments, source_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the actions info, convert and pack."""
+    actions = parser.add_subparsers(dest='action', required=True)
+
+    info = actions.add_parser('info', help='topics, types, counts and duration')
+    info.add_argument('bag', type=Path, help='bag folder, or a bare .mcap or .db3 file')
+    info.set_defaults(action=_info)
+
+    convert = actions.add_parser('convert', help='copy a bag into another storage, newest format')
+    convert.add_argument('bag', type=Path)
+    convert.add_argument('--topics', nargs='+', help='only these topics')
+    _add_output(convert)
+    convert.set_defaults(action=_convert)
+
+    pack = actions.add_parser('pack', help='put any source of stereo frames into a bag')
+    add_source_arguments(pack)
+    pack.add_argument('--frames', type=int, help='at most so many')
+    pack.add_argument('--namespace', default=NAMESPACE, help='topics lie below this')
+    _add_output(pack)
+    pack.set_defaults(action=_pack)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what was chosen."""
+    args.action(args)
+    return 0
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('out', type=Path, help='bag folder, or a file ending in .mcap or .db3')
+    parser.add_argument('--storage', choices=('mcap', 'sqlite3'), help='default mcap')
+    parser.add_argument('--overwrite', action='store_true', help='replace an existing bag')
+
+
+def _info(args: argparse.Namespace) -> None:
+    with BagReader(args.bag) as bag:
+        count = sum(topic.message_count for topic in bag.topics.values())
+        seconds = (bag.end - bag.start) / 1e9
+        start = datetime.fromtimestamp(bag.start / 1e9, UTC)
+        print(f'{bag.path}: {count} messages, {seconds:.3f} s from {start:%F %T} UTC')
+        for name, topic in bag.topics.items():
+            latched = ', latched' if topic.latched else ''
+            print(f'{topic.message_count:8d}  {name}  {topic.type_name}{latched}')
+
+
+def _convert(args: argparse.Namespace) -> None:
+    with BagReader(args.bag) as bag, BagWriter(args.out, args.storage, args.overwrite) as writer:
+        unknown = set(args.topics or ()) - bag.topics.keys()
+        if unknown:
+            raise BagError(f'{bag.path} has no topic {", ".join(sorted(unknown))}')
+        chosen = {name: bag.topics[name] for name in args.topics or bag.topics}
+        for name, topic in chosen.items():
+            types = bag.types_of(topic.type_name)
+            writer.add_topic(name, topic.type_name, topic.latched, types)
+        total = sum(topic.message_count for topic in chosen.values())
+        for message in progress(bag.raw_messages(chosen), total, 'messages'):
+            writer.write_raw(message.topic, message.type_name, message.message, message.time)
+    print(f'{args.out}: {writer.count} messages')
+
+
+def _pack(args: argparse.Namespace) -> None:
+    source = source_of(args)
+    with BagWriter(args.out, args.storage, args.overwrite) as writer:
+        for frame in progress(source.first(args.frames), args.frames or source.count):
+            write_frame(writer, frame, args.namespace)
+    source.close()
+    print(f'{args.out}: {writer.count} messages of {source.describe()}')

@@ -1,0 +1,50 @@
+"""surgseg simulate: a bag of the virtual endoscope with its ground truth."""
+
+import argparse
+import re
+from pathlib import Path
+
+from surgseg_ros.bags import BagWriter
+from surgseg_ros.bags.stereo_bag import NAMESPACE, write_frame
+from surgseg_ros.commands.progress import progress
+from surgseg_ros.sources import SimulatorSource
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.add_argument('out', type=Path, help='bag folder, or a file ending in .mcap or .db3')
+    parser.add_argument('--frames', type=int, default=100, help='number of stereo frames')
+    parser.add_argument('--size', type=size, default='640x512', help='of one eye, px')
+    parser.add_argument('--seed', type=int, default=0, help='same seed, same bag, bit for bit')
+    parser.add_argument('--rate', type=float, default=10.0, help='frames per second')
+    parser.add_argument('--tools', type=int, default=2, help='number of instruments')
+    parser.add_argument('--storage', choices=('mcap', 'sqlite3'), help='default mcap')
+    parser.add_argument('--namespace', default=NAMESPACE, help='topics lie below this')
+    parser.add_argument('--overwrite', action='store_true', help='replace an existing bag')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Render and write the frames."""
+    width, height = args.size
+    source = SimulatorSource(
+        width=width,
+        height=height,
+        seed=args.seed,
+        rate=args.rate,
+        num_tools=args.tools,
+        frames=args.frames,
+    )
+    with BagWriter(args.out, args.storage, args.overwrite) as writer:
+        for frame in progress(source, source.count):
+            write_frame(writer, frame, args.namespace)
+    source.close()
+    print(f'{args.out}: {source.describe()}, seed {args.seed}')
+    return 0
+
+
+def size(text: str) -> tuple[int, int]:
+    """'640x512' -> (640, 512)."""
+    match = re.fullmatch(r'(\d+)x(\d+)', text)
+    if not match:
+        raise argparse.ArgumentTypeError(f'{text!r} is not WIDTHxHEIGHT')
+    return int(match[1]), int(match[2])

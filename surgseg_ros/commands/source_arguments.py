@@ -1,0 +1,34 @@
+"""Arguments of every command that reads stereo frames from somewhere."""
+
+import argparse
+
+from surgseg_ros.sources import FrameSource, open_source
+
+
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the source and what may be said about it."""
+    parser.add_argument(
+        'source',
+        help="'sim:frames=20', a bag, a stereo video, a folder with left/ and right/, LEFT,RIGHT",
+    )
+    parser.add_argument(
+        '--calibration', help='file or folder, or left.yaml,right.yaml; replaces that of a bag'
+    )
+    parser.add_argument('--stacking', choices=('horizontal', 'vertical'), help='of a video')
+    parser.add_argument('--rate', type=float, help='Hz, of a video or images')
+    parser.add_argument('--disparity', help='folder or file of true disparities, of images')
+    parser.add_argument('--left', help='topic of the left image, of a bag')
+    parser.add_argument('--tolerance', type=float, help='ms between the eyes, of a bag')
+
+
+def source_of(args: argparse.Namespace) -> FrameSource:
+    """Open the source that the arguments name; raises as open_source does."""
+    return open_source(
+        args.source,
+        args.calibration,
+        stacking=args.stacking,
+        rate=args.rate,
+        disparity=args.disparity,
+        left=args.left,
+        tolerance=None if args.tolerance is None else round(args.tolerance * 1e6),
+    )

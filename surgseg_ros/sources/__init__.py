@@ -1,0 +1,75 @@
+"""Where stereo frames come from: the simulator, a bag, a stereo video or folders of images.
+
+open_source('sim:seed=3,frames=100'), open_source('case7.mcap'), open_source('video.mp4',
+calibration='stereo.yaml'), open_source('left,right') all give a FrameSource; nodes, `surgseg
+infer` and evaluation see nothing else.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from surgseg_ros.bags import is_bag
+from surgseg_ros.sources.bag import BagSource
+from surgseg_ros.sources.base import DEFAULT_RATE, FIRST_STAMP, Calibration, FrameSource
+from surgseg_ros.sources.folders import FolderSource
+from surgseg_ros.sources.simulator import SimulatorSource
+from surgseg_ros.sources.video import SUFFIXES, VideoSource
+
+__all__ = [
+    'DEFAULT_RATE',
+    'FIRST_STAMP',
+    'BagSource',
+    'Calibration',
+    'FolderSource',
+    'FrameSource',
+    'SimulatorSource',
+    'VideoSource',
+    'open_source',
+]
+
+_SPECS = (
+    "'sim' (or 'sim:seed=3,frames=100'), a bag, a stereo video, a folder with left/ and right/, "
+    "or 'LEFT,RIGHT' (two folders or two images)"
+)
+
+
+def open_source(
+    spec: str | Path, calibration: Calibration | None = None, **options: Any
+) -> FrameSource:
+    """Open what `spec` names (see the module's docstring) as a FrameSource.
+
+    calibration: a StereoCalibration or files for read_calibration ('left.yaml,right.yaml' for a
+    pair of camera_info); replaces that of a bag. None is the same as not given.
+    options: simulator - those of VirtualEndoscope, and frames; bag - left, tolerance (see
+    StereoBag); video - stacking, rate; folders - rate, disparity.
+    Raises ValueError or FileNotFoundError, in one sentence, if it cannot be opened.
+    """
+    options = {name: value for name, value in options.items() if value is not None}
+    kind, arguments = _source(str(spec))
+    if calibration is not None:
+        options['calibration'] = calibration
+    wrong = sorted(options.keys() - set(kind.OPTIONS))
+    if wrong and kind is not SimulatorSource:  # whose options VirtualEndoscope checks
+        raise ValueError(
+            f'{", ".join(wrong)} cannot be given with {spec}; possible: {", ".join(kind.OPTIONS)}'
+        )
+    return kind(*arguments, **options)
+
+
+def _source(spec: str) -> tuple[type[FrameSource], list[Any]]:
+    """Class and positional arguments of the source that `spec` names."""
+    name, _, details = spec.partition(':')
+    path = Path(spec)
+    if name in ('sim', 'simulator'):
+        return SimulatorSource, [details]
+    if is_bag(path):
+        return BagSource, [path]
+    if path.suffix.lower() in SUFFIXES:
+        return VideoSource, [path]
+    if path.is_dir():
+        return FolderSource, [path / 'left', path / 'right']
+    if not path.exists() and spec.count(',') == 1:
+        return FolderSource, [Path(part.strip()) for part in spec.split(',')]
+    if not path.exists():
+        raise FileNotFoundError(f'{spec} is not there; a source is {_SPECS}')
+    raise ValueError(f'{spec} is no source of stereo frames; expected {_SPECS}')

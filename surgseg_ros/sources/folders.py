@@ -1,0 +1,96 @@
+"""Frames of two folders of images, or of two images."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from surgseg_ros.geometry.stereo_frame import GroundTruth, StereoFrame
+from surgseg_ros.sources.base import (
+    DEFAULT_RATE,
+    Calibration,
+    FrameSource,
+    load_calibration,
+    size_of,
+    stamp_at,
+)
+
+_IMAGES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.ppm', '.pgm')
+
+
+class FolderSource(FrameSource):
+    """Images of two folders (or two images), paired in natural order of their names.
+
+    disparity: folder or file of true disparities x_left - x_right in px, float TIFF or .npy; 0, as
+    in SCARED, and what is not finite is unknown. rate: Hz.
+    """
+
+    OPTIONS = ('calibration', 'rate', 'disparity')
+
+    def __init__(
+        self,
+        left: Path,
+        right: Path,
+        calibration: Calibration | None = None,
+        rate: float = DEFAULT_RATE,
+        disparity: str | Path | None = None,
+    ) -> None:
+        self.name = f'images {left}, {right}'
+        self._left, self._right = _files(left, _IMAGES), _files(right, _IMAGES)
+        truth = _files(Path(disparity), ('.tif', '.tiff', '.npy')) if disparity else []
+        self._truth: list[Path | None] = [*truth] or [None] * len(self._left)
+        if not len(self._left) == len(self._right) == len(self._truth):
+            raise ValueError(
+                f'{left} has {len(self._left)} images, {right} has {len(self._right)}'
+                + (f', {disparity} has {len(truth)} disparities' if disparity else '')
+            )
+        self.count = len(self._left)
+        self.rate = rate
+        self.calibration = load_calibration(calibration, size_of(_read_rgb(self._left[0])))
+
+    def __iter__(self) -> Iterator[StereoFrame]:
+        for index, (left, right, truth) in enumerate(
+            zip(self._left, self._right, self._truth, strict=True)
+        ):
+            yield StereoFrame(
+                stamp=stamp_at(index, self.rate),
+                left=_read_rgb(left),
+                right=_read_rgb(right),
+                calibration=self.calibration,
+                truth=GroundTruth(disparity=_read_disparity(truth)) if truth else None,
+            )
+
+
+def _files(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """The file itself, or the files of a folder that end so; frame2 comes before frame10."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise FileNotFoundError(f'{path} is not there')
+    files = [file for file in path.iterdir() if file.suffix.lower() in suffixes]
+    if not files:
+        raise ValueError(f'{path} has no files ending in {", ".join(suffixes)}')
+    return sorted(files, key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    parts = re.split(r'(\d+)', path.name)
+    return [(int(part), '') if part.isdigit() else (0, part) for part in parts]
+
+
+def _read_rgb(path: Path) -> np.ndarray:
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f'{path} is not an image that OpenCV can read')
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _read_disparity(path: Path) -> np.ndarray:
+    """HxW float32 px, NaN unknown."""
+    values = np.load(path) if path.suffix == '.npy' else cv2.imread(str(path), -1)
+    if values is None or values.ndim != 2 or values.dtype.kind != 'f':
+        raise ValueError(f'{path} is not a disparity: expected one channel of floats')
+    known = np.isfinite(values) & (values != 0)
+    return np.where(known, values, np.nan).astype(np.float32)

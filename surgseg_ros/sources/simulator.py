@@ -1,0 +1,53 @@
+"""Frames of the virtual endoscope."""
+
+from ast import literal_eval
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from surgseg_ros.geometry.stereo_frame import StereoFrame
+from surgseg_ros.sources.base import FIRST_STAMP, FrameSource
+
+
+class SimulatorSource(FrameSource):
+    """Frames of the virtual endoscope, endless unless `frames` is given.
+
+    details: 'seed=3,frames=100'; parameters of VirtualEndoscope, as `options` are, which win.
+    """
+
+    name = 'virtual endoscope'
+
+    def __init__(self, details: str = '', **options: Any) -> None:
+        from surgseg_ros.simulation import VirtualEndoscope  # imports MuJoCo and OpenGL
+
+        given = _parse(details) | options
+        self.count = given.pop('frames', None)
+        try:
+            self._endoscope = VirtualEndoscope(**given)
+        except TypeError as error:
+            raise ValueError(f'the simulator cannot be set up so: {error}') from error
+        self.rate = self._endoscope.rate
+        self.calibration = self._endoscope.calibration
+
+    def __iter__(self) -> Iterator[StereoFrame]:
+        index = 0
+        while self.count is None or index < self.count:
+            frame = self._endoscope.render(index)
+            yield replace(frame, stamp=frame.stamp + FIRST_STAMP)
+            index += 1
+
+    def close(self) -> None:
+        """Free the renderer."""
+        self._endoscope.close()
+
+
+def _parse(details: str) -> dict[str, Any]:
+    """'seed=3,noise=0.5' -> {'seed': 3, 'noise': 0.5}."""
+    options = {}
+    for item in filter(None, details.split(',')):
+        name, equals, value = item.partition('=')
+        try:
+            options[name.strip()] = literal_eval(value.strip())
+        except (ValueError, SyntaxError) as error:
+            raise ValueError(f'{item!r} is not NAME=NUMBER in sim:{details}') from error
+    return options
