@@ -22,6 +22,7 @@ FILL_LAMP = (-9.0, 3.0, -2.0)
 KEY_POWER, FILL_POWER = 0.72, 0.26
 EXPOSURE_DISTANCE = 72.0  # where the lamps' inverse-square falloff is 1
 LAMP_SIZE = 5.0  # makes the edges of shadows soft
+METAL_DIFFUSE = 0.13  # share of a metal's reflectance that is not mirror-like (blasted surface)
 SHADOW_MARGIN = 4.0  # how far a penumbra may reach beyond its caster
 
 Vector = tuple[float, float, float]
@@ -117,7 +118,7 @@ def _lamp(s: Surface, point: Vector, to_eye: Vector, lamp: Vector, power: float)
     shine = _ggx(s, to_lamp, to_eye, facing)
     if s.metal:
         shine *= light
-        diffuse = 0.30 * light * max(0.0, facing)
+        diffuse = METAL_DIFFUSE * light * max(0.0, facing)
         return shine + diffuse * s.red, shine + diffuse * s.green, shine + diffuse * s.blue
     return (
         light * (s.red * _wrapped(facing, 0.30) + shine),
@@ -166,13 +167,15 @@ def _environment(s: Surface, to_eye: Vector) -> Vector:
     if not s.metal:
         return 0.05 * s.red, 0.022 * s.green, 0.02 * s.blue
     facing = 2.0 * _dot(s.normal, to_eye)
-    my, mz = facing * s.normal[1] - to_eye[1], facing * s.normal[2] - to_eye[2]
-    tissue = 1.0 / (1.0 + math.exp(-5.0 * (mz + 0.25)))  # mirror looks away from the endoscope
-    haze = 0.03 + 0.05 * max(0.0, my)
-    return (
-        s.red * (0.34 * tissue + haze),
-        s.green * (0.15 * tissue + haze),
-        s.blue * (0.14 * tissue + haze),
+    mx, my, mz = (
+        facing * s.normal[0] - to_eye[0],
+        facing * s.normal[1] - to_eye[1],
+        facing * s.normal[2] - to_eye[2],
+    )
+    tissue = 1.0 / (1.0 + math.exp(-7.0 * (mz - 0.05)))  # mirror looks away from the endoscope
+    tissue *= 0.6 + 0.4 * math.sin(4.0 * mx + 1.0) * math.sin(5.0 * my)  # lit and dark patches
+    return s.red * (0.30 * tissue + 0.02), s.green * (0.13 * tissue + 0.02), s.blue * (
+        0.12 * tissue + 0.02
     )
 
 
@@ -245,9 +248,9 @@ def _steel(
     x, y, z = _apply(T, point)
     nx, ny, nz = _normal_from_depth(view, row, column)
     a, b = _value_noise(x * 4.0 + 50.0, y * 4.0 + z * 2.7), _value_noise(z * 4.0, x * 3.1 - y * 2.3)
-    normal = _unit((nx + 0.10 * a, ny + 0.10 * b, nz))
+    normal = _unit((nx + 0.07 * a, ny + 0.07 * b, nz))
     grey = (0.62 if bright else 0.28) * (1.0 + 0.12 * a) * _openness(view, row, column)
-    return Surface(grey, 0.97 * grey, 0.93 * grey, 0.42 + 0.06 * b, grey, normal, True)
+    return Surface(grey, 0.97 * grey, 0.93 * grey, 0.40 + 0.08 * b, grey, normal, True)
 
 
 @_jit
