@@ -1,1 +1,1 @@
-"""Camera geometry: calibration, rectification, disparity to points. numpy and OpenCV only."""
+"""Camera geometry: calibration, rectification, disparity to points. numpy, OpenCV, numba."""

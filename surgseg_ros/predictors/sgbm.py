@@ -2,7 +2,7 @@
 
 H. Hirschmueller, "Stereo Processing by Semiglobal Matching and Mutual Information", TPAMI 2008,
 with Birchfield-Tomasi cost instead of mutual information and three path directions
-(MODE_SGBM_3WAY: half the time of all eight for 0.01 px more error).
+(MODE_SGBM_3WAY: a quarter of the time of all eight, 0.01 px more error on real tissue).
 """
 
 import time
@@ -43,7 +43,7 @@ class SgbmPredictor:
         block_size: int = 7,
         uniqueness: int = 10,
         left_right: int = 1,
-        speckle_size: int = 200,
+        speckle_size: int = 400,
         **options: Any,
     ) -> None:
         _refuse(options)
