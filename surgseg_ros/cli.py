@@ -1,6 +1,7 @@
 """The `surgseg` command: one subcommand per file in surgseg_ros/commands."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     args = parser.parse_args(words)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))   # end children, close files
     try:
         return int(args.run(args) or 0)
     except KeyboardInterrupt:

@@ -1,6 +1,7 @@
 """Run the nodes of a pipeline as processes where launch is not installed; end them together."""
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -30,7 +31,8 @@ class Supervisor:
         process = subprocess.Popen(
             command(node), env=self._environment, text=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors='replace',
-            start_new_session=True)   # Ctrl-C reaches us; we end them in order
+            start_new_session=True,   # Ctrl-C reaches us; we end them in order
+            preexec_fn=_end_with_parent)
         self.processes[node.name] = process
         threading.Thread(target=_echo, args=(node.name, process.stdout), daemon=True).start()
         return process
@@ -89,6 +91,12 @@ def ros_arguments(
         text = yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix('...\n')
         words += ['-p', f'{name}:={text.strip()}']
     return words
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to interrupt this process when its parent dies, even by SIGKILL."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGINT)
 
 
 def _echo(name: str, stream: TextIO | None) -> None:

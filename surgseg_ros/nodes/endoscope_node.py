@@ -4,6 +4,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice, repeat
 from typing import ClassVar
 
@@ -34,8 +35,8 @@ class EndoscopeNode(ManagedNode):
         Parameter('source', 'sim', 'sim[:option=value,...], a bag, a stereo video, a folder with '
                   'left/ and right/, or LEFT,RIGHT'),
         Parameter('calibration', '', 'calibration file, where the source has none'),
-        Parameter('stacking', 'horizontal', 'how a stereo video holds the eyes',
-                  choices=('horizontal', 'vertical')),
+        Parameter('stacking', 'auto', 'how a stereo video holds the eyes',
+                  choices=('auto', 'horizontal', 'vertical')),
         Parameter('rate', 1.0, 'speed of playing; 2 is twice as fast', range=(0.01, 100.0)),
         Parameter('frames', 0, 'frames to publish, 0 all', range=(0, 10**9)),
         Parameter('loop', False, 'begin again at the end; stamps jump back, as in a looped bag'),
@@ -47,7 +48,6 @@ class EndoscopeNode(ManagedNode):
 
     def __init__(self, **options: object) -> None:
         super().__init__('endoscope', **options)
-        self.finished = False
         self.sent = 0
 
     # Lifecycle.
@@ -55,8 +55,12 @@ class EndoscopeNode(ManagedNode):
     def configure(self) -> None:
         """Open the source."""
         self._publishers_made: dict[str, Publisher] = {}
-        self._source = open_source(
-            self.p.source, calibration=self.p.calibration or None, stacking=self.p.stacking)
+        stacking = None if self.p.stacking == 'auto' else self.p.stacking
+        # One thread owns the source: a renderer's OpenGL context cannot change threads.
+        self._thread = ThreadPoolExecutor(1, 'source')
+        self._source = self._thread.submit(
+            open_source, self.p.source, calibration=self.p.calibration or None,
+            stacking=stacking).result()
         self.get_logger().info(self._source.describe())
 
     def activate(self) -> None:
@@ -64,25 +68,25 @@ class EndoscopeNode(ManagedNode):
         self._stopping = threading.Event()
         self._answer = threading.Condition()
         self._answered = -1
-        self._clock = self.create_publisher(Clock, '/clock', 10) if self.p.clock else None
+        self._clock_ticks = self.create_publisher(Clock, '/clock', 10) if self.p.clock else None
         self._answers = self.create_subscription(
             DisparityImage, 'disparity', self._take_answer, RELIABLE,
             raw=True) if self.p.lockstep else None
-        self._thread = threading.Thread(target=self._publish_all, name='source', daemon=True)
-        self._thread.start()
+        self._publishing = self._thread.submit(self._publish_all)
 
     def deactivate(self) -> None:
         """Stop after the frame being sent."""
         self._stopping.set()
-        self._thread.join()
+        self._publishing.result()
         if self._answers:
             self.destroy_subscription(self._answers)
 
     def cleanup(self) -> None:
         """Close the source and remove the publishers."""
         if hasattr(self, '_source'):
-            self._source.close()
+            self._thread.submit(self._source.close).result()
             del self._source
+        self._thread.shutdown()
         for publisher in self._publishers_made.values():
             self.destroy_publisher(publisher)
 
@@ -122,8 +126,8 @@ class EndoscopeNode(ManagedNode):
             yield frame
 
     def _publish(self, frame: StereoFrame) -> None:
-        if self._clock:
-            self._clock.publish(Clock(clock=time_message(make_message, frame.stamp)))
+        if self._clock_ticks:
+            self._clock_ticks.publish(Clock(clock=time_message(make_message, frame.stamp)))
         for topic, type_name, message in frame_messages(make_message, frame):
             if topic not in self._publishers_made:
                 self._publishers_made[topic] = self.publisher(message_type(type_name), topic)

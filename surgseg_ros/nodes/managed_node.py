@@ -1,5 +1,7 @@
 """What all nodes share: lifecycle that starts itself, parameters, QoS, diagnostics, main()."""
 
+import contextlib
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +14,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.signals import SignalHandlerOptions
 
 from surgseg_ros.nodes import transport
 from surgseg_ros.nodes.parameters import Parameter, Parameters
@@ -37,6 +40,7 @@ class ManagedNode(LifecycleNode):
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
+        self.finished = False   # True ends the process
         self._fault = ''
         self._level = DiagnosticStatus.OK
         self.p = Parameters(self, self.PARAMETERS, lambda: self.state_label != 'unconfigured')
@@ -65,6 +69,11 @@ class ManagedNode(LifecycleNode):
         return DiagnosticStatus.OK, 'running', {}
 
     # Lifecycle.
+
+    @property
+    def failed(self) -> bool:
+        """Whether the last thing the node tried went wrong."""
+        return bool(self._fault)
 
     @property
     def state_label(self) -> str:
@@ -145,38 +154,37 @@ class ManagedNode(LifecycleNode):
     def _log_change(self, level: bytes, message: str) -> None:
         """Say it in the log, too, when the node falls ill or recovers."""
         if level != self._level and not self._fault:
-            logger = self.get_logger()
-            (logger.info if level == DiagnosticStatus.OK else logger.warning)(message)
+            if level == DiagnosticStatus.OK:
+                self.get_logger().info(message)
+            else:
+                self.get_logger().warning(message)
         self._level = level
 
 
 def run(make_node: Callable[[], ManagedNode], arguments: Sequence[str] | None = None) -> int:
     """Run one node until it is told to stop; the body of every node's main()."""
     transport.tune_allocator()
-    rclpy.init(args=arguments)
-    node = None
+    # rclpy's own handlers would shut the context down before the node has ended its work.
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         node = make_node()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        while rclpy.ok() and not getattr(node, 'finished', False):
-            executor.spin_once(timeout_sec=0.2)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     except ValueError as error:
-        print(f'{error}', file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
+    try:
+        _spin(node)
     finally:
-        if node is not None:
-            _end(node)
+        if node.state_label in ('active', 'inactive'):
+            node.trigger_shutdown()
+        node.destroy_node()
         rclpy.try_shutdown()
-    return int(bool(node and node._fault))
+    return int(node.failed)
 
 
-def _end(node: ManagedNode) -> None:
-    """Stop cleanly also when the context is already shut down (Ctrl-C)."""
-    if node.state_label == 'active':
-        node.deactivate()
-    if node.state_label in ('active', 'inactive'):
-        node.cleanup()
-    node.destroy_node()
+def _spin(node: ManagedNode) -> None:
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
+        while not node.finished:
+            executor.spin_once(timeout_sec=0.2)

@@ -26,7 +26,8 @@ from surgseg_ros.nodes.pairing import NANOSECONDS, StampPairer
 from surgseg_ros.nodes.parameters import Parameter
 from surgseg_ros.nodes.worker import NewestWorker
 
-SILENCE = 1.0   # s without images from an eye: ERROR
+SILENCE = 1.0   # s without images from an eye: ERROR ...
+PATIENCE = 5.0   # ... but this long after the start
 
 
 @dataclass(frozen=True)
@@ -292,11 +293,10 @@ class PerceptionNode(ManagedNode):
     def _silence(self) -> str:
         """Name the eyes that have sent nothing lately, or ''."""
         now = time.monotonic()
-        silent = {side: now - self._heard.get(side, self._active_since)
-                  for side in self.pairer.sides}
-        return '; '.join(
-            f'no image on {self.resolve_topic_name(self._image_topic(side))} for {seconds:.1f} s'
-            for side, seconds in silent.items() if seconds > SILENCE)
+        silent = [side for side in self.pairer.sides
+                  if now - self._heard.get(side, self._active_since + PATIENCE) > SILENCE]
+        topics = [self.resolve_topic_name(self._image_topic(side)) for side in silent]
+        return f'no image on {" and ".join(topics)}' if topics else ''
 
     def _input_counts(self) -> dict[str, str]:
         pairer = self.pairer
