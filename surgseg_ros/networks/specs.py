@@ -1,0 +1,42 @@
+"""What is known about a network without building it: it travels with the name, as in timm."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights that the authors publish: what they call them, and what they trained them on."""
+
+    name: str
+    training: str
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """One registered network.
+
+    constructor: 'module:class', imported when a network is made; its arguments are `arguments`
+    and the caller's options. inputs: names of the images that `infer` takes. mean, std: of the
+    RGB values divided by 255, as trained. multiple: height and width must be multiples of it.
+    precision: what 'auto' means. tensors, parameters: of the default options. homepage: where
+    the authors publish code and checkpoints, under `licence`.
+    """
+
+    constructor: str
+    inputs: tuple[str, ...]
+    mean: Triple
+    std: Triple
+    multiple: int
+    tensors: int
+    parameters: int
+    class_names: tuple[str, ...]
+    paper: str
+    homepage: str
+    licence: str
+    checkpoints: tuple[Checkpoint, ...]
+    precision: str = 'f32'
+    arguments: Mapping[str, Any] = field(default_factory=dict)
