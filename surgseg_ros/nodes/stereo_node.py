@@ -29,8 +29,8 @@ class StereoNode(PerceptionNode):
         *PerceptionNode.PARAMETERS,
         Parameter('model', 'sgbm', 'stereo matcher', choices=predictors.stereo()),
         Parameter('weights', '', "file of the network's weights; sgbm needs none"),
-        Parameter('max_disparity', 128, 'largest disparity searched, in full-resolution px',
-                  range=(16, 1024)),
+        Parameter('max_disparity', 0, 'largest disparity searched by sgbm, in full-resolution px; '
+                  '0 is 15 % of the image width', range=(0, 1024)),
         Parameter('scale', 1.0, 'size at which the model sees the images; outputs stay full-size',
                   range=(0.1, 1.0)),
         Parameter('max_depth', 0.5, 'points further away than this, in m, are invalid in depth '
@@ -48,7 +48,7 @@ class StereoNode(PerceptionNode):
         """Load the model, compile the kernels, make the publishers."""
         self._predictor = predictors.create(
             self.p.model, weights=self.p.weights or None,
-            max_disparity=math.ceil(self.p.max_disparity * self.p.scale))
+            max_disparity=math.ceil(self.p.max_disparity * self.p.scale) or None)
         _compile_kernels()
         self.output('disparity', DisparityImage, 'disparity')
         self.output('depth', Image, 'depth')
@@ -87,8 +87,7 @@ class StereoNode(PerceptionNode):
 
     def _disparity_message(self, frame: StereoInput, result: StereoResult) -> Any:
         return messages.disparity_image(
-            make_message, frame.header, result.disparity, frame.calibration,
-            (0.0, float(self.p.max_disparity)), step=1 / 16)
+            make_message, frame.header, result.disparity, frame.calibration)
 
     def _depth_message(self, frame: StereoInput, result: StereoResult) -> Any:
         depth = disparity_to_depth(self._within_reach(frame, result), frame.calibration)

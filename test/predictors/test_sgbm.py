@@ -34,7 +34,7 @@ def test_what_the_right_camera_cannot_see_is_invalid():
 def test_negative_disparities():
     truth = np.full((200, 300), -7.5, np.float32)
     predictor = predictors.create('sgbm', min_disparity=-24, max_disparity=24)
-    assert (predictor.min_disparity, predictor.max_disparity) == (-24, 24)
+    assert predictor.search_range(320) == (-24, 24)
     metrics = stereo_metrics(
         predictor.predict(*stereo_pair(truth)).disparity, truth, mask=seen_by_both(truth)
     )
@@ -47,8 +47,14 @@ def test_unrelated_images_are_mostly_invalid():
 
 
 def test_range_is_rounded_up_to_sixteen():
-    assert predictors.create('sgbm', min_disparity=4, max_disparity=100).max_disparity == 100
-    assert predictors.create('sgbm', max_disparity=100).max_disparity == 112
+    assert predictors.create('sgbm', min_disparity=4, max_disparity=100).search_range(9) == (4, 100)
+    assert predictors.create('sgbm', max_disparity=100).search_range(9) == (0, 112)
+
+
+def test_range_follows_the_image_width_by_default():
+    predictor = predictors.create('sgbm')
+    assert predictor.search_range(1280) == (0, 192)
+    assert predictor.search_range(640) == (0, 96)
 
 
 @pytest.mark.parametrize('option', [
