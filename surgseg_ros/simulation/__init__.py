@@ -1,14 +1,43 @@
-"""The virtual stereo endoscope: images of surgery with exact ground truth (MuJoCo)."""
+"""The virtual stereo endoscope: images of surgery with exact ground truth (MuJoCo).
 
-import os
-import sys
+    from surgseg_ros.simulation import VirtualEndoscope
+    with VirtualEndoscope(seed=3) as endoscope:
+        frame = endoscope.render(0)          # or: for frame in endoscope
+
+A frame is a geometry.stereo_frame.StereoFrame with its calibration and GroundTruth. It is a pure
+function of the parameters and its index: same seed, same pixels, in any order and any process.
+
+What to choose
+- seed: the operation - tissue, vessels, which instruments, how they move. Use disjoint ranges of
+  seeds for training and testing; frames of one seed share their tissue.
+- width, height: any size from 16x16; the focal length follows the width (1060 px at 1280 px).
+  640x512 takes about 0.1-0.2 s per stereo frame on two cores, 1280x1024 four times that.
+- rate: frames per simulated second. Instruments move at about 10 mm/s, so 10 Hz gives steps of a
+  millimetre; lower it for varied single frames, raise it for tracking.
+- num_tools: 0 to 4, of four kinds (EndoVis 2017 ids: 1 Bipolar Forceps, 2 Prograsp Forceps,
+  3 Large Needle Driver, 6 Monopolar Curved Scissors); kinds gives them by name instead, in slot
+  order. Two tools enter from the sides, the third and fourth from above.
+- wrist_bend: largest pitch of the wrist, rad. At 0, the default, the jaws stay on the shaft's
+  centre line, and so does the tool pose's origin, the midpoint of the jaw tips. With a bend the
+  origin still is that midpoint and +z still runs along the shaft, but the shaft's centre line no
+  longer passes through the origin.
+- noise: factor on the sensor's noise; 1 is a well-lit endoscope, 0 gives clean pictures.
+- focal_length (px), baseline (m): of the ideal, distortion-free pair; default like a da Vinci.
+- truth=False leaves the truth out. frames=N ends the iteration after N frames.
+
+Ground truth is of the left view: disparity = focal_length * baseline / depth, exact to 0.02 px;
+parts and instances of the surface at each pixel's centre, so they have no soft edges; one
+ToolTruth for each instrument, also when it is hidden or outside the image.
+
+Tissue lies 40-120 mm from the camera. Rendering needs an OpenGL library (Debian: libegl1 and
+libgl1-mesa-dri) and happens in the thread that made the endoscope. It must not share a process
+with triton loaded later (torch.compile, torch.onnx.export): two LLVMs collide.
+"""
+
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from surgseg_ros.simulation.endoscope import VirtualEndoscope
-
-if sys.platform == 'linux':
-    os.environ.setdefault('MUJOCO_GL', 'egl')  # MuJoCo reads it when first imported
 
 __all__ = ['VirtualEndoscope']
 

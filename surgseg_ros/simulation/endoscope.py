@@ -1,10 +1,11 @@
 """The virtual stereo endoscope: motion, geometry, light and sensor put together."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from itertools import repeat
+from itertools import count, repeat
 from types import TracebackType
 
 import numpy as np
@@ -32,11 +33,24 @@ MAX_TOOLS = len(PORTS)
 BANDS = 8  # of rows, shared among the threads
 
 
+@dataclass(frozen=True)
+class Moment:
+    """Where everything is in one frame.
+
+    tissue: 4x4, left optical frame from tissue, mm. joints, links: one per instrument.
+    """
+
+    index: int
+    tissue: np.ndarray
+    joints: list[JointState]
+    links: list[LinkPoses]
+
+
 class VirtualEndoscope:
     """Renders stereo frames of a simulated operation; see the room's docstring for parameters.
 
-    A frame depends only on the constructor's parameters and its index. Not thread-safe: render
-    from the thread that made it (the OpenGL context belongs to that thread).
+    A frame depends only on the constructor's parameters and its index. Render from the thread
+    that made it: the OpenGL context belongs to that thread.
     """
 
     def __init__(
@@ -47,49 +61,55 @@ class VirtualEndoscope:
         rate: float = 10.0,
         num_tools: int = 2,
         *,
-        truth: bool = True,
+        kinds: Sequence[str] | None = None,
         wrist_bend: float = 0.0,
         noise: float = 1.0,
         focal_length: float | None = None,
         baseline: float = BASELINE,
+        truth: bool = True,
         frames: int | None = None,
     ) -> None:
-        _check(width, height, rate, num_tools)
+        rng = np.random.default_rng([seed, 2])
+        self.kinds = _choose_kinds(rng, num_tools) if kinds is None else _named_kinds(kinds)
+        _check(width, height, rate, len(self.kinds))
         self.calibration: StereoCalibration = pinhole_pair(width, height, focal_length, baseline)
         self.rate, self.frames = rate, frames
         self._seed, self._truth, self._noise = seed, truth, noise
-        rng = np.random.default_rng([seed, 2])
-        order = rng.permutation(len(CATALOGUE))
-        self._kinds = [CATALOGUE[order[i % len(order)]] for i in range(num_tools)]
         self._endoscope = EndoscopeMotion(rng)
-        self._tools = [ToolMotion(rng, i, kind, wrist_bend) for i, kind in enumerate(self._kinds)]
+        self._tools = [ToolMotion(rng, i, kind, wrist_bend) for i, kind in enumerate(self.kinds)]
         self._tissue = make_tissue(seed)
-        self._scene = Scene(self._tissue, self._kinds, self.calibration)
+        self._scene = Scene(self._tissue, self.kinds, self.calibration)
         self._raster = Rasterizer(self._scene, width, height)
         self._pool = ThreadPoolExecutor(max_workers=max(1, os.cpu_count() or 1))
 
     def render(self, index: int) -> StereoFrame:
         """Return frame number index (0..), its stamp index / rate in nanoseconds."""
-        t = index / self.rate
-        tissue_pose = self._endoscope.tissue_pose(t)
-        states = self._joint_states(t, tissue_pose)
-        tools = [forward_kinematics(k, s) for k, s in zip(self._kinds, states, strict=True)]
-        self._scene.place(tissue_pose, tools)
-        left, right = self._raster.render('left'), self._raster.render('right')
-        images = [
-            self._develop(*view, eye, index, tissue_pose, tools)
-            for eye, view in enumerate((left, right))
-        ]
-        truth = self._ground_truth(*left, states, tools) if self._truth else None
+        moment = self.moment(index)
+        views = self._views(moment)
+        left, right = (self._develop(moment, view, eye) for eye, view in enumerate(views))
+        truth = self._ground_truth(moment, views[0]) if self._truth else None
         stamp = round(index * 1e9 / self.rate)
-        return StereoFrame(stamp, *images, calibration=self.calibration, truth=truth)
+        return StereoFrame(stamp, left, right, calibration=self.calibration, truth=truth)
+
+    def moment(self, index: int) -> Moment:
+        """Return where tissue and instruments are in frame number index."""
+        t = index / self.rate
+        tissue = self._endoscope.tissue_pose(t)
+        axes: list[Axis] = []
+        for tool in self._tools:
+            axes.append(tool.axis(t, self._tissue, tissue, axes))
+        joints = [tool.joints(t, axis) for tool, axis in zip(self._tools, axes, strict=True)]
+        links = [forward_kinematics(k, j) for k, j in zip(self.kinds, joints, strict=True)]
+        return Moment(index, tissue, joints, links)
+
+    def depth_pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the exact depth of the left and of the right view, HxW float32 m."""
+        left, right = self._views(self.moment(index))
+        return left.depth, right.depth
 
     def __iter__(self) -> Iterator[StereoFrame]:
         """Yield frames 0, 1, 2 ...; for ever unless frames was given."""
-        index = 0
-        while self.frames is None or index < self.frames:
-            yield self.render(index)
-            index += 1
+        return map(self.render, count() if self.frames is None else range(self.frames))
 
     def close(self) -> None:
         """Free the renderer; calling it twice is harmless."""
@@ -107,61 +127,50 @@ class VirtualEndoscope:
     ) -> None:
         self.close()
 
-    def _joint_states(self, t: float, tissue_pose: np.ndarray) -> list[JointState]:
-        axes: list[Axis] = []
-        for tool in self._tools:
-            axes.append(tool.axis(t, self._tissue, tissue_pose, axes))
-        return [tool.joints(t, axis) for tool, axis in zip(self._tools, axes, strict=True)]
+    def _views(self, moment: Moment) -> tuple[View, View]:
+        self._scene.place(moment.tissue, moment.links)
+        K, baseline = self.calibration.left.K, self.calibration.baseline / MM
+        pinhole = K[0, 0], K[0, 2], K[1, 2]
+        left, right = self._raster.render('left'), self._raster.render('right')
+        return View(*left, *pinhole, 0.0), View(*right, *pinhole, baseline)
 
-    def _develop(
-        self,
-        geom: np.ndarray,
-        depth: np.ndarray,
-        eye: int,
-        index: int,
-        tissue_pose: np.ndarray,
-        tools: list[LinkPoses],
-    ) -> np.ndarray:
+    def _develop(self, moment: Moment, view: View, eye: int) -> np.ndarray:
         """Shade one eye's view in parallel bands of rows and turn the light into pixels."""
-        K, maps = self.calibration.left.K, self._tissue
-        eye_x = eye * self.calibration.baseline / MM
-        seen = View(geom, depth, K[0, 0], K[0, 2], K[1, 2], eye_x)
-        shafts = np.array([np.linalg.inv(tool.shaft)[:3] for tool in tools]).reshape(-1, 3, 4)
+        shafts = [np.linalg.inv(tool.shaft)[:3] for tool in moment.links]
         surfaces = Surfaces(
-            self._scene.table.shading, maps.albedo, maps.slope, np.linalg.inv(tissue_pose)[:3],
-            shafts, shadow_casters(tools, self._kinds, seen),
-        )  # fmt: skip
-        light = np.empty((*geom.shape, 3), np.float32)
-        bounds = np.linspace(0, geom.shape[0], BANDS + 1).astype(int)
-        shade = partial(shade_rows, seen, surfaces)
-        list(self._pool.map(shade, bounds[:-1], bounds[1:], repeat(light)))
-        noise_seed = np.random.SeedSequence([self._seed, index, eye]).generate_state(1, np.uint64)
-        return develop(light, int(noise_seed[0]), self._noise)
-
-    def _ground_truth(
-        self,
-        geom: np.ndarray,
-        depth: np.ndarray,
-        states: list[JointState],
-        tools: list[LinkPoses],
-    ) -> GroundTruth:
-        disparity = (self.calibration.focal_length * self.calibration.baseline / depth).astype(
-            np.float32
+            table=self._scene.table.shading,
+            albedo=self._tissue.albedo,
+            slope=self._tissue.slope,
+            tissue_from_camera=np.linalg.inv(moment.tissue)[:3],
+            shaft_from_camera=np.array(shafts).reshape(-1, 3, 4),
+            casters=shadow_casters(moment.links, self.kinds, view),
         )
-        disparity[geom == BACKGROUND] = np.nan
+        light = np.empty((*view.geom.shape, 3), np.float32)
+        rows = np.linspace(0, view.geom.shape[0], BANDS + 1).astype(int)
+        shade = partial(shade_rows, view, surfaces)
+        list(self._pool.map(shade, rows[:-1], rows[1:], repeat(light)))
+        seed = np.random.SeedSequence([self._seed, moment.index, eye])
+        return develop(light, int(seed.generate_state(1, np.uint64)[0]), self._noise)
+
+    def _ground_truth(self, moment: Moment, view: View) -> GroundTruth:
+        scale = self.calibration.focal_length * self.calibration.baseline
+        disparity = np.where(view.geom == BACKGROUND, np.nan, scale / view.depth)
         table = self._scene.table
-        pad = (0, 256 - len(table.part))
+        tools = zip(self.kinds, moment.links, moment.joints, strict=True)
         return GroundTruth(
-            disparity,
-            np.pad(table.part, pad)[geom],
-            np.pad(table.instance, pad)[geom],
+            disparity.astype(np.float32),
+            _per_pixel(table.part, view.geom),
+            _per_pixel(table.instance, view.geom),
             tuple(
-                ToolTruth(slot, kind.class_id, kind.class_name, _metres(tool.tip), state.opening)
-                for slot, (kind, tool, state) in enumerate(
-                    zip(self._kinds, tools, states, strict=True), 1
-                )
+                ToolTruth(slot, k.class_id, k.class_name, _metres(links.tip), joints.opening)
+                for slot, (k, links, joints) in enumerate(tools, 1)
             ),
         )
+
+
+def _per_pixel(values: np.ndarray, geom: np.ndarray) -> np.ndarray:
+    """Look up each pixel's geom; 0 where there is none."""
+    return np.pad(values, (0, 256 - len(values)))[geom]
 
 
 def _metres(pose: np.ndarray) -> np.ndarray:
@@ -170,10 +179,23 @@ def _metres(pose: np.ndarray) -> np.ndarray:
     return pose
 
 
+def _choose_kinds(rng: np.random.Generator, num_tools: int) -> list[InstrumentType]:
+    order = rng.permutation(len(CATALOGUE))
+    return [CATALOGUE[order[i % len(order)]] for i in range(num_tools)]
+
+
+def _named_kinds(names: Sequence[str]) -> list[InstrumentType]:
+    known = {kind.class_name: kind for kind in CATALOGUE}
+    for name in names:
+        if name not in known:
+            raise ValueError(f'kinds names {name!r}, expected one of {", ".join(known)}')
+    return [known[name] for name in names]
+
+
 def _check(width: int, height: int, rate: float, num_tools: int) -> None:
     if width < 16 or height < 16:
         raise ValueError(f'image size is {width}x{height} px, expected at least 16x16')
     if not rate > 0:
         raise ValueError(f'rate is {rate} frames per second, expected a positive number')
     if not 0 <= num_tools <= MAX_TOOLS:
-        raise ValueError(f'num_tools is {num_tools}, expected 0 to {MAX_TOOLS}')
+        raise ValueError(f'{num_tools} instruments asked for, expected 0 to {MAX_TOOLS}')

@@ -33,9 +33,7 @@ CATALOGUE = (
     ),
     InstrumentType(3, 'Large Needle Driver', JawShape(10.0, (3.8, 2.0), (2.2, 1.2), teeth=9), 0.8),
     InstrumentType(1, 'Bipolar Forceps', JawShape(14.0, (3.6, 1.3), (1.8, 0.9), bow=0.9), 0.8),
-    InstrumentType(
-        6, 'Monopolar Curved Scissors', JawShape(12.0, (3.6, 0.7), (1.4, 0.5)), 0.7
-    ),
+    InstrumentType(6, 'Monopolar Curved Scissors', JawShape(12.0, (3.6, 0.7), (1.4, 0.5)), 0.7),
 )
 
 

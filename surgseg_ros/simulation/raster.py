@@ -1,14 +1,10 @@
 """Which surface each pixel sees and how far away it is: MuJoCo's off-screen renderer."""
 
-import mujoco
 import numpy as np
 
+from surgseg_ros.simulation.gl import make_context, mujoco
 from surgseg_ros.simulation.scene import FAR, NEAR, Scene
 
-NO_GL = (
-    'The virtual endoscope needs an OpenGL library for off-screen rendering: install the Debian '
-    'packages libegl1 and libgl1-mesa-dri (apt install libegl1 libgl1-mesa-dri).'
-)
 BACKGROUND = 255
 
 
@@ -17,7 +13,7 @@ class Rasterizer:
 
     def __init__(self, scene: Scene, width: int, height: int) -> None:
         self._rect = mujoco.MjrRect(0, 0, width, height)
-        self._gl = _gl_context(width, height)
+        self._gl = make_context(width, height)
         self._gl.make_current()
         self._mjr = mujoco.MjrContext(scene.model, mujoco.mjtFontScale.mjFONTSCALE_50)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._mjr)
@@ -60,13 +56,6 @@ class Rasterizer:
             if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
                 table[geom.segid + 1] = geom.objid
         return table
-
-
-def _gl_context(width: int, height: int) -> mujoco.GLContext:
-    try:
-        return mujoco.GLContext(width, height)
-    except (ImportError, AttributeError, RuntimeError, OSError) as error:
-        raise RuntimeError(NO_GL) from error
 
 
 def _metric_depth(buffer: np.ndarray) -> np.ndarray:

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 
 from surgseg_ros.geometry.calibration import StereoCalibration
 from surgseg_ros.geometry.stereo_frame import Part
+from surgseg_ros.simulation.gl import mujoco
 from surgseg_ros.simulation.instruments import (
     COLLAR,
     JAW_JOINT,
@@ -112,7 +112,7 @@ class Scene:
         for name in ('a', 'b'):
             jaw = self._body(f'jaw{slot}{name}')
             self._geom(jaw, Material.STEEL, Part.JAW, slot, **blade)
-            self._geom(jaw, Material.STEEL, Part.JAW, slot, **_disc((0, 1, 0), 0.0, 2.1, 0.0, 1.4))
+            self._geom(jaw, Material.STEEL, Part.JAW, slot, **_disc((0, 1, 0), 0.0, 2.1, 0.6, 1.2))
 
 
 def _shaft_end() -> list[Shape]:
@@ -121,7 +121,7 @@ def _shaft_end() -> list[Shape]:
     for x, y in ((1.2, 1.5), (1.2, -1.5), (-1.2, 1.5), (-1.2, -1.5)):  # the cables
         shapes.append(_cylinder(0.3, (x, y, COLLAR), (x, y, PITCH_JOINT + 1.0)))
     for side in (-2.6, 2.6):
-        shapes.append(_box((side, 0, 0.5 * (COLLAR + PITCH_JOINT)), (0.7, 2.4, 0.5 * (PITCH_JOINT - COLLAR))))
+        shapes.append(_box((side, 0), (0.7, 2.4), COLLAR, PITCH_JOINT))
         shapes.append(_disc((1, 0, 0), PITCH_JOINT, 2.6, side, 1.7))
     return shapes
 
@@ -130,7 +130,7 @@ def _wrist() -> list[Shape]:
     """Return the neck and the distal clevis that holds the jaws."""
     shapes = [_cylinder(1.7, (0, 0, 0.5), (0, 0, 3.5))]
     for side in (-2.3, 2.3):
-        shapes.append(_box((0, side, 0.5 * (2.0 + JAW_JOINT)), (1.9, 0.55, 0.5 * (JAW_JOINT - 2.0))))
+        shapes.append(_box((0, side), (1.9, 0.55), 2.0, JAW_JOINT))
         shapes.append(_disc((0, 1, 0), JAW_JOINT, 2.3, side, 1.4))
     shapes.append(_pin((0, 1, 0), JAW_JOINT, 3.2))
     return shapes
@@ -161,7 +161,8 @@ def _empty_spec(calibration: StereoCalibration) -> mujoco.MjSpec:
     spec.visual.quality.numslices = CYLINDER_SLICES
     spec.visual.map.znear, spec.visual.map.zfar = NEAR, FAR
     spec.stat.extent = 1.0
-    for name, camera, x in (('left', left, 0.0), ('right', calibration.right, calibration.baseline)):
+    for name, x in (('left', 0.0), ('right', calibration.baseline)):
+        camera = getattr(calibration, name)
         width, height = camera.width, camera.height
         spec.worldbody.add_camera(
             name=name,
@@ -187,9 +188,7 @@ def _sheet(tissue: Tissue) -> tuple[np.ndarray, np.ndarray]:
     return np.column_stack([x, y, tissue.height(x, y)]), faces
 
 
-def _cylinder(
-    radius: float, start: tuple[float, ...], end: tuple[float, ...]
-) -> Shape:
+def _cylinder(radius: float, start: tuple[float, ...], end: tuple[float, ...]) -> Shape:
     return {
         'type': mujoco.mjtGeom.mjGEOM_CYLINDER,
         'fromto': [*(MM * v for v in start), *(MM * v for v in end)],
@@ -197,9 +196,12 @@ def _cylinder(
     }
 
 
-def _box(centre: tuple[float, ...], half: tuple[float, ...]) -> Shape:
+def _box(
+    centre: tuple[float, float], half: tuple[float, float], bottom: float, top: float
+) -> Shape:
+    """Return an upright box: x and y of its centre and half sizes, z from bottom to top."""
     return {
         'type': mujoco.mjtGeom.mjGEOM_BOX,
-        'pos': [MM * v for v in centre],
-        'size': [MM * v for v in half],
+        'pos': [MM * v for v in (*centre, 0.5 * (bottom + top))],
+        'size': [MM * v for v in (*half, 0.5 * (top - bottom))],
     }

@@ -174,8 +174,10 @@ def _environment(s: Surface, to_eye: Vector) -> Vector:
     )
     tissue = 1.0 / (1.0 + math.exp(-7.0 * (mz - 0.05)))  # mirror looks away from the endoscope
     tissue *= 0.6 + 0.4 * math.sin(4.0 * mx + 1.0) * math.sin(5.0 * my)  # lit and dark patches
-    return s.red * (0.30 * tissue + 0.02), s.green * (0.13 * tissue + 0.02), s.blue * (
-        0.12 * tissue + 0.02
+    return (
+        s.red * (0.30 * tissue + 0.02),
+        s.green * (0.13 * tissue + 0.02),
+        s.blue * (0.12 * tissue + 0.02),
     )
 
 
@@ -247,7 +249,8 @@ def _steel(
     """Blasted steel, darker in its recesses."""
     x, y, z = _apply(T, point)
     nx, ny, nz = _normal_from_depth(view, row, column)
-    a, b = _value_noise(x * 4.0 + 50.0, y * 4.0 + z * 2.7), _value_noise(z * 4.0, x * 3.1 - y * 2.3)
+    a = _value_noise(x * 4.0 + 50.0, y * 4.0 + z * 2.7)
+    b = _value_noise(z * 4.0, x * 3.1 - y * 2.3)
     normal = _unit((nx + 0.07 * a, ny + 0.07 * b, nz))
     grey = (0.62 if bright else 0.28) * (1.0 + 0.12 * a) * _openness(view, row, column)
     return Surface(grey, 0.97 * grey, 0.93 * grey, 0.40 + 0.08 * b, grey, normal, True)
@@ -318,9 +321,7 @@ def _openness(view: View, row: int, column: int) -> float:
 
 
 @_jit
-def _visibility(
-    point: Vector, row: int, column: int, instance: int, casters: np.ndarray
-) -> float:
+def _visibility(point: Vector, row: int, column: int, instance: int, casters: np.ndarray) -> float:
     """Return the key lamp's visible share from a point, with other instruments in the way."""
     visible = 1.0
     for c in range(casters.shape[0]):

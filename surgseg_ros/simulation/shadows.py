@@ -14,9 +14,7 @@ VISIBLE_SHAFT = 90.0  # mm of shaft that can throw a shadow into view
 DEEPEST = 130.0  # mm, no surface lies farther away
 
 
-def shadow_casters(
-    tools: list[LinkPoses], kinds: list[InstrumentType], view: View
-) -> np.ndarray:
+def shadow_casters(tools: list[LinkPoses], kinds: list[InstrumentType], view: View) -> np.ndarray:
     """Return the capsules of all instruments, C x 12 as Surfaces.casters says."""
     rows = []
     for slot, (tool, kind) in enumerate(zip(tools, kinds, strict=True), 1):

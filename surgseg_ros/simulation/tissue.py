@@ -132,7 +132,7 @@ def _albedo(
     size = (TEXTURE_SIZE, TEXTURE_SIZE)
     colour = cv2.resize(np.ascontiguousarray(colour, np.float32), size)
     mottle = 1.0 + 0.22 * fractal_noise(rng, TEXTURE_SIZE, 40, 4, 0.7)
-    colour *= mottle[..., None] ** np.array([0.6, 1.2, 1.1], np.float32)
+    colour = colour * mottle[..., None] ** np.array([0.6, 1.2, 1.1], np.float32)
     fade = 0.75 + 0.25 * smooth_noise(rng, TEXTURE_SIZE, 12)
     colour = _blend(colour, VEIN, 0.65 * veins * fade)
     colour = _blend(colour, ARTERY, 0.8 * arteries * fade)
@@ -144,8 +144,8 @@ def _albedo(
 def _slope(rng: np.random.Generator, relief: np.ndarray, vessels: np.ndarray) -> np.ndarray:
     fine = cv2.resize(relief, (TEXTURE_SIZE, TEXTURE_SIZE), interpolation=cv2.INTER_CUBIC)
     fine = cv2.GaussianBlur(fine, (0, 0), 5.0)  # hides the coarse grid in highlights
-    fine += 0.05 * fractal_noise(rng, TEXTURE_SIZE, 100, 3, 0.5)
-    fine += 0.25 * cv2.GaussianBlur(vessels, (0, 0), 3.0)
+    fine = fine + 0.05 * fractal_noise(rng, TEXTURE_SIZE, 100, 3, 0.5)
+    fine = fine + 0.25 * cv2.GaussianBlur(vessels, (0, 0), 3.0)
     per_mm = TEXTURE_SIZE / SIDE
     dy, dx = np.gradient(fine)
     return (np.dstack([dx, dy]) * per_mm).astype(np.float32)
