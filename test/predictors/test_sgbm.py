@@ -47,7 +47,8 @@ def test_unrelated_images_are_mostly_invalid():
 
 
 def test_range_is_rounded_up_to_sixteen():
-    assert predictors.create('sgbm', min_disparity=4, max_disparity=100).search_range(9) == (4, 100)
+    predictor = predictors.create('sgbm', min_disparity=4, max_disparity=100)
+    assert predictor.search_range(9) == (4, 100)
     assert predictors.create('sgbm', max_disparity=100).search_range(9) == (0, 112)
 
 
