@@ -1,0 +1,68 @@
+"""One picture per frame for people: image with true instruments, measured depth, truth, error."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from surgseg_ros import pictures
+from surgseg_ros.evaluation.stereo import JudgedFrame
+from surgseg_ros.geometry.calibration import StereoCalibration
+from surgseg_ros.geometry.stereo_frame import StereoFrame
+
+_OUTLINE = (90, 255, 90)
+ERROR_RANGE = 4.0   # px, white hot
+
+
+def mosaic(judged: JudgedFrame) -> np.ndarray:
+    """2Hx2Wx3 uint8 RGB; the lower half only where the truth is known."""
+    frame, disparity = judged
+    calibration = frame.calibration
+    if calibration is None:
+        raise ValueError('a picture of depth needs a calibration')
+    rows = [[_annotated(frame), _measured(frame, disparity, calibration)]]
+    truth = frame.truth.disparity if frame.truth else None
+    if truth is not None:
+        expected = pictures.colour_by_depth(truth, calibration)
+        rows.append([pictures.caption(expected, 'true depth'), _error(disparity, truth)])
+    return np.vstack([np.hstack(row) for row in rows])
+
+
+def write_video(path: Path, pictures_rgb: list[np.ndarray], rate: float) -> None:
+    """Write HxWx3 uint8 RGB pictures as an MP4."""
+    height, width = pictures_rgb[0].shape[:2]
+    writer = cv2.VideoWriter(
+        str(path), cv2.VideoWriter.fourcc(*'mp4v'), rate, (width, height))
+    if not writer.isOpened():
+        raise OSError(f'this OpenCV cannot write {path}')
+    for picture in pictures_rgb:
+        writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    writer.release()
+
+
+def _annotated(frame: StereoFrame) -> np.ndarray:
+    picture = frame.left.copy()
+    if frame.truth is not None and frame.truth.instances is not None:
+        for slot in np.unique(frame.truth.instances[frame.truth.instances > 0]):
+            outlines, _ = cv2.findContours(
+                (frame.truth.instances == slot).astype(np.uint8), cv2.RETR_EXTERNAL,
+                cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(picture, outlines, -1, _OUTLINE, 1, cv2.LINE_AA)
+    return pictures.caption(picture, f'left image  {frame.stamp / 1e9:.2f} s')
+
+
+def _measured(
+        frame: StereoFrame, disparity: np.ndarray, calibration: StereoCalibration) -> np.ndarray:
+    near, far = 1000 * pictures.NEAR, 1000 * pictures.FAR
+    colours = pictures.colour_by_depth(disparity, calibration)
+    return pictures.caption(pictures.blend(frame.left, colours, 0.75),
+                            f'measured depth, {near:.0f} mm red to {far:.0f} mm blue')
+
+
+def _error(disparity: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    error = np.abs(disparity - truth)
+    level = np.nan_to_num(np.clip(error * (255 / ERROR_RANGE), 0, 255)).astype(np.uint8)
+    picture = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_HOT), cv2.COLOR_BGR2RGB)
+    picture[np.isnan(error)] = (60, 60, 90)
+    return pictures.caption(
+        picture, f'error, black 0 to white {ERROR_RANGE:.0f} px; mean {np.nanmean(error):.2f} px')

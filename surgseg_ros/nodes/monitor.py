@@ -1,0 +1,63 @@
+"""Watch the diagnostics of running nodes from a program: progress, counts, readiness."""
+
+import contextlib
+import threading
+import time
+from types import TracebackType
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+
+
+class DiagnosticsMonitor:
+    """Keeps the latest status of every node, in a thread and ROS context of its own.
+
+    statuses: DiagnosticStatus by node name without the leading slash, e.g. 'endoscope/stereo'.
+    """
+
+    def __init__(self) -> None:
+        self.statuses: dict[str, DiagnosticStatus] = {}
+        self._context = Context()
+        rclpy.init(context=self._context)
+        node = rclpy.create_node('monitor', context=self._context)
+        node.create_subscription(DiagnosticArray, '/diagnostics', self._take, 10)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(node)
+        self._thread = threading.Thread(target=self._spin, name='monitor', daemon=True)
+        self._thread.start()
+
+    def values(self, name: str) -> dict[str, str]:
+        """Latest key-value pairs of a node; empty before its first report."""
+        status = self.statuses.get(name)
+        return {pair.key: pair.value for pair in status.values} if status else {}
+
+    def await_active(self, *names: str, timeout: float = 60.0) -> None:
+        """Wait until these nodes report that they run; ValueError with their fault if not."""
+        deadline = time.monotonic() + timeout
+        for name in names:
+            while not self.values(name):
+                status = self.statuses.get(name)
+                if status and status.level == DiagnosticStatus.ERROR:
+                    raise ValueError(f'{name}: {status.message}')
+                if time.monotonic() > deadline:
+                    raise ValueError(f'{name} did not start within {timeout:g} s')
+                time.sleep(0.05)
+
+    def __enter__(self) -> 'DiagnosticsMonitor':
+        return self
+
+    def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None,
+            trace: TracebackType | None) -> None:
+        self._context.try_shutdown()
+        self._thread.join()
+
+    def _take(self, array: DiagnosticArray) -> None:
+        for status in array.status:
+            self.statuses[status.name.removesuffix(': status')] = status
+
+    def _spin(self) -> None:
+        with contextlib.suppress(ExternalShutdownException):
+            self._executor.spin()
