@@ -51,7 +51,7 @@ def frame_messages(make: MessageFactory, frame: StereoFrame) -> Iterator[TopicMe
     """Messages of a frame, truth first, so that who pairs the images has it already.
 
     Images are named image_rect where the calibration says that they are rectified, else
-    image_raw. Without calibration there is neither camera_info nor true disparity.
+    image_raw. Without calibration there is no camera_info, and f = t = 0 in the true disparity.
     """
     header = messages.header(make, frame.stamp, frame.frame_id)
     if frame.truth:
@@ -73,8 +73,9 @@ def _truth_messages(
     def made(topic: str, message: Any) -> TopicMessage:
         return TopicMessage(topic, TRUTH_TYPES[topic], message)
 
-    if truth.disparity is not None and calibration:
-        disparity = truth.disparity - np.float32(calibration.principal_offset)
+    if truth.disparity is not None:
+        offset = calibration.principal_offset if calibration else 0.0
+        disparity = truth.disparity - np.float32(offset)
         yield made(DISPARITY, messages.disparity_image(make, header, disparity, calibration))
     if truth.parts is not None:
         yield made(PARTS, messages.image(make, header, truth.parts, 'mono8'))

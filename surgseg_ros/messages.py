@@ -79,13 +79,14 @@ def disparity_image(
     make: MessageFactory,
     header: Any,
     disparity: np.ndarray,
-    calibration: StereoCalibration,
+    calibration: StereoCalibration | None,
     disparity_range: tuple[float, float] | None = None,
     step: float = 0.0,
 ) -> Any:
     """stereo_msgs/DisparityImage of an HxW float32 disparity in px, NaN unknown.
 
     disparity: without cx_left - cx_right, as in geometry.points, so that Z = f * t / disparity.
+    calibration: gives f and t, which are 0 where it is None.
     disparity_range: least and greatest disparity that can be found, px; without it 0 and the
     greatest value. Pixels unknown or below the range are stored as its lower end - 1.
     step: smallest difference between two disparities, px.
@@ -97,8 +98,8 @@ def disparity_image(
         'stereo_msgs/msg/DisparityImage',
         header=header,
         image=image(make, header, stored, '32FC1'),
-        f=calibration.focal_length,
-        t=calibration.baseline,
+        f=calibration.focal_length if calibration else 0.0,
+        t=calibration.baseline if calibration else 0.0,
         valid_window=_roi(make, 0, 0, width, height),
         min_disparity=float(low),
         max_disparity=float(high),

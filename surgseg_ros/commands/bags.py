@@ -71,9 +71,7 @@ def _convert(args: argparse.Namespace) -> None:
 
 
 def _pack(args: argparse.Namespace) -> None:
-    source = source_of(args)
-    with BagWriter(args.out, args.storage, args.overwrite) as writer:
+    with source_of(args) as source, BagWriter(args.out, args.storage, args.overwrite) as writer:
         for frame in progress(source.first(args.frames), args.frames or source.count):
             write_frame(writer, frame, args.namespace)
-    source.close()
     print(f'{args.out}: {writer.count} messages of {source.describe()}')

@@ -46,18 +46,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _stereo(args: argparse.Namespace) -> None:
-    source = source_of(args)
     predictor = predictors.create(args.model)
-    calibration, rectifier = _rectification(source.calibration)
-    if args.cloud and calibration is None:
-        raise ValueError(f'{source.name} has no calibration, which --cloud needs')
-    args.out.mkdir(parents=True, exist_ok=True)
-    print(source.describe())
-    coverage = []
-    frames = progress(source.first(args.frames), args.frames or source.count)
-    for index, frame in enumerate(frames):
-        coverage.append(_infer(args, index, frame, predictor, calibration, rectifier))
-    source.close()
+    with source_of(args) as source:
+        calibration, rectifier = _rectification(source.calibration)
+        if args.cloud and calibration is None:
+            raise ValueError(f'{source.name} has no calibration, which --cloud needs')
+        args.out.mkdir(parents=True, exist_ok=True)
+        print(source.describe())
+        coverage = [
+            _infer(args, index, frame, predictor, calibration, rectifier)
+            for index, frame in enumerate(
+                progress(source.first(args.frames), args.frames or source.count)
+            )
+        ]
     mean = np.mean(coverage) if coverage else 0
     print(f'{args.out}: {len(coverage)} disparities, {100 * mean:.1f} % of the pixels known')
 

@@ -34,10 +34,9 @@ def run(args: argparse.Namespace) -> int:
         num_tools=args.tools,
         frames=args.frames,
     )
-    with BagWriter(args.out, args.storage, args.overwrite) as writer:
+    with source, BagWriter(args.out, args.storage, args.overwrite) as writer:
         for frame in progress(source, source.count):
             write_frame(writer, frame, args.namespace)
-    source.close()
     print(f'{args.out}: {source.describe()}, seed {args.seed}')
     return 0
 

@@ -51,6 +51,12 @@ class FrameSource(ABC):
         """Release what is open; by default nothing is."""
         return
 
+    def __enter__(self) -> 'FrameSource':
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 def load_calibration(
     given: Calibration | None, size: tuple[int, int] | None
