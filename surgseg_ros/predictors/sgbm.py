@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from surgseg_ros.predictors.preprocess import check_pair
 from surgseg_ros.predictors.results import StereoResult
 
 _NO_NETWORK = {
@@ -73,7 +74,7 @@ class SgbmPredictor:
 
     def predict(self, left: np.ndarray, right: np.ndarray) -> StereoResult:
         """Match a rectified pair: HxWx3 uint8 RGB each; raises ValueError if they are not."""
-        _check_pair(left, right)
+        check_pair(left, right)
         start = time.perf_counter()
         low, high = self.search_range(left.shape[1])
         self._matcher.setNumDisparities(high - low)
@@ -124,16 +125,3 @@ def _refuse(options: dict[str, Any]) -> None:
                 f'sgbm is no network and runs in OpenCV on the CPU: {name}={value!r} '
                 'makes no sense for it, leave it out'
             )
-
-
-def _check_pair(left: np.ndarray, right: np.ndarray) -> None:
-    for side, image in (('left', left), ('right', right)):
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ValueError(
-                f'the {side} image is {image.dtype} {image.shape}, expected uint8 HxWx3'
-            )
-    if left.shape != right.shape:
-        raise ValueError(
-            f'left {left.shape[1]}x{left.shape[0]} and right '
-            f'{right.shape[1]}x{right.shape[0]} differ in size'
-        )
