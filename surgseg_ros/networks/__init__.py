@@ -24,7 +24,6 @@ def _msdesis(encoder: str, tensors: int, parameters: int) -> NetworkSpec:
     return NetworkSpec(
         constructor='surgseg_ros.networks.msdesis:Msdesis',
         arguments={'encoder': encoder},
-        inputs=('left', 'right'),
         # the authors infer and evaluate with the statistics of SCARED, on RIS 2017 too
         mean=(0.5339, 0.3666, 0.4537),
         std=(0.2006, 0.1978, 0.2128),

@@ -20,14 +20,13 @@ class NetworkSpec:
     """One registered network.
 
     constructor: 'module:class', imported when a network is made; its arguments are `arguments`
-    and the caller's options. inputs: names of the images that `infer` takes. mean, std: of the
-    RGB values divided by 255, as trained. multiple: height and width must be multiples of it.
-    precision: what 'auto' means. tensors, parameters: of the default options. homepage: where
-    the authors publish code and checkpoints, under `licence`.
+    and the caller's options. mean, std: of the RGB values divided by 255, as trained. multiple:
+    height and width must be multiples of it. tensors, parameters: how many, with the default
+    options. precision: what 'auto' means. homepage: where the authors publish code and
+    checkpoints, under `licence`.
     """
 
     constructor: str
-    inputs: tuple[str, ...]
     mean: Triple
     std: Triple
     multiple: int

@@ -5,6 +5,8 @@ from typing import Any
 
 # stereo: predict(left, right) -> StereoResult
 _STEREO = {
+    'msdesis_light': 'surgseg_ros.predictors.msdesis:light',
+    'msdesis_resnet34': 'surgseg_ros.predictors.msdesis:resnet34',
     'sgbm': 'surgseg_ros.predictors.sgbm:SgbmPredictor',
 }
 _PREDICTORS = {**_STEREO}

@@ -1,0 +1,60 @@
+"""The cache of exported networks. Nothing here imports torch: an export runs in a process of
+its own, which also keeps torch's compiler away from a renderer in this one.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+
+from surgseg_ros.backends.model import Model
+
+_PACKAGE_PARENT = Path(__file__).parents[2]
+
+
+def cache_folder() -> Path:
+    """Where exports and compiled networks are kept: $SURGSEG_CACHE or ~/.cache/surgseg_ros."""
+    return Path(os.environ.get('SURGSEG_CACHE') or Path.home() / '.cache' / 'surgseg_ros')
+
+
+def onnx_file(model: Model) -> Path:
+    """Return the model as an ONNX file, exporting it the first time (seconds, needs torch).
+
+    Several processes may ask at once: the file appears complete or not at all. Raises ValueError
+    or FileNotFoundError where the weights are not the network's, ImportError where packages are
+    missing for an export.
+    """
+    folder = cache_folder() / 'onnx'
+    path = folder / f'{model.name}-{model.digest()}.onnx'
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            partial = Path(scratch) / path.name
+            _export(model, partial)
+            partial.replace(path)
+    return path
+
+
+def _export(model: Model, path: Path) -> None:
+    missing = [name for name in ('torch', 'onnx', 'onnxscript') if find_spec(name) is None]
+    if missing:
+        raise ImportError(f'exporting {model.name} needs pip install {" ".join(missing)}')
+    request = json.dumps({**asdict(model), 'weights': str(model.weights.absolute())})
+    paths = [str(_PACKAGE_PARENT), *filter(None, [os.environ.get('PYTHONPATH')])]
+    child = subprocess.run(
+        [sys.executable, '-m', 'surgseg_ros.backends.export_onnx', request, str(path)],
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(paths)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if child.returncode:
+        reason = (child.stderr.strip().splitlines() or [f'exit code {child.returncode}'])[-1]
+        if child.returncode == 3:
+            raise ValueError(reason)
+        raise RuntimeError(f'{model.name} could not be exported to ONNX: {reason}')

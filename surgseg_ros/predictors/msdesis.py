@@ -1,0 +1,123 @@
+"""MSDESIS on numpy images: disparity and tool mask of a rectified pair (see networks/msdesis)."""
+
+import math
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from surgseg_ros import backends, networks
+from surgseg_ros.backends.model import Model
+from surgseg_ros.predictors.preprocess import Normaliser, check_pair
+from surgseg_ros.predictors.results import StereoResult
+
+_INPUTS = {
+    'multitask': ('left', 'right'),
+    'disparity': ('left', 'right'),
+    'segmentation': ('left',),
+}
+
+
+class MsdesisPredictor:
+    """Disparity and tool mask by one of the two published networks.
+
+    name: 'msdesis_light' or 'msdesis_resnet34'. weights: its checkpoint. backend, device,
+    precision, threads: as for backends.create. mode: 'multitask', 'disparity' (tool_mask is
+    None) or 'segmentation' (disparity is all NaN). max_disparity: px, that of the training.
+    threshold: probability above which a pixel is a tool; may be changed at any time.
+
+    The network is trained on positive disparities only; what it says below is no measurement
+    and becomes NaN. Images may have any size. A backend is made for the first size that comes
+    (seconds where nothing is cached; see prepare), and again when the size changes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        weights: str | Path | None = None,
+        backend: str = 'auto',
+        device: str = 'auto',
+        precision: str = 'auto',
+        mode: str = 'multitask',
+        threads: int | None = None,
+        max_disparity: int = 320,
+        threshold: float = 0.5,
+    ) -> None:
+        if mode not in _INPUTS:
+            raise ValueError(f'mode is {mode!r}, expected one of {", ".join(_INPUTS)}')
+        self._name, self._spec = name, networks.spec(name)
+        self._weights = _existing(name, self._spec, weights)
+        self._options = {'mode': mode, 'max_disparity': max_disparity}
+        self._create_backend = partial(
+            backends.create, backend, device=device, precision=precision, threads=threads)
+        self._mode, self._size = mode, (0, 0)
+        self.threshold = threshold
+
+    def prepare(self, height: int, width: int) -> None:
+        """Make ready for images of this size; raises what backends.create and exports raise."""
+        if (height, width) == self._size:
+            return
+        spec = self._spec
+        self._normalisers = [
+            Normaliser(height, width, spec.mean, spec.std, spec.multiple)
+            for _ in _INPUTS[self._mode]
+        ]
+        shapes = (normaliser.shape for normaliser in self._normalisers)
+        inputs = dict(zip(_INPUTS[self._mode], shapes, strict=True))
+        self._backend = self._create_backend(
+            model=Model(self._name, self._weights, inputs, self._options))
+        self._size = height, width
+
+    def predict(self, left: np.ndarray, right: np.ndarray) -> StereoResult:
+        """Infer a rectified pair: HxWx3 uint8 RGB each; raises ValueError if they are not."""
+        check_pair(left, right)
+        self.prepare(*left.shape[:2])
+        times = [time.perf_counter()]
+        pair = zip(self._normalisers, (left, right), strict=False)
+        inputs = [normaliser(image) for normaliser, image in pair]
+        times.append(time.perf_counter())
+        outputs = self._backend.run(*inputs)
+        times.append(time.perf_counter())
+        disparity, mask = self._postprocess(outputs)
+        times.append(time.perf_counter())
+        stages = ('preprocess', 'inference', 'postprocess')
+        milliseconds = dict(zip(stages, (1000 * np.diff(times)).tolist(), strict=True))
+        return StereoResult(disparity, mask, self._spec.class_names, milliseconds)
+
+    def _postprocess(
+        self, outputs: tuple[np.ndarray, ...]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Crop the padding away; disparity px or NaN, mask of class ids."""
+        height, width = self._size
+        planes = [output[0, 0, :height, :width] for output in outputs]
+        unknown = np.float32(np.nan)
+        if self._mode == 'segmentation':
+            disparity = np.full(self._size, unknown)
+        else:
+            disparity = np.where(planes[0] > 0, planes[0], unknown)
+        if self._mode == 'disparity':
+            return disparity, None
+        return disparity, (planes[-1] > _logit(self.threshold)).astype(np.uint8)
+
+
+light = partial(MsdesisPredictor, 'msdesis_light')
+resnet34 = partial(MsdesisPredictor, 'msdesis_resnet34')
+
+
+def _existing(name: str, spec: networks.NetworkSpec, weights: str | Path | None) -> Path:
+    if not weights:
+        raise ValueError(
+            f'{name} needs weights: the authors publish them at {spec.homepage} '
+            f'({spec.licence}; {spec.checkpoints[0].name} and others)'
+        )
+    if not Path(weights).is_file():
+        raise FileNotFoundError(f'there is no checkpoint {weights}')
+    return Path(weights)
+
+
+def _logit(probability: float) -> float:
+    """The logit at which the sigmoid has this value."""
+    if not 0 < probability < 1:
+        raise ValueError(f'threshold is {probability:g}, expected between 0 and 1')
+    return math.log(probability / (1 - probability))
