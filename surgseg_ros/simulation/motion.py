@@ -17,7 +17,7 @@ from surgseg_ros.simulation.instruments import (
 )
 from surgseg_ros.simulation.tissue import Tissue
 
-WORKING_DISTANCE = 68.0  # mm, along the optical axis to the middle of the sheet's plane
+WORKING_DISTANCE = 75.0  # mm, along the optical axis to the middle of the sheet's plane
 TILT = np.deg2rad(27.0)  # the far edge of the field is up in the image
 SHEET_SHIFT = 14.0  # mm, the sheet's centre lies this much up-field of the optical axis
 PORTS = ((92.0, 22.0, -25.0), (-92.0, 36.0, -22.0), (80.0, -62.0, -15.0), (-84.0, -58.0, -15.0))

@@ -6,7 +6,7 @@ import cv2
 import numba
 import numpy as np
 
-BLUR = 0.65  # px, optics and demosaicing
+BLUR, BLUR_PER_WIDTH = 0.30, 1 / 1800  # px: demosaicing, and the optics' share of the width
 GLOW = 0.10  # share of over-exposed light that the lens scatters
 NOISE_READ, NOISE_SHOT = 0.006, 0.012  # standard deviation in display units: a + b * sqrt(signal)
 _TONE_STEPS = 4096
@@ -22,7 +22,7 @@ def develop(light: np.ndarray, noise_seed: int, noise: float = 1.0) -> np.ndarra
     small = (max(1, width // 8), max(1, height // 8))
     over = cv2.resize(np.maximum(light - 0.9, 0.0), small, interpolation=cv2.INTER_AREA)
     glow = cv2.resize(cv2.GaussianBlur(np.minimum(over, 4.0), (0, 0), 1.5), (width, height))
-    image = cv2.GaussianBlur(np.minimum(light, _TONE_RANGE), (0, 0), BLUR)
+    image = cv2.GaussianBlur(np.minimum(light, _TONE_RANGE), (0, 0), BLUR + BLUR_PER_WIDTH * width)
     out = np.empty((height, width, 3), np.uint8)
     seed = np.uint64(noise_seed % (1 << 64))
     _expose(image, glow, GLOW, _tone_curve(), seed, noise, out)

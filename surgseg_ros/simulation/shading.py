@@ -20,9 +20,9 @@ TISSUE, SHAFT, STEEL = int(Material.TISSUE), int(Material.SHAFT), int(Material.S
 KEY_LAMP = (5.0, -10.0, -2.0)  # casts the shadows
 FILL_LAMP = (-9.0, 3.0, -2.0)
 KEY_POWER, FILL_POWER = 0.72, 0.26
-EXPOSURE_DISTANCE = 72.0  # where the lamps' inverse-square falloff is 1
+EXPOSURE_DISTANCE = 80.0  # where the lamps' inverse-square falloff is 1
 LAMP_SIZE = 5.0  # makes the edges of shadows soft
-METAL_DIFFUSE = 0.13  # share of a metal's reflectance that is not mirror-like (blasted surface)
+METAL_DIFFUSE = 0.18  # share of a metal's reflectance that is not mirror-like (blasted surface)
 SHADOW_MARGIN = 4.0  # how far a penumbra may reach beyond its caster
 
 Vector = tuple[float, float, float]
@@ -249,11 +249,11 @@ def _steel(
     """Blasted steel, darker in its recesses."""
     x, y, z = _apply(T, point)
     nx, ny, nz = _normal_from_depth(view, row, column)
-    a = _value_noise(x * 4.0 + 50.0, y * 4.0 + z * 2.7)
-    b = _value_noise(z * 4.0, x * 3.1 - y * 2.3)
-    normal = _unit((nx + 0.07 * a, ny + 0.07 * b, nz))
+    a = _value_noise((x + 0.6 * y) * 7.0, z * 2.0)  # brushed along the instrument
+    b = _value_noise((y - 0.6 * x) * 7.0, z * 7.0)
+    normal = _unit((nx + 0.06 * a, ny + 0.03 * b, nz))
     grey = (0.62 if bright else 0.28) * (1.0 + 0.12 * a) * _openness(view, row, column)
-    return Surface(grey, 0.97 * grey, 0.93 * grey, 0.40 + 0.08 * b, grey, normal, True)
+    return Surface(grey, 0.97 * grey, 0.93 * grey, 0.40 + 0.03 * b, grey, normal, True)
 
 
 @_jit
@@ -288,17 +288,20 @@ def _normal_from_depth(view: View, row: int, column: int) -> Vector:
 
 @_jit
 def _step(view: View, row: int, column: int, down: int, right: int) -> Vector:
-    """Return the 3-D step along the surface between neighbours, zero where there is none."""
+    """Return the 3-D step to the neighbour on the same geom with the more similar depth, or 0."""
     height, width = view.geom.shape
-    r0, c0, r1, c1 = row - down, column - right, row + down, column + right
-    if r0 < 0 or c0 < 0 or view.geom[r0, c0] != view.geom[row, column]:
-        r0, c0 = row, column
-    if r1 >= height or c1 >= width or view.geom[r1, c1] != view.geom[row, column]:
-        r1, c1 = row, column
-    z0, z1 = view.depth[r0, c0] * 1000.0, view.depth[r1, c1] * 1000.0
+    here = view.depth[row, column]
+    r, c, shallowest = row, column, np.inf
+    for sign in (-1, 1):
+        r1, c1 = row + sign * down, column + sign * right
+        if 0 <= r1 < height and 0 <= c1 < width and view.geom[r1, c1] == view.geom[row, column]:
+            change = abs(view.depth[r1, c1] - here)
+            if change < shallowest:
+                r, c, shallowest = r1, c1, change
+    z0, z1 = here * 1000.0, view.depth[r, c] * 1000.0
     return (
-        ((c1 - view.cx) * z1 - (c0 - view.cx) * z0) / view.f,
-        ((r1 - view.cy) * z1 - (r0 - view.cy) * z0) / view.f,
+        ((c - view.cx) * z1 - (column - view.cx) * z0) / view.f,
+        ((r - view.cy) * z1 - (row - view.cy) * z0) / view.f,
         z1 - z0,
     )
 

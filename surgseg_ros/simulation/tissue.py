@@ -25,7 +25,7 @@ FLUSH = (150, 42, 44)
 FAT = (214, 128, 96)
 ORGANS = ((128, 36, 38), (190, 92, 92), (150, 62, 58))
 ARTERY = (138, 14, 20)
-VEIN = (92, 22, 44)
+VEIN = (88, 18, 36)
 
 
 @dataclass(frozen=True)
@@ -78,24 +78,26 @@ def _organs(rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
     ticks = ((np.arange(RELIEF_SIZE) + 0.5) / RELIEF_SIZE - 0.5).astype(np.float32) * SIDE
     x, y = np.meshgrid(ticks, ticks)
     wobble = 5.0 * fractal_noise(rng, RELIEF_SIZE, 6, 2)
-    masks, domes = [], np.zeros_like(x)
-    for _ in range(4):
-        (cx, cy), turn = rng.uniform(-60.0, 60.0, 2), rng.uniform(0.0, np.pi)
+    masks, domes = [], []
+    for quadrant in ((-1, -1), (1, -1), (-1, 1), (1, 1)):
+        (cx, cy), turn = rng.uniform(12.0, 62.0, 2) * quadrant, rng.uniform(0.0, np.pi)
         long, short = rng.uniform(24.0, 42.0), rng.uniform(12.0, 20.0)
         along = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn) + wobble
         across = (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn) + wobble
         inside = 1.0 - (along / long) ** 2 - (across / short) ** 2
         masks.append(smoothstep(inside, 0.0, 0.06))
-        domes = np.maximum(domes, rng.uniform(6.0, 9.0) * np.sqrt(np.maximum(inside, 0.0)))
-    return masks, domes
+        domes.append(rng.uniform(6.0, 9.0) * np.sqrt(np.maximum(inside, 0.0)))
+    top = np.max(domes, axis=0)
+    visible = [cv2.GaussianBlur((d >= top).astype(np.float32), (0, 0), 1.0) for d in domes]
+    return [mask * v for mask, v in zip(masks, visible, strict=True)], top
 
 
 def _relief(
     rng: np.random.Generator, domes: np.ndarray, fat: np.ndarray, ridges: np.ndarray
 ) -> np.ndarray:
-    lobules = np.maximum(1.0 - 1.6 * cell_distance(rng, RELIEF_SIZE, 22) ** 2, 0.0)
+    lobules = np.maximum(1.0 - 1.6 * cell_distance(rng, RELIEF_SIZE, 26) ** 2, 0.0)
     relief = 3.5 * fractal_noise(rng, RELIEF_SIZE, 3, 3) + domes + 2.5 * ridges
-    relief += 1.3 * fat * lobules + 0.5 * fractal_noise(rng, RELIEF_SIZE, 16, 2)
+    relief += 1.8 * fat * lobules + 0.5 * fractal_noise(rng, RELIEF_SIZE, 16, 2)
     relief = cv2.GaussianBlur(relief.astype(np.float32), (0, 0), 0.7 * RELIEF_SIZE / SIDE)
     return np.clip(relief - relief.mean(), *RELIEF_RANGE).astype(np.float32)
 
@@ -134,7 +136,7 @@ def _albedo(
     mottle = 1.0 + 0.22 * fractal_noise(rng, TEXTURE_SIZE, 40, 4, 0.7)
     colour = colour * mottle[..., None] ** np.array([0.6, 1.2, 1.1], np.float32)
     fade = 0.75 + 0.25 * smooth_noise(rng, TEXTURE_SIZE, 12)
-    colour = _blend(colour, VEIN, 0.65 * veins * fade)
+    colour = _blend(colour, VEIN, 0.55 * veins * fade)
     colour = _blend(colour, ARTERY, 0.8 * arteries * fade)
     rough = 0.27 + 0.09 * fractal_noise(rng, TEXTURE_SIZE, 24, 2)
     packed = np.dstack([np.sqrt(np.clip(colour, 0.0, 1.0)), np.clip(rough, 0.12, 0.6)])

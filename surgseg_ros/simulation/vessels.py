@@ -30,7 +30,10 @@ def grow_tree(
         )
         angles = heading + turns
         points = start + STEP * np.cumsum(np.stack([np.cos(angles), np.sin(angles)], 1), axis=0)
-        branches.append(Branch(points, np.linspace(radius, 0.6 * radius, steps)))
+        radii = np.linspace(radius, 0.6 * radius, steps)
+        if not branches:  # the trunk surfaces gradually
+            radii *= np.minimum(1.0, 0.1 + np.arange(steps) * STEP / 10.0)
+        branches.append(Branch(points, radii))
         if radius > 0.09:
             for at in rng.choice(steps, size=min(2, steps), replace=False):
                 child = angles[at] + rng.choice([-1.0, 1.0]) * rng.uniform(0.5, 1.1)
