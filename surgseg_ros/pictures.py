@@ -31,10 +31,11 @@ def blend(image: np.ndarray, colours: np.ndarray, opacity: float) -> np.ndarray:
 
 
 def caption(image: np.ndarray, text: str) -> np.ndarray:
-    """Write `text` into the top left corner, in place; returns the image."""
+    """Write `text` on a dark bar in the top left corner, in place; returns the image."""
     scale = image.shape[0] / 800
-    origin = (int(14 * scale), int(34 * scale))
-    for colour, thickness in (((0, 0, 0), 4), ((255, 255, 255), 1)):
-        cv2.putText(image, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, colour,
-                    max(1, round(thickness * scale)), cv2.LINE_AA)
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    corner = (width + int(16 * scale), height + int(22 * scale))
+    cv2.rectangle(image, (0, 0), corner, (0, 0, 0), cv2.FILLED)
+    cv2.putText(image, text, (int(8 * scale), height + int(10 * scale)),
+                cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
     return image
