@@ -124,8 +124,8 @@ def _storage_path(path: Path) -> Path:
     """What to open for `path`: itself, or the one file of a folder without metadata.yaml."""
     if not path.exists():
         partial = partial_path(path)
-        rest = f': its recording was interrupted, {partial} is there' if partial.exists() else ''
-        raise BagError(f'there is no bag at {path}{rest}')
+        lost = f': its recording was interrupted, {partial} is there (try `surgseg bags recover`)'
+        raise BagError(f'there is no bag at {path}{lost if partial.exists() else ""}')
     if path.is_file():
         if path.suffix not in STORAGES:
             raise BagError(f'{path} is no bag: expected a folder, or a .mcap or .db3 file')
@@ -153,5 +153,7 @@ def _errors(path: Path, what: str = '') -> Iterator[None]:
     except Exception as error:
         reason = str(error) or type(error).__name__
         if 'end magic' in reason:
-            reason = 'it ends too early, its recording was interrupted (`mcap recover` may help)'
+            reason = (
+                'it ends too early, its recording was interrupted (try `surgseg bags recover`)'
+            )
         raise BagError(f'{path} cannot be read{what and " at " + what}: {reason}') from error

@@ -1,17 +1,19 @@
-"""surgseg bags: look into ROS 2 bags, convert them, make them of videos and images."""
+"""surgseg bags: look into ROS 2 bags, convert, recover, or make them of videos and images."""
 
 import argparse
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from surgseg_ros.bags import BagError, BagReader, BagWriter
+from surgseg_ros.bags.recovery import find_remains, repair_mcap
 from surgseg_ros.bags.stereo_bag import NAMESPACE, write_frame
 from surgseg_ros.commands.progress import progress
 from surgseg_ros.commands.source_arguments import add_source_arguments, source_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the actions info, convert and pack."""
+    """Add the actions info, convert, recover and pack."""
     actions = parser.add_subparsers(dest='action', required=True)
 
     info = actions.add_parser('info', help='topics, types, counts and duration')
@@ -23,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     convert.add_argument('--topics', nargs='+', help='only these topics')
     _add_output(convert)
     convert.set_defaults(action=_convert)
+
+    recover = actions.add_parser('recover', help='save an mcap recording that was interrupted')
+    recover.add_argument('bag', type=Path, help='the bag as it should be called, or its remains')
+    _add_output(recover)
+    recover.set_defaults(action=_recover)
 
     pack = actions.add_parser('pack', help='put any source of stereo frames into a bag')
     add_source_arguments(pack)
@@ -56,16 +63,29 @@ def _info(args: argparse.Namespace) -> None:
 
 
 def _convert(args: argparse.Namespace) -> None:
-    with BagReader(args.bag) as bag, BagWriter(args.out, args.storage, args.overwrite) as writer:
+    with BagReader(args.bag) as bag:
         unknown = set(args.topics or ()) - bag.topics.keys()
         if unknown:
             raise BagError(f'{bag.path} has no topic {", ".join(sorted(unknown))}')
-        chosen = {name: bag.topics[name] for name in args.topics or bag.topics}
-        for name, topic in chosen.items():
-            types = bag.types_of(topic.type_name)
-            writer.add_topic(name, topic.type_name, topic.latched, types)
-        total = sum(topic.message_count for topic in chosen.values())
-        for message in progress(bag.raw_messages(chosen), total, 'messages'):
+        _copy(bag, args.topics or list(bag.topics), args)
+
+
+def _recover(args: argparse.Namespace) -> None:
+    with TemporaryDirectory(dir=args.out.resolve().parent) as folder:
+        repaired = Path(folder) / 'bag.mcap'
+        repair_mcap(find_remains(args.bag), repaired)
+        with BagReader(repaired) as bag:
+            _copy(bag, list(bag.topics), args)
+
+
+def _copy(bag: BagReader, topics: list[str], args: argparse.Namespace) -> None:
+    """Write these topics of a bag to args.out, with their types and whether they are latched."""
+    with BagWriter(args.out, args.storage, args.overwrite) as writer:
+        for name in topics:
+            topic = bag.topics[name]
+            writer.add_topic(name, topic.type_name, topic.latched, bag.types_of(topic.type_name))
+        total = sum(bag.topics[name].message_count for name in topics)
+        for message in progress(bag.raw_messages(topics), total, 'messages'):
             writer.write_raw(message.topic, message.type_name, message.message, message.time)
     print(f'{args.out}: {writer.count} messages')
 

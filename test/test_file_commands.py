@@ -1,0 +1,168 @@
+"""The subcommands that read and write files, run as a user runs them."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from fake_frames import assert_same_frame, fake_frames
+
+from surgseg_ros.bags import BagReader, BagWriter
+from surgseg_ros.bags.stereo_bag import StereoBag, write_frame
+from surgseg_ros.cli import main
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def bag(tmp_path: Path) -> Path:
+    with BagWriter(tmp_path / 'case.mcap') as writer:
+        for frame in fake_frames(3):
+            write_frame(writer, frame)
+    return tmp_path / 'case.mcap'
+
+
+def test_bags_info(bag: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['bags', 'info', str(bag)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f'{bag}: 24 messages, 0.200 s from 1970-01-01 00:00:01 UTC'
+    assert '       3  /endoscope/left/image_rect  sensor_msgs/msg/Image' in lines
+    assert len(lines) == 9
+
+
+@pytest.mark.parametrize('name', ['copy', 'copy.db3', 'copy.mcap'])
+def test_bags_convert(bag: Path, tmp_path: Path, name: str) -> None:
+    assert main(['bags', 'convert', str(bag), str(tmp_path / name)]) == 0
+    for actual, expected in zip(StereoBag(tmp_path / name), fake_frames(3), strict=True):
+        assert_same_frame(actual, expected)
+    assert main(['bags', 'convert', str(bag), str(tmp_path / name)]) == 2  # exists
+
+
+def test_bags_convert_some_topics(bag: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / 'less'
+    arguments = ['bags', 'convert', str(bag), str(out), '--topics']
+    assert main([*arguments, '/endoscope/left/image_rect']) == 0
+    assert list(BagReader(out).topics) == ['/endoscope/left/image_rect']
+    assert main([*arguments, '/nothing', '--overwrite']) == 2
+    assert f'surgseg bags: {bag} has no topic /nothing' in capsys.readouterr().err
+    assert out.exists()
+
+
+@pytest.mark.parametrize('damage', ['cut', 'zeros', 'whole'])
+def test_bags_recover(bag: Path, tmp_path: Path, damage: str, capsys) -> None:
+    frames = fake_frames(60)  # several chunks
+    with BagWriter(bag, overwrite=True) as writer:
+        for frame in frames:
+            write_frame(writer, frame)
+    content = bag.read_bytes()
+    keep = len(content) if damage == 'whole' else int(0.8 * len(content))
+    bag.write_bytes(content[:keep] + bytes(1000 if damage == 'zeros' else 0))
+    assert (main(['bags', 'info', str(bag)]) == 0) == (damage == 'whole')
+    assert main(['bags', 'recover', str(bag), str(tmp_path / 'saved')]) == 0
+    saved = list(StereoBag(tmp_path / 'saved'))
+    assert (20 <= len(saved) < 60) if damage != 'whole' else len(saved) == 60
+    for actual, expected in zip(saved[:-1], frames, strict=False):
+        assert_same_frame(actual, expected)
+    assert main(['bags', 'recover', str(tmp_path / 'nowhere'), str(tmp_path / 'x')]) == 2
+    assert 'no remains of an mcap recording' in capsys.readouterr().err
+
+
+def test_bags_pack(tmp_path: Path) -> None:
+    for eye in ('left', 'right'):
+        (tmp_path / eye).mkdir()
+        for index, frame in enumerate(fake_frames(3)):
+            cv2.imwrite(str(tmp_path / eye / f'{index}.png'), getattr(frame, eye)[..., ::-1])
+    out = tmp_path / 'out.mcap'
+    assert main(['bags', 'pack', str(tmp_path), str(out), '--rate', '20', '--frames', '2']) == 0
+    frames = list(StereoBag(out))
+    assert [frame.stamp for frame in frames] == [1_000_000_000, 1_050_000_000]
+    np.testing.assert_array_equal(frames[1].right, fake_frames(3)[1].right)
+
+
+@pytest.mark.parametrize('file_format', ['png', 'tiff'])
+def test_infer_stereo(tmp_path: Path, file_format: str, capsys) -> None:
+    """A textured plane at 12 px, matched and written."""
+    texture = np.random.default_rng(0).integers(0, 256, (96, 252, 3), np.uint8)
+    texture = cv2.GaussianBlur(texture, (0, 0), 1.2)
+    cv2.imwrite(str(tmp_path / 'l.png'), texture[:, :240])
+    cv2.imwrite(str(tmp_path / 'r.png'), texture[:, 12:])
+    out = tmp_path / 'out'
+    images = f'{tmp_path}/l.png,{tmp_path}/r.png'
+    arguments = ['infer', 'stereo', images, '--out', str(out), '--format', file_format]
+    assert main(arguments) == 0
+    written = cv2.imread(str(out / f'disparity_000000.{file_format}'), cv2.IMREAD_UNCHANGED)
+    disparity = written / 256 if file_format == 'png' else written
+    assert np.nanmedian(disparity) == pytest.approx(12, abs=0.2)
+    share = re.search(r'1 disparities, (\d+\.\d) % of the pixels', capsys.readouterr().out)
+    assert share and float(share[1]) > 60
+    assert main([*arguments, '--cloud']) == 2
+    assert 'has no calibration, which --cloud needs' in capsys.readouterr().err
+
+
+def test_infer_writes_clouds(bag: Path, tmp_path: Path) -> None:
+    out = tmp_path / 'out'
+    assert main(['infer', 'stereo', str(bag), '--out', str(out), '--cloud', '--frames', '2']) == 0
+    assert sorted(path.suffix for path in out.iterdir()) == ['.ply', '.ply', '.tiff', '.tiff']
+
+
+def test_infer_rectifies_the_real_video(shared_data: Path, tmp_path: Path) -> None:
+    folder = shared_data / 'stereo_surgt'
+    assert main([
+        'infer', 'stereo', str(folder / 'video.mp4'), '--frames', '1', '--cloud',
+        '--calibration', str(folder / 'calibration.yaml'), '--out', str(tmp_path),
+    ]) == 0  # fmt: skip
+    vertices = re.search(rb'element vertex (\d+)', (tmp_path / 'cloud_000000.ply').read_bytes())
+    assert vertices and int(vertices[1]) > 0.7 * 1280 * 1024
+
+
+def simulate(path: Path, *more: str) -> list[str]:
+    pytest.importorskip('mujoco')
+    return [
+        sys.executable,
+        '-m',
+        'surgseg_ros.cli',
+        'simulate',
+        str(path),
+        '--size',
+        '64x48',
+        *more,
+    ]
+
+
+def test_simulate_is_reproducible(tmp_path: Path) -> None:
+    """In processes of their own: rendering must not meet other libraries."""
+    for name in ('a.mcap', 'b.mcap'):
+        command = simulate(tmp_path / name, '--frames', '3', '--seed', '1')
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+        if 'apt' in done.stderr or 'EGL' in done.stderr:
+            pytest.skip(done.stderr.strip())
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / 'a.mcap').read_bytes() == (tmp_path / 'b.mcap').read_bytes()
+    frames = list(StereoBag(tmp_path / 'a.mcap'))
+    assert len(frames) == 3 and frames[0].truth.tools and frames[0].calibration
+
+
+def test_simulate_stopped_by_ctrl_c_leaves_a_bag(tmp_path: Path) -> None:
+    command = simulate(tmp_path / 'bag', '--frames', '100000')
+    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    remains = tmp_path / 'bag.partial/bag/bag.mcap'
+    deadline = time.monotonic() + 40
+    while not (remains.exists() and remains.stat().st_size > 100_000):
+        if process.poll() is not None:
+            pytest.skip(f'no renderer here: {process.stderr.read()}')
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    assert len(list(StereoBag(tmp_path / 'bag'))) >= 3
+
+
+def test_sizes(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(['simulate', 'out', '--size', 'large'])
+    assert "'large' is not WIDTHxHEIGHT" in capsys.readouterr().err
