@@ -1,0 +1,209 @@
+"""Every registered network on every backend against torch float32, eager."""
+
+import ctypes
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from golden_recipe import fill_network, stereo_pair
+
+from surgseg_ros import backends, networks
+from surgseg_ros.backends import exports
+from surgseg_ros.backends.model import Model
+
+SHAPE = (1, 3, 256, 320)
+OPTIONS = {'mode': 'multitask', 'max_disparity': 320}  # as the predictor's, to share its export
+F32_LIMIT = 1e-4   # of max difference / standard deviation
+BF16_LIMIT = 0.2   # of mean difference / standard deviation, with weights that amplify errors
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """Hold weights and exports of this module: exports are slow, and shared by its tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp('backends')
+        patch.setenv('SURGSEG_CACHE', str(folder / 'cache'))
+        yield folder
+
+
+def stereo_model(folder, name):
+    """Return the model of a two-view network with deterministic weights."""
+    weights = folder / f'{name}.pt'
+    if not weights.exists():
+        torch.save(fill_network(networks.create(name)).state_dict(), weights)
+    return Model(name, weights, {'left': SHAPE, 'right': SHAPE}, OPTIONS)
+
+
+def padded_inputs(name, height, width):
+    """Return a normalised pair, zero below and to the right up to SHAPE."""
+    known = networks.spec(name)
+    inputs = [np.zeros(SHAPE, np.float32) for _ in range(2)]
+    for tensor, image in zip(inputs, stereo_pair('parity', height, width), strict=True):
+        normalised = (image / np.float32(255) - np.float32(known.mean)) / np.float32(known.std)
+        tensor[0, :, :height, :width] = normalised.transpose(2, 0, 1)
+    return inputs
+
+
+@pytest.fixture(scope='module', params=networks.available())
+def case(request, folder):
+    """Model, and for two image sizes the inputs and what torch makes of them."""
+    model = stereo_model(folder, request.param)
+    network = networks.create(model.name).eval()
+    networks.load_checkpoint(network, model.weights)
+    runs = []
+    for size in ((256, 320), (250, 310)):
+        inputs = padded_inputs(model.name, *size)
+        with torch.inference_mode():
+            outputs = network.infer(*map(torch.from_numpy, inputs))
+        runs.append((inputs, [output.numpy() for output in outputs]))
+    return model, runs
+
+
+@pytest.mark.parametrize('kind', backends.available())
+def test_f32_agrees_with_torch(case, kind):
+    model, runs = case
+    backend = backends.create(kind, model, device='cpu', precision='f32')
+    for inputs, expected in runs:
+        outputs = backend.run(*inputs)
+        assert len(outputs) == len(expected) == 2
+        for output, reference in zip(outputs, expected, strict=True):
+            assert output.shape == reference.shape and output.dtype == np.float32
+            assert np.abs(output - reference).max() < F32_LIMIT * reference.std()
+
+
+@pytest.mark.parametrize('kind', ['openvino', 'torch'])
+def test_bf16_is_close_where_the_processor_has_it(case, kind):
+    model, runs = case
+    try:
+        backend = backends.create(kind, model, device='cpu', precision='bf16')
+    except ValueError as error:
+        assert kind == 'openvino' and 'does not compute in bf16' in str(error)
+        return
+    inputs, expected = runs[0]
+    for output, reference in zip(backend.run(*inputs), expected, strict=True):
+        assert np.abs(output - reference).mean() < BF16_LIMIT * reference.std()
+        assert np.abs(output - reference).max() > F32_LIMIT * reference.std()  # it was bf16
+
+
+@pytest.mark.parametrize('kind', ['openvino', 'onnxruntime'])
+def test_a_cached_export_needs_no_torch(folder, kind):
+    model = stereo_model(folder, 'msdesis_light')
+    exports.onnx_file(model)
+    code = f'''
+import sys
+import numpy as np
+from surgseg_ros import predictors
+predictor = predictors.create(
+    'msdesis_light', weights={str(model.weights)!r}, backend={kind!r}, device='cpu')
+image = np.zeros((250, 310, 3), np.uint8)
+assert predictor.predict(image, image).disparity.shape == (250, 310)
+assert 'torch' not in sys.modules and 'onnx' not in sys.modules
+'''
+    subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_wrong_weights_are_named_by_the_exporting_process(folder):
+    light = stereo_model(folder, 'msdesis_light')
+    wrong = Model('msdesis_resnet34', light.weights, light.inputs, OPTIONS)
+    sentence = 'does not fit msdesis_resnet34: .* it looks like msdesis_light'
+    with pytest.raises(ValueError, match=sentence):
+        backends.create('onnxruntime', wrong)
+    assert not list((exports.cache_folder() / 'onnx').glob(f'*{wrong.digest()}*'))
+
+
+def test_the_digest_covers_weights_options_and_shapes(tmp_path):
+    (tmp_path / 'a.pt').write_bytes(b'a')
+    (tmp_path / 'b.pt').write_bytes(b'b')
+    (tmp_path / 'copy.pt').write_bytes(b'a')
+    shape = {'left': (1, 3, 32, 32)}
+    model = Model('msdesis_light', tmp_path / 'a.pt', shape)
+    others = [
+        Model('msdesis_resnet34', tmp_path / 'a.pt', shape),
+        Model('msdesis_light', tmp_path / 'b.pt', shape),
+        Model('msdesis_light', tmp_path / 'a.pt', {'left': (1, 3, 32, 64)}),
+        Model('msdesis_light', tmp_path / 'a.pt', shape, {'mode': 'disparity'}),
+    ]
+    assert len({model.digest(), *(other.digest() for other in others)}) == 5
+    assert Model('msdesis_light', tmp_path / 'copy.pt', shape).digest() == model.digest()
+    with pytest.raises(FileNotFoundError, match='there is no checkpoint'):
+        Model('msdesis_light', tmp_path / 'c.pt', shape).digest()
+
+
+def test_an_export_appears_complete_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setenv('SURGSEG_CACHE', str(tmp_path / 'cache'))
+    (tmp_path / 'a.pt').write_bytes(b'a')
+    model = Model('msdesis_light', tmp_path / 'a.pt', {'left': (1, 3, 32, 32)})
+    both_writing = threading.Barrier(2, timeout=20)
+
+    def export(model: Model, path: Path) -> None:
+        path.write_bytes(b'half')
+        both_writing.wait()
+        assert not [found for found in (tmp_path / 'cache/onnx').glob('*.onnx')
+                    if found.read_bytes() != b'halfwhole']
+        path.write_bytes(b'halfwhole')
+
+    monkeypatch.setattr(exports, '_export', export)
+    contents = []
+    threads = [
+        threading.Thread(target=lambda: contents.append(exports.onnx_file(model).read_bytes()))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert contents == [b'halfwhole'] * 2
+    assert [path.suffix for path in (tmp_path / 'cache/onnx').iterdir()] == ['.onnx']
+
+
+def test_what_cannot_be_is_refused_in_a_sentence(folder, monkeypatch):
+    model = stereo_model(folder, 'msdesis_light')
+    for options, sentence in (
+        ({'kind': 'tensorflow'}, "backend is 'tensorflow', expected one of auto, openvino"),
+        ({'kind': 'torch', 'device': 'tpu'}, "device is 'tpu', expected one of auto, cpu, cuda"),
+        ({'kind': 'torch', 'precision': 'int8'}, "precision is 'int8', expected one of auto, f32"),
+        ({'kind': 'openvino', 'device': 'cuda'}, 'openvino runs on the CPU'),
+        ({'kind': 'onnxruntime', 'precision': 'bf16'}, 'onnxruntime computes in f32, not in bf16'),
+        ({'kind': 'torch', 'device': 'cpu', 'precision': 'fp16'}, 'no fp16 on the CPU'),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            backends.create(model=model, **options)
+    monkeypatch.setattr(backends, 'find_spec', lambda name: None)
+    with pytest.raises(ImportError, match='pip install openvino'):
+        backends.create('openvino', model)
+    with pytest.raises(ImportError, match='pip install openvino'):
+        backends.create('auto', model, device='cpu')
+    monkeypatch.setattr(exports, 'find_spec', lambda name: None if name == 'onnxscript' else True)
+    monkeypatch.setenv('SURGSEG_CACHE', str(folder / 'empty'))
+    with pytest.raises(ImportError, match='exporting msdesis_light needs pip install onnxscript'):
+        exports.onnx_file(model)
+
+
+def test_auto_takes_the_fastest_that_is_installed(monkeypatch):
+    installed = {'torch', 'onnxruntime', 'openvino'}
+    monkeypatch.setattr(backends, 'find_spec', lambda name: name in installed or None)
+    for kind in ('openvino', 'onnxruntime', 'torch'):
+        assert backends.choose('cpu') == kind
+        installed.remove(kind)
+
+
+def test_a_gpu_is_believed_only_if_the_driver_counts_one(monkeypatch):
+    class Driver:
+        devices = 0
+
+        def cuInit(self, flags):  # noqa: N802
+            return 0
+
+        def cuDeviceGetCount(self, count):  # noqa: N802
+            count._obj.value = self.devices
+            return 0
+
+    driver = Driver()
+    monkeypatch.setattr(ctypes, 'CDLL', lambda name: driver)
+    assert not backends.gpu_visible()
+    driver.devices = 1
+    assert backends.gpu_visible()
