@@ -139,7 +139,7 @@ def test_simulate_is_reproducible(tmp_path: Path) -> None:
     for name in ('a.mcap', 'b.mcap'):
         command = simulate(tmp_path / name, '--frames', '3', '--seed', '1')
         done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-        if 'apt' in done.stderr or 'EGL' in done.stderr:
+        if 'apt install' in done.stderr:
             pytest.skip(done.stderr.strip())
         assert done.returncode == 0, done.stderr
     assert (tmp_path / 'a.mcap').read_bytes() == (tmp_path / 'b.mcap').read_bytes()

@@ -42,7 +42,8 @@ def open_source(
     pair of camera_info); replaces that of a bag. None is the same as not given.
     options: simulator - those of VirtualEndoscope, and frames; bag - left, tolerance (see
     StereoBag); video - stacking, rate; folders - rate, disparity.
-    Raises ValueError or FileNotFoundError, in one sentence, if it cannot be opened.
+    Raises ValueError or OSError (ImportError without MuJoCo), in one sentence, if it cannot be
+    opened.
     """
     options = {name: value for name, value in options.items() if value is not None}
     kind, arguments = _source(str(spec))

@@ -13,19 +13,22 @@ class SimulatorSource(FrameSource):
     """Frames of the virtual endoscope, endless unless `frames` is given.
 
     details: 'seed=3,frames=100'; parameters of VirtualEndoscope, as `options` are, which win.
+    Raises ValueError for other parameters, ImportError or OSError where it cannot render.
     """
 
     name = 'virtual endoscope'
 
     def __init__(self, details: str = '', **options: Any) -> None:
-        from surgseg_ros.simulation import VirtualEndoscope  # imports MuJoCo and OpenGL
-
         given = _parse(details) | options
         self.count = given.pop('frames', None)
         try:
+            from surgseg_ros.simulation import VirtualEndoscope  # imports MuJoCo and OpenGL
+
             self._endoscope = VirtualEndoscope(**given)
         except TypeError as error:
             raise ValueError(f'the simulator cannot be set up so: {error}') from error
+        except RuntimeError as error:  # no OpenGL; it says what to install
+            raise OSError(str(error)) from error
         self.rate = self._endoscope.rate
         self.calibration = self._endoscope.calibration
 
