@@ -151,7 +151,9 @@ def _errors(path: Path, what: str = '') -> Iterator[None]:
     except BagError:
         raise
     except Exception as error:
-        reason = str(error) or type(error).__name__
+        reason = (str(error).splitlines() or [''])[0]
+        if not reason or isinstance(error, KeyError):  # which says no more than the key
+            reason = f'{type(error).__name__} {reason}'.strip()
         if 'end magic' in reason:
             reason = (
                 'it ends too early, its recording was interrupted (try `surgseg bags recover`)'
