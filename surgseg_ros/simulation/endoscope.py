@@ -98,7 +98,7 @@ class VirtualEndoscope:
         axes: list[Axis] = []
         for tool in self._tools:
             axes.append(tool.axis(t, self._tissue, tissue, axes))
-        joints = [tool.joints(t, axis) for tool, axis in zip(self._tools, axes, strict=True)]
+        joints = [m.joints(t, axis, tissue) for m, axis in zip(self._tools, axes, strict=True)]
         links = [forward_kinematics(k, j) for k, j in zip(self.kinds, joints, strict=True)]
         return Moment(index, tissue, joints, links)
 

@@ -21,7 +21,7 @@ WORKING_DISTANCE = 75.0  # mm, along the optical axis to the middle of the sheet
 TILT = np.deg2rad(27.0)  # the far edge of the field is up in the image
 SHEET_SHIFT = 14.0  # mm, the sheet's centre lies this much up-field of the optical axis
 PORTS = ((92.0, 22.0, -25.0), (-92.0, 36.0, -22.0), (80.0, -62.0, -15.0), (-84.0, -58.0, -15.0))
-ZONES = ((4.0, 3.0), (-4.0, -2.0), (4.0, 15.0), (-4.0, 17.0))  # around the optical axis
+ZONES = ((5.0, 1.0), (-5.0, -5.0), (6.0, 23.0), (-6.0, 19.0))  # mm around the optical axis
 
 
 class Wave:
@@ -56,10 +56,17 @@ class EndoscopeMotion:
 
 @dataclass(frozen=True)
 class Axis:
-    """An instrument's centre line: from the port (remote centre of motion) to the tip, mm."""
+    """A straight instrument's centre line in tissue coordinates, mm.
+
+    port: the remote centre of motion, where the instrument enters. tip: between the jaw tips.
+    """
 
     port: np.ndarray
     tip: np.ndarray
+
+    def lifted(self, height: float) -> 'Axis':
+        """Return the axis with its tip this much farther from the tissue's plane."""
+        return Axis(self.port, self.tip + (0.0, 0.0, height))
 
 
 class ToolMotion:
@@ -76,23 +83,26 @@ class ToolMotion:
         self._roll_offset = rng.uniform(-np.pi, np.pi)
 
     def axis(self, t: float, tissue: Tissue, tissue_pose: np.ndarray, others: list[Axis]) -> Axis:
-        """Return the centre line at t, lifted clear of the tissue and of the other tools."""
-        x = self._zone[0] + 13.0 * self._wander[0](t)
+        """Return the centre line at t, lifted clear of the tissue and over the other tools."""
+        x = self._zone[0] + 12.0 * self._wander[0](t)
         y = self._zone[1] - SHEET_SHIFT + 10.0 * self._wander[1](t)
-        z = float(tissue.height(np.array([x]), np.array([y]))[0])
-        z += 2.0 + 14.0 * (0.5 + 0.5 * self._wander[2](t)) ** 2
-        up = tissue_pose[:3, 2]
-        axis = Axis(self._port, tissue_pose[:3, :3] @ (x, y, z) + tissue_pose[:3, 3])
-        axis = Axis(self._port, axis.tip + up * _sunk_depth(axis, tissue, tissue_pose))
-        for other in others:
-            gap = segment_distance(axis.port, axis.tip, other.port, other.tip)
-            axis = Axis(self._port, axis.tip + up * max(0.0, 2.5 * SHAFT_RADIUS - gap))
-        return axis
+        hover = 1.2 + 13.0 * (0.5 + 0.5 * self._wander[2](t)) ** 2
+        z = float(tissue.height(np.array([x]), np.array([y]))[0]) + hover
+        port = (self._port - tissue_pose[:3, 3]) @ tissue_pose[:3, :3]
+        margin = self._sideways(t)
+        axis = Axis(port, np.array([x, y, z]))
+        axis = axis.lifted(_lift_from_tissue(axis, tissue, margin))
+        return axis.lifted(max([0.0, *(_lift_over(axis, other, margin) for other in others)]))
 
-    def joints(self, t: float, axis: Axis) -> JointState:
+    def _sideways(self, t: float) -> float:
+        """Return how far a bent wrist takes the jaws from the centre line, mm."""
+        return (JAW_JOINT + self._kind.jaw.length) * abs(np.sin(self._wrist_bend * self._bend(t)))
+
+    def joints(self, t: float, axis: Axis, tissue_pose: np.ndarray) -> JointState:
         """Return the joint state that puts a straight instrument on the centre line."""
         opening = self._kind.widest * (0.5 + 0.5 * self._jaw(t)) + 0.03
-        z = (axis.tip - axis.port) / np.linalg.norm(axis.tip - axis.port)
+        tip = tissue_pose[:3, :3] @ axis.tip + tissue_pose[:3, 3]
+        z = (tip - self._port) / np.linalg.norm(tip - self._port)
         x = np.cross((0.0, 1.0, 0.0), z)
         x /= np.linalg.norm(x)
         y = np.cross(z, x)
@@ -102,26 +112,33 @@ class ToolMotion:
         shaft[:3, 1] = np.cos(roll) * y - np.sin(roll) * x
         shaft[:3, 2] = z
         distance = PITCH_JOINT + JAW_JOINT + reach(self._kind, opening)
-        shaft[:3, 3] = axis.tip - z * distance
+        shaft[:3, 3] = tip - z * distance
         return JointState(shaft, self._wrist_bend * self._bend(t), opening)
 
 
-def _sunk_depth(axis: Axis, tissue: Tissue, tissue_pose: np.ndarray) -> float:
-    """Return by how much the instrument must rise to clear the tissue, mm."""
+def _lift_from_tissue(axis: Axis, tissue: Tissue, tip_margin: float) -> float:
+    """Return by how much the tip must rise for the instrument to clear the tissue, mm."""
     back = np.linspace(0.0, 70.0, 36)
     along = (axis.port - axis.tip) / np.linalg.norm(axis.port - axis.tip)
-    points = (axis.tip + back[:, None] * along - tissue_pose[:3, 3]) @ tissue_pose[:3, :3]
-    radius = np.interp(back, (0.0, 20.0, 40.0), (1.0, SHAFT_RADIUS, SHAFT_RADIUS))
+    points = axis.tip + back[:, None] * along
+    radii = (1.0 + tip_margin, SHAFT_RADIUS + 0.5 * tip_margin, SHAFT_RADIUS)
+    radius = np.interp(back, (0.0, 20.0, 30.0), radii)
     sunk = tissue.height(points[:, 0], points[:, 1]) + radius + 0.5 - points[:, 2]
     return float(max(0.0, sunk.max()))
 
 
-def segment_distance(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> float:
-    """Return the smallest distance between segments ab and cd (Ericson 2005, section 5.1.9)."""
-    u, v, w = b - a, d - c, a - c
-    uu, vv, uv, uw, vw = u @ u, v @ v, u @ v, u @ w, v @ w
-    denominator = uu * vv - uv * uv
-    s = float(np.clip((uv * vw - vv * uw) / denominator, 0, 1)) if denominator > 1e-9 else 0.0
-    t = float(np.clip((uv * s + vw) / vv, 0.0, 1.0))
-    s = float(np.clip((uv * t - uw) / uu, 0.0, 1.0))
-    return float(np.linalg.norm(w + s * u - t * v))
+def _lift_over(axis: Axis, other: Axis, margin: float) -> float:
+    """Return by how much the tip must rise for the instrument to pass over another one, mm.
+
+    Seen from above, where lifting changes nothing; it begins before the two overlap, so that the
+    motion stays continuous.
+    """
+    along = np.linspace(0.4, 1.0, 40)
+    points = axis.port + along[:, None] * (axis.tip - axis.port)
+    reach_flat = (other.tip - other.port)[:2]
+    nearest = (points - other.port)[:, :2] @ reach_flat / (reach_flat @ reach_flat)
+    nearest = np.clip(nearest, 0.0, 1.0)[:, None]
+    offset = points - other.port - nearest * (other.tip - other.port)
+    clearance = 3.0 * SHAFT_RADIUS + margin
+    nearness = np.clip(2.0 - np.hypot(offset[:, 0], offset[:, 1]) / clearance, 0.0, 1.0)
+    return float(np.max(nearness * np.maximum(0.0, clearance - offset[:, 2]) / along))
