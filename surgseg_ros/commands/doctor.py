@@ -1,0 +1,231 @@
+"""`surgseg doctor`: what this installation has, what it lacks, and how to mend it."""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from pathlib import Path
+
+TESTED_PYTHON = ((3, 11), (3, 12))
+PROFILE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
+SHARED_MEMORY = Path('/dev/shm')
+LEAST_SHARED_MEMORY_MB = 512   # config/fastdds.xml takes 128 MB per process
+SLOW_MS = 15.0   # for 3.9 MB; with the profile 2 ms are usual, without it 25 ms
+
+LIBRARIES = {   # import name: how to get it where rosdep or pip did not bring it
+    'numpy': 'pip install numpy', 'cv2': 'pip install opencv-python-headless',
+    'scipy': 'pip install scipy', 'yaml': 'pip install pyyaml', 'numba': 'pip install numba',
+    'tqdm': 'pip install tqdm', 'rosbags': 'pip install rosbags'}
+DISTRIBUTIONS = {'cv2': ('opencv-python-headless', 'opencv-python', 'opencv'), 'yaml': ('pyyaml',)}
+MESSAGES = ('sensor_msgs', 'stereo_msgs', 'vision_msgs', 'diagnostic_msgs', 'rosgraph_msgs')
+OPTIONAL = {
+    'launch_ros': 'only `ros2 launch` needs it; `surgseg up` does without',
+    'torch': 'only networks need it; sgbm does without',
+    'openvino': 'runs networks fast on a CPU',
+    'onnxruntime': 'runs networks where OpenVINO cannot'}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report.
+
+    state: ok; warning (works, but worse); missing (does not work); absent (nobody needs to care).
+    """
+
+    state: str
+    name: str
+    found: str
+    mend: str = ''
+
+    def __str__(self) -> str:
+        line = f'{self.state:<8} {self.name}: {self.found}'
+        return f'{line}\n{"":<8} -> {self.mend}' if self.mend else line
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument('--quick', action='store_true', help='start no processes: no rendering, '
+                        'no image through DDS')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a line per check; 1 if something that is needed is missing."""
+    missing = 0
+    for check in checks(quick=args.quick):
+        print(check, flush=True)
+        missing += check.state == 'missing'
+    print(f'\n{missing} missing' if missing else '\nReady.')
+    return int(missing > 0)
+
+
+def checks(quick: bool = False) -> Iterator[Check]:
+    """Look at everything; a check that itself fails is a warning."""
+    steps: list[Callable[[], Iterator[Check]]] = [
+        check_python, check_libraries, check_ros, check_middleware, check_shared_memory,
+        check_processor, check_optional]
+    for step in steps if quick else [*steps, check_renderer, check_exchange]:
+        try:
+            yield from step()
+        except Exception as error:   # the report goes on, whatever is broken
+            yield Check('warning', step.__name__.removeprefix('check_'),
+                        f'could not be checked: {error!r}')
+
+
+def check_python() -> Iterator[Check]:
+    """Whether this Python is one that surgseg_ros is tested with."""
+    found = f'{sys.version.split()[0]} ({sys.executable})'
+    if sys.version_info[:2] in TESTED_PYTHON:
+        yield Check('ok', 'Python', found)
+    else:
+        yield Check('warning', 'Python', found, 'surgseg_ros is tested with Python 3.11 and 3.12')
+
+
+def check_libraries() -> Iterator[Check]:
+    """What surgseg_ros imports besides ROS."""
+    for name, command in LIBRARIES.items():
+        yield _imported(name, command)
+
+
+def check_ros() -> Iterator[Check]:
+    """Client library, messages of others, our messages."""
+    install = ('on ROS 2 Jazzy: source /opt/ros/jazzy/setup.bash and run rosdep install; '
+               'elsewhere: make setup')
+    yield _imported('rclpy', install)
+    for package in MESSAGES:
+        yield _imported(f'{package}.msg', install)
+    yield _imported('message_filters', install)
+    yield _imported('surgseg_ros.msg', 'build this package with colcon build and source '
+                    'install/setup.bash; without ROS: make setup')
+    distribution = os.environ.get('ROS_DISTRO')
+    if distribution not in (None, 'jazzy'):
+        yield Check('warning', 'ROS_DISTRO', f'{distribution}', 'surgseg_ros is tested on jazzy')
+
+
+def check_middleware() -> Iterator[Check]:
+    """Which RMW, who is reached, and the profile that makes large images fast."""
+    chosen = os.environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp')
+    reach = {name: os.environ[name] for name in (
+        'ROS_DOMAIN_ID', 'ROS_AUTOMATIC_DISCOVERY_RANGE', 'ROS_LOCALHOST_ONLY')
+        if name in os.environ}
+    yield Check('ok', 'RMW', ' '.join([chosen, *(f'{k}={v}' for k, v in reach.items())]))
+    if chosen == 'rmw_fastrtps_cpp':
+        yield _profile(os.environ.get(PROFILE))
+
+
+def _profile(path: str | None) -> Check:
+    from surgseg_ros.pipelines import share  # needs yaml, which may be missing
+
+    ours = share() / 'config' / 'fastdds.xml'
+    if path is None:
+        return Check('warning', PROFILE, 'not set; `ros2 launch` and `surgseg up` set it, nodes '
+                     'started by hand move images ten times slower', f'export {PROFILE}={ours}')
+    if not Path(path).is_file():
+        return Check('warning', PROFILE, f'{path} is not there', f'export {PROFILE}={ours}')
+    return Check('ok', PROFILE, path)
+
+
+def check_shared_memory() -> Iterator[Check]:
+    """Room for whole images in /dev/shm, through which Fast DDS moves them."""
+    if not SHARED_MEMORY.is_dir():
+        yield Check('warning', 'shared memory', f'there is no {SHARED_MEMORY}',
+                    'mount a tmpfs there, or images travel through the network stack')
+        return
+    usage = shutil.disk_usage(SHARED_MEMORY)
+    total, free = usage.total // 2**20, usage.free // 2**20
+    found = f'{free} of {total} MB free in {SHARED_MEMORY}'
+    if free >= LEAST_SHARED_MEMORY_MB:
+        yield Check('ok', 'shared memory', found)
+    else:
+        yield Check('warning', 'shared memory', found,
+                    f'each node wants 128 MB: remove stale {SHARED_MEMORY}/fastrtps_* files; in '
+                    'a container: docker run --shm-size=2g')
+
+
+def check_processor() -> Iterator[Check]:
+    """Cores, and the instructions that networks profit from."""
+    cores = len(os.sched_getaffinity(0))
+    flags = Path('/proc/cpuinfo').read_text().split()
+    useful = [name for name in ('avx2', 'avx512f', 'avx512_bf16', 'amx_bf16') if name in flags]
+    yield Check('ok', 'processor', ' '.join([f'{cores} cores', *useful]))
+
+
+def check_optional() -> Iterator[Check]:
+    """What some people need; looked up, not imported, since some take seconds."""
+    for name, purpose in OPTIONAL.items():
+        version = _version(name)
+        yield Check('ok' if version else 'absent', name, version or purpose)
+
+
+def check_renderer() -> Iterator[Check]:
+    """Whether the virtual endoscope can make an OpenGL context, in a process of its own."""
+    code = 'from surgseg_ros.simulation.gl import make_context; make_context(64, 64).free()'
+    done = _run(['-c', code])
+    if done.returncode == 0:
+        version = _version('mujoco') or ''
+        yield Check('ok', 'renderer', f'MuJoCo {version} has OpenGL')
+        return
+    reason = (done.stderr.strip().splitlines() or [f'ended with {done.returncode}'])[-1]
+    mend = ('pip install mujoco' if 'ModuleNotFoundError' in reason
+            else 'apt install libegl1 libgl1-mesa-dri')
+    yield Check('warning', 'renderer', f'no virtual endoscope: {reason}', mend)
+
+
+def check_exchange() -> Iterator[Check]:
+    """Two processes and an image of 3.9 MB, with the settings of `surgseg up`."""
+    from surgseg_ros.pipelines import Pipeline
+
+    done = _run(['-m', 'surgseg_ros.nodes.exchange'], Pipeline.environment())
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f'ended with {done.returncode}'])[-1]
+        yield Check('missing', 'image through DDS', reason, 'mend what is missing above first')
+        return
+    yield _judged(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _judged(sent: int, received: int, median_ms: float | None) -> Check:
+    name, count = 'image through DDS', f'{received} of {sent} arrived'
+    if not received or median_ms is None:
+        return Check('missing', name, count, 'two processes do not find each other: look at '
+                     'ROS_DOMAIN_ID, ROS_AUTOMATIC_DISCOVERY_RANGE, RMW_IMPLEMENTATION, firewall')
+    found = f'{count}, median {median_ms:.1f} ms for 3.9 MB between two processes'
+    if received < sent or median_ms > SLOW_MS:
+        return Check('warning', name, found, f'look at shared memory and {PROFILE} above; a busy '
+                     'machine is slow, too')
+    return Check('ok', name, found)
+
+
+def _run(words: list[str], environment: dict[str, str] | None = None
+         ) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process that may crash or hang; a hang is return code 124."""
+    command = [sys.executable, *words]
+    try:
+        return subprocess.run(command, env={**os.environ, **(environment or {})}, text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 124, '', 'no answer within 60 s')
+
+
+def _imported(name: str, mend: str) -> Check:
+    """Import a required module; whatever goes wrong there is told, not raised."""
+    try:
+        import_module(name)
+    except Exception as error:   # also a library built for another Python or numpy
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        return Check('missing', name, reason, mend)
+    return Check('ok', name, _version(name) or 'found')
+
+
+def _version(name: str) -> str:
+    """Version of a package, '' if it is not installed or does not say."""
+    package = name.partition('.')[0]
+    for distribution in (*DISTRIBUTIONS.get(package, ()), package, f'ros-{package}'):
+        try:
+            return metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    return ''
