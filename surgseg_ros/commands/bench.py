@@ -1,0 +1,83 @@
+"""`surgseg bench stereo`: one network by every backend here, against the published way."""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from surgseg_ros import networks
+from surgseg_ros.evaluation.bench_stereo import CONTENDERS, Task, Timing, compare
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `surgseg bench`."""
+    kinds = parser.add_subparsers(dest='kind', required=True, metavar='KIND')
+    stereo = kinds.add_parser('stereo', help='milliseconds per pair, memory, start')
+    stereo.add_argument('--model', default='msdesis_light', choices=networks.available())
+    stereo.add_argument('--weights', type=Path, help='checkpoint; random weights are as fast')
+    stereo.add_argument('--size', default='640x512', help='of the images, px (640x512)')
+    stereo.add_argument('--scale', type=float, default=1.0, help='at which the network sees them')
+    stereo.add_argument('--rounds', type=int, default=15, help='turns per contender (15)')
+    stereo.add_argument('--threads', type=int, help='per contender, all if not given')
+    stereo.add_argument('--only', nargs='+', default=[c.title for c in CONTENDERS],
+                        choices=[c.title for c in CONTENDERS], metavar='CONTENDER',
+                        help='; '.join(c.title for c in CONTENDERS))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print one line per contender; the first is what the others are compared with."""
+    width, height = _size(args.size)
+    contenders = [contender for contender in CONTENDERS if contender.title in args.only]
+    with _weights(args.model, args.weights) as weights:
+        task = Task(args.model, str(weights), width, height, args.scale, args.threads)
+        timings, refused = compare(task, contenders, args.rounds)
+    print(f'{args.model} {width}x{height}, scale {args.scale:g}, {processor()}')
+    print(f'{"":28}   ms/pair  quartiles      ratio   start s   peak MB   px mean / max')
+    for timing in timings:
+        print(_line(timing, timings[0]))
+    for title, reason in refused.items():
+        print(f'{title:28} {reason}')
+
+
+def _line(timing: Timing, baseline: Timing) -> str:
+    low, median, high = np.percentile(timing.milliseconds, (25, 50, 75))
+    ratio = np.median(baseline.milliseconds) / median
+    change = np.abs(np.nan_to_num(timing.disparity) - np.nan_to_num(baseline.disparity))
+    return (
+        f'{timing.title:28} {median:9.1f}  {low:6.0f}-{high:<6.0f} {ratio:7.2f}x '
+        f'{timing.start_seconds:8.2f} {timing.peak_megabytes:9.0f}   '
+        f'{change.mean():.5f} / {change.max():.5f}'
+    )
+
+
+def processor() -> str:
+    """Name of the CPU and how many of its threads this process may use."""
+    lines = Path('/proc/cpuinfo').read_text().splitlines()
+    names = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
+    return f'{names[0] if names else "unknown CPU"} ({len(os.sched_getaffinity(0))} threads)'
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = map(int, text.split('x'))
+    except ValueError:
+        raise ValueError(f'size is {text!r}, expected WIDTHxHEIGHT such as 640x512') from None
+    return width, height
+
+
+@contextmanager
+def _weights(name: str, given: Path | None) -> Iterator[Path]:
+    """Yield the given checkpoint, or one with random weights that lasts as long as the context."""
+    if given:
+        yield given
+        return
+    import torch
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f'{name}.pt'
+        torch.save(networks.create(name).state_dict(), path)
+        yield path
