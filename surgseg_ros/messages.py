@@ -92,7 +92,7 @@ def disparity_image(
     step: smallest difference between two disparities, px.
     """
     low, high = disparity_range or (0.0, float(np.nanmax(disparity, initial=0.0)))
-    stored = np.where(disparity >= low, disparity, low - 1).astype(np.float32)
+    stored = np.where(disparity >= low, disparity, np.float32(low - 1))
     height, width = disparity.shape
     return make(
         'stereo_msgs/msg/DisparityImage',
