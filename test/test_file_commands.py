@@ -116,8 +116,11 @@ def test_infer_rectifies_the_real_video(shared_data: Path, tmp_path: Path) -> No
         'infer', 'stereo', str(folder / 'video.mp4'), '--frames', '1', '--cloud',
         '--calibration', str(folder / 'calibration.yaml'), '--out', str(tmp_path),
     ]) == 0  # fmt: skip
-    vertices = re.search(rb'element vertex (\d+)', (tmp_path / 'cloud_000000.ply').read_bytes())
+    content = (tmp_path / 'cloud_000000.ply').read_bytes()
+    vertices = re.search(rb'element vertex (\d+)', content)
     assert vertices and int(vertices[1]) > 0.7 * 1280 * 1024
+    points = np.frombuffer(content.partition(b'end_header\n')[2], '3<f4, 3u1')['f0']
+    assert 0.04 < np.median(points[:, 2]) < 0.2  # m: a laparoscope's distance from the organs
 
 
 def simulate(path: Path, *more: str) -> list[str]:

@@ -13,7 +13,7 @@ from surgseg_ros.frame_messages import is_rectified
 from surgseg_ros.geometry.calibration import StereoCalibration
 from surgseg_ros.geometry.ply import write_ply
 from surgseg_ros.geometry.points import disparity_to_cloud
-from surgseg_ros.geometry.rectification import Rectifier
+from surgseg_ros.geometry.rectification import Rectifier, align_principal_points
 from surgseg_ros.geometry.stereo_frame import StereoFrame
 from surgseg_ros.predictors.scaling import StereoPredictor, predict_scaled
 
@@ -82,19 +82,21 @@ def _infer(
     rectifier: Rectifier | None,
 ) -> float:
     """Match one frame, write its files, return the share of pixels with a disparity."""
-    left, right = frame.left, frame.right
+    left, right, rest = frame.left, frame.right, 0.0
     if rectifier:
         left, right = rectifier.rectify(left, right)
-    disparity = predict_scaled(predictor, left, right, args.scale).disparity
+    if calibration:
+        right, rest = align_principal_points(right, calibration)
+    disparity = predict_scaled(predictor, left, right, args.scale).disparity - np.float32(rest)
     _write_disparity(args.out / f'disparity_{index:06d}.{args.format}', disparity)
     if args.cloud and calibration:
-        ours = disparity - np.float32(calibration.principal_offset)
-        write_ply(args.out / f'cloud_{index:06d}.ply', disparity_to_cloud(ours, calibration, left))
+        cloud = disparity_to_cloud(disparity, calibration, left)
+        write_ply(args.out / f'cloud_{index:06d}.ply', cloud)
     return float(np.isfinite(disparity).mean())
 
 
 def _write_disparity(path: Path, disparity: np.ndarray) -> None:
-    """HxW float32 px (x_left - x_right of the matched pair, NaN unknown) as TIFF or PNG."""
+    """HxW float32 px, rectified, without cx_left - cx_right, NaN unknown: as TIFF or PNG."""
     pixels = disparity
     if path.suffix == '.png':
         pixels = np.nan_to_num(disparity * _PNG_SCALE).clip(0, 65535).round().astype(np.uint16)
