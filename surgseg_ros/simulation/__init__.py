@@ -29,9 +29,10 @@ Ground truth is of the left view: disparity = focal_length * baseline / depth, e
 parts and instances of the surface at each pixel's centre, so they have no soft edges; one
 ToolTruth for each instrument, also when it is hidden or outside the image.
 
-Tissue lies 40-120 mm from the camera. Rendering needs an OpenGL library (Debian: libegl1 and
-libgl1-mesa-dri) and happens in the thread that made the endoscope. It must not share a process
-with triton loaded later (torch.compile, torch.onnx.export): two LLVMs collide.
+Tissue lies 40-120 mm from the camera and fills the image up to 5:4 and down to the default focal
+length; a wider view sees past its edge (black, disparity NaN). Rendering needs an OpenGL library (Debian: libegl1 and
+libgl1-mesa-dri). Any thread may render, one at a time; close() frees the renderer. After rendering
+a process must not load triton (torch.compile, torch.onnx.export): two LLVMs collide.
 """
 
 from typing import TYPE_CHECKING

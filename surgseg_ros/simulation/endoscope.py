@@ -49,8 +49,8 @@ class Moment:
 class VirtualEndoscope:
     """Renders stereo frames of a simulated operation; see the room's docstring for parameters.
 
-    A frame depends only on the constructor's parameters and its index. Render from the thread
-    that made it: the OpenGL context belongs to that thread.
+    A frame depends only on the constructor's parameters and its index. Any thread may
+    render, one at a time.
     """
 
     def __init__(
@@ -93,6 +93,8 @@ class VirtualEndoscope:
 
     def moment(self, index: int) -> Moment:
         """Return where tissue and instruments are in frame number index."""
+        if index < 0:
+            raise ValueError(f'frame index is {index}, expected 0 or more')
         t = index / self.rate
         tissue = self._endoscope.tissue_pose(t)
         axes: list[Axis] = []

@@ -14,9 +14,9 @@ class Rasterizer:
     def __init__(self, scene: Scene, width: int, height: int) -> None:
         self._rect = mujoco.MjrRect(0, 0, width, height)
         self._gl = make_context(width, height)
-        self._gl.make_current()
-        self._mjr = mujoco.MjrContext(scene.model, mujoco.mjtFontScale.mjFONTSCALE_50)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._mjr)
+        with self._gl.as_current():  # and not longer, so that any thread may render
+            self._mjr = mujoco.MjrContext(scene.model, mujoco.mjtFontScale.mjFONTSCALE_50)
+            mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._mjr)
         self._mjr.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
         self._scene = scene
         self._view = mujoco.MjvScene(scene.model, maxgeom=scene.model.ngeom + 8)
@@ -27,6 +27,8 @@ class Rasterizer:
 
     def render(self, camera: str) -> tuple[np.ndarray, np.ndarray]:
         """Return geom ids (HxW uint8, BACKGROUND where nothing is) and depth (HxW float32, m)."""
+        if self._mjr is None:
+            raise RuntimeError('the virtual endoscope is closed and renders no more frames')
         model = self._scene.model
         eye = mujoco.MjvCamera()
         eye.type = mujoco.mjtCamera.mjCAMERA_FIXED
@@ -35,17 +37,17 @@ class Rasterizer:
         mujoco.mjv_updateScene(model, self._scene.data, self._option, None, eye, every, self._view)
         self._view.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = 1
         self._view.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = 1
-        self._gl.make_current()
-        mujoco.mjr_render(self._rect, self._view, self._mjr)
-        mujoco.mjr_readPixels(self._rgb, self._depth, self._rect, self._mjr)
+        with self._gl.as_current():
+            mujoco.mjr_render(self._rect, self._view, self._mjr)
+            mujoco.mjr_readPixels(self._rgb, self._depth, self._rect, self._mjr)
         ids = self._geom_of_colour()[self._rgb[::-1, :, 0]]
         return ids, _metric_depth(self._depth[::-1])
 
     def close(self) -> None:
         """Free the OpenGL context; calling it twice is harmless."""
         if self._mjr is not None:
-            self._gl.make_current()
-            self._mjr.free()
+            with self._gl.as_current():
+                self._mjr.free()
             self._gl.free()
             self._mjr = None
 

@@ -9,6 +9,7 @@ import numpy as np
 BLUR, BLUR_PER_WIDTH = 0.30, 1 / 1800  # px: demosaicing, and the optics' share of the width
 GLOW = 0.10  # share of over-exposed light that the lens scatters
 NOISE_READ, NOISE_SHOT = 0.006, 0.012  # standard deviation in display units: a + b * sqrt(signal)
+CONTRAST = 0.45  # share of an S-shaped curve
 _TONE_STEPS = 4096
 _TONE_RANGE = 4.0
 
@@ -30,10 +31,11 @@ def develop(light: np.ndarray, noise_seed: int, noise: float = 1.0) -> np.ndarra
 
 
 def _tone_curve() -> np.ndarray:
-    """Return display values 0..1 for light 0.._TONE_RANGE: soft shoulder, then sRGB's gamma."""
+    """Return display values 0..1 for light 0.._TONE_RANGE: soft shoulder, gamma, contrast."""
     light = np.linspace(0.0, _TONE_RANGE, _TONE_STEPS)
-    soft = 1.0 - np.exp(-1.5 * light)
-    return (np.clip(soft, 0.0, 1.0) ** (1 / 2.2)).astype(np.float32)
+    display = (1.0 - np.exp(-1.5 * light)) ** (1 / 2.2)
+    contrast = display * display * (3.0 - 2.0 * display)
+    return (display + CONTRAST * (contrast - display)).astype(np.float32)
 
 
 @numba.njit(cache=True, nogil=True)

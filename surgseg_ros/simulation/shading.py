@@ -19,7 +19,7 @@ from surgseg_ros.simulation.tissue import SIDE
 TISSUE, SHAFT, STEEL = int(Material.TISSUE), int(Material.SHAFT), int(Material.STEEL)
 KEY_LAMP = (5.0, -10.0, -2.0)  # casts the shadows
 FILL_LAMP = (-9.0, 3.0, -2.0)
-KEY_POWER, FILL_POWER = 0.72, 0.26
+KEY_POWER, FILL_POWER = 0.84, 0.30
 EXPOSURE_DISTANCE = 80.0  # where the lamps' inverse-square falloff is 1
 LAMP_SIZE = 5.0  # makes the edges of shadows soft
 METAL_DIFFUSE = 0.18  # share of a metal's reflectance that is not mirror-like (blasted surface)
@@ -234,7 +234,7 @@ def _shaft(point: Vector, T: np.ndarray) -> Surface:
     around = math.atan2(y, x) * 16.0
     streak = _value_noise(around * 1.5, z * 0.12) + 0.6 * _value_noise(around * 4.0, z * 0.45)
     grain = _value_noise(around * 6.0, z * 2.5)
-    grey = 0.06 * max(0.3, 1.0 + 0.5 * streak + 0.3 * grain)
+    grey = 0.047 * max(0.3, 1.0 + 0.5 * streak + 0.3 * grain)
     tilt = 0.10 * grain
     normal = _rotate_back(T, ((x - tilt * y) / radius, (y + tilt * x) / radius, 0.0))
     return Surface(
@@ -277,7 +277,7 @@ def _lattice(i: int, j: int) -> float:
 
 @_jit
 def _normal_from_depth(view: View, row: int, column: int) -> Vector:
-    """Return the normal of the plane through the pixel and its neighbours on the same geom."""
+    """Return the normal of the plane through the pixel and its neighbours on the surface."""
     a, b = _step(view, row, column, 0, 1), _step(view, row, column, 1, 0)
     normal = (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
     if _dot(normal, normal) < 1e-12:
@@ -288,16 +288,14 @@ def _normal_from_depth(view: View, row: int, column: int) -> Vector:
 
 @_jit
 def _step(view: View, row: int, column: int, down: int, right: int) -> Vector:
-    """Return the 3-D step to the neighbour on the same geom with the more similar depth, or 0."""
+    """Return the 3-D step to the neighbour of more similar depth, 0 if both lie across an edge."""
     height, width = view.geom.shape
     here = view.depth[row, column]
-    r, c, shallowest = row, column, np.inf
+    r, c, least = row, column, 0.0015  # m; a larger step is an edge, not a surface
     for sign in (-1, 1):
         r1, c1 = row + sign * down, column + sign * right
-        if 0 <= r1 < height and 0 <= c1 < width and view.geom[r1, c1] == view.geom[row, column]:
-            change = abs(view.depth[r1, c1] - here)
-            if change < shallowest:
-                r, c, shallowest = r1, c1, change
+        if 0 <= r1 < height and 0 <= c1 < width and abs(view.depth[r1, c1] - here) < least:
+            r, c, least = r1, c1, abs(view.depth[r1, c1] - here)
     z0, z1 = here * 1000.0, view.depth[r, c] * 1000.0
     return (
         ((c - view.cx) * z1 - (column - view.cx) * z0) / view.f,

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,12 @@ def test_same_seed_same_bits_in_another_process_and_order(frames):
         env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(Path(__file__).parent), *sys.path])},
     )
     assert run.stdout.split() == [digest(frame) for frame in reversed(frames)]
+
+
+def test_any_thread_may_render(endoscope, frames):
+    with ThreadPoolExecutor(1) as pool:
+        elsewhere = pool.submit(endoscope.render, FRAMES[0]).result()
+    assert digest(elsewhere) == digest(frames[0]) == digest(endoscope.render(FRAMES[0]))
 
 
 def test_other_seed_other_picture(frames):
@@ -215,6 +222,16 @@ def test_truth_can_be_left_out_and_tools_chosen():
 def test_bad_parameters_get_one_sentence(options, message):
     with pytest.raises(ValueError, match=message):
         VirtualEndoscope(**options)
+
+
+def test_bad_use_gets_one_sentence():
+    endoscope = VirtualEndoscope(64, 48)
+    with pytest.raises(ValueError, match='frame index is -1'):
+        endoscope.render(-1)
+    endoscope.close()
+    endoscope.close()
+    with pytest.raises(RuntimeError, match='closed'):
+        endoscope.render(0)
 
 
 def test_importing_the_room_loads_no_renderer():
