@@ -97,7 +97,7 @@ def test_one_stray_old_image_of_one_eye_starts_no_epoch(pairer):
 def test_a_loop_while_one_eye_is_dead_recovers_with_the_eye(pairer):
     feed(pairer, *frames(*range(0, 30 * FRAME, FRAME)))
     feed(pairer, *(('left', i * FRAME) for i in range(30, 100)))     # right has died
-    feed(pairer, *(('left', i * FRAME) for i in range(0, 40)))       # the bag loops
+    feed(pairer, *(('left', i * FRAME) for i in range(40)))       # the bag loops
     assert feed(pairer, *frames(40 * FRAME)) == [(40 * FRAME, 40 * FRAME)]
     assert_books_balance(pairer)
 
