@@ -25,6 +25,7 @@ class TorchBackend:
             raise ValueError('the backend torch has no fp16 on the CPU: use f32 or bf16')
         if threads:
             torch.set_num_threads(threads)
+        torch.backends.cudnn.benchmark = True  # shapes never change
         network = networks.create(model.name, **model.options).eval()
         networks.load_checkpoint(network, model.weights)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -46,11 +46,11 @@ def run(args: argparse.Namespace) -> None:
 def _line(timing: Timing, baseline: Timing) -> str:
     low, median, high = np.percentile(timing.milliseconds, (25, 50, 75))
     ratio = np.median(baseline.milliseconds) / median
-    change = np.abs(np.nan_to_num(timing.disparity) - np.nan_to_num(baseline.disparity))
+    change = np.abs(timing.disparity - baseline.disparity)
     return (
         f'{timing.title:28} {median:9.1f}  {low:6.0f}-{high:<6.0f} {ratio:7.2f}x '
         f'{timing.start_seconds:8.2f} {timing.peak_megabytes:9.0f}   '
-        f'{change.mean():.5f} / {change.max():.5f}'
+        f'{np.nanmean(change):.5f} / {np.nanmax(change):.5f}'
     )
 
 

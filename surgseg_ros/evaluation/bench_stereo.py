@@ -91,11 +91,12 @@ class PublishedWay:
         self._std = torch.tensor(known.std).reshape(3, 1, 1)
 
     def predict(self, left: np.ndarray, right: np.ndarray) -> StereoResult:
-        """See StereoPredictor; disparities below 0 become 0."""
+        """See StereoPredictor."""
         with self._torch.no_grad():
             disparities, logits = self._network(self._tensor(left), self._tensor(right))
             mask = self._torch.sigmoid(logits) > 0.5
-        disparity = disparities[0][0, 0].clamp(min=0).numpy()
+        disparity = disparities[0][0, 0].numpy()
+        disparity[disparity <= 0] = np.nan
         return StereoResult(disparity, mask[0, 0].numpy().astype(np.uint8))
 
     def _tensor(self, image: np.ndarray) -> Any:
