@@ -1,7 +1,9 @@
 """`surgseg replay BAG`: endoscope_node on a bag."""
 
 import argparse
+import os
 
+from surgseg_ros.pipelines import Pipeline
 from surgseg_ros.supervisor import ros_arguments
 
 
@@ -21,6 +23,7 @@ def run(args: argparse.Namespace) -> int:
     """Publish until the bag ends or Ctrl-C."""
     from surgseg_ros.nodes import endoscope_node
     from surgseg_ros.nodes.managed_node import run as run_node
+    os.environ.update(Pipeline.environment())   # else best effort loses every large image
     parameters = {'source': args.bag, 'rate': args.rate, 'loop': args.loop, 'clock': args.clock,
                   'lockstep': args.lockstep, 'calibration': args.calibration}
     return run_node(endoscope_node.EndoscopeNode,
