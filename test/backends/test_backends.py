@@ -18,7 +18,7 @@ from surgseg_ros.backends.model import Model
 SHAPE = (1, 3, 256, 320)
 OPTIONS = {'mode': 'multitask', 'max_disparity': 320}  # as the predictor's, to share its export
 F32_LIMIT = 1e-4   # of max difference / standard deviation
-BF16_LIMIT = 0.2   # of mean difference / standard deviation, with weights that amplify errors
+BF16_LIMIT = 0.03  # of mean difference / standard deviation; 0.011 to 0.015 seen
 
 
 @pytest.fixture(scope='module')
