@@ -41,9 +41,10 @@ def judged_frames(
 
 
 def judge(judged: JudgedFrame) -> dict[str, StereoMetrics]:
-    """Metrics of one frame on all, tissue and tool pixels (the last two where masks are known).
+    """Metrics of one frame by region.
 
-    Pixels whose true match lies outside the right image are left out: nothing can see them.
+    all: every pixel with ground truth. visible: those whose true match lies inside the right
+    image, for nothing can measure the others. tissue, tools: visible ones, where masks are known.
     """
     frame, disparity = judged
     truth = frame.truth.disparity if frame.truth else None
@@ -52,7 +53,7 @@ def judge(judged: JudgedFrame) -> dict[str, StereoMetrics]:
     calibration = frame.calibration
     offset = calibration.principal_offset if calibration else 0.0
     visible = np.arange(truth.shape[1]) - truth >= 0
-    regions = {'all': visible}
+    regions = {'all': np.ones(truth.shape, bool), 'visible': visible}
     if frame.truth is not None and frame.truth.instances is not None:
         tool = frame.truth.instances > 0
         regions |= {'tissue': visible & ~tool, 'tools': visible & tool}
@@ -70,7 +71,7 @@ def evaluate(results: Path, truth: Path | None = None,
         raise ValueError(f'no disparity in {results} has the stamp of a frame with ground truth '
                          f'in {truth or results}')
     means = {name: mean_metrics(frame[name] for frame in frames if name in frame)
-             for name in ('all', 'tissue', 'tools') if name in frames[0]}
+             for name in frames[0]}
     total = {name: sum(frame[name].pixels for frame in frames) for name in means}
     return {name: replace(mean, pixels=total[name]) for name, mean in means.items()}
 

@@ -21,6 +21,9 @@ from surgseg_ros.nodes.messages import make_message, message_type
 from surgseg_ros.nodes.parameters import Parameter
 from surgseg_ros.sources import FrameSource, open_source
 
+SETTLING = 0.3   # s between knowing a subscriber and being known by it
+RESEND = 3.0     # s without an answer in lockstep; a node that had the pair drops the second one
+
 
 class EndoscopeNode(ManagedNode):
     """Publishes left and right image, camera_info, and truth under ground_truth/.
@@ -44,6 +47,8 @@ class EndoscopeNode(ManagedNode):
         Parameter('lockstep', False, 'wait for `disparity` of a pair before sending the next'),
         Parameter('lockstep_timeout', 30.0, 'seconds after which a missing answer is given up',
                   range=(0.1, 3600.0)),
+        Parameter('patience', 5.0, 'seconds to wait for a subscriber before the first frame',
+                  range=(0.0, 3600.0)),
     )
 
     def __init__(self, **options: object) -> None:
@@ -100,10 +105,11 @@ class EndoscopeNode(ManagedNode):
         try:
             for frame in self._paced(_frames(self._source, self.p.loop, self.p.frames)):
                 self._publish(frame)
-                if self._stopping.is_set():
-                    return
+                self.sent += 1
                 if self.p.lockstep:
                     self._await_answer(frame)
+                if self._stopping.is_set():
+                    return
         except Exception as error:   # a broken file must not end in silence
             self._fault = f'source failed after {self.sent} frames: {error}'
             self.get_logger().error(self._fault)
@@ -115,6 +121,8 @@ class EndoscopeNode(ManagedNode):
         """Give each frame when it is due; one that comes late shifts the rest."""
         start, first, last = time.monotonic(), None, 0
         for frame in frames:
+            if first is None:
+                self._await_subscriber(frame)
             if first is None or frame.stamp < last:
                 start, first = time.monotonic(), frame.stamp
             last = frame.stamp
@@ -125,14 +133,27 @@ class EndoscopeNode(ManagedNode):
                 return
             yield frame
 
+    def _await_subscriber(self, frame: StereoFrame) -> None:
+        """Announce the topics and wait until somebody listens: early frames would be lost."""
+        images = [self._publisher_of(topic, type_name)
+                  for topic, type_name, _ in frame_messages(make_message, frame)][-2:]
+        deadline = time.monotonic() + self.p.patience
+        while time.monotonic() < deadline and not self._stopping.wait(0.02):
+            listening = all(publisher.get_subscription_count() for publisher in images)
+            if listening and (not self.p.lockstep or self.count_publishers('disparity')):
+                self._stopping.wait(SETTLING)
+                return
+
+    def _publisher_of(self, topic: str, type_name: str) -> Publisher:
+        if topic not in self._publishers_made:
+            self._publishers_made[topic] = self.publisher(message_type(type_name), topic)
+        return self._publishers_made[topic]
+
     def _publish(self, frame: StereoFrame) -> None:
         if self._clock_ticks:
             self._clock_ticks.publish(Clock(clock=time_message(make_message, frame.stamp)))
         for topic, type_name, message in frame_messages(make_message, frame):
-            if topic not in self._publishers_made:
-                self._publishers_made[topic] = self.publisher(message_type(type_name), topic)
-            self._publishers_made[topic].publish(message)
-        self.sent += 1
+            self._publisher_of(topic, type_name).publish(message)
 
     def _take_answer(self, data: bytes) -> None:
         """Read the stamp of a serialised DisparityImage: its first field after the CDR head."""
@@ -142,15 +163,25 @@ class EndoscopeNode(ManagedNode):
             self._answer.notify()
 
     def _await_answer(self, frame: StereoFrame) -> None:
+        """Wait for the disparity; send again what a best-effort subscriber may have lost."""
         deadline = time.monotonic() + self.p.lockstep_timeout
+        while not self._answered_within(RESEND, frame.stamp):
+            if time.monotonic() > deadline:
+                self.get_logger().warning(
+                    f'no disparity for stamp {frame.stamp / NANOSECONDS:.3f} s within '
+                    f'{self.p.lockstep_timeout:g} s; going on')
+                return
+            self._publish(frame)
+
+    def _answered_within(self, seconds: float, stamp: int) -> bool:
+        """Whether the answer came, or the node is to stop."""
+        end = time.monotonic() + seconds
         with self._answer:
-            while self._answered != frame.stamp and not self._stopping.is_set():
-                if time.monotonic() > deadline:
-                    self.get_logger().warning(
-                        f'no disparity for stamp {frame.stamp / NANOSECONDS:.3f} s within '
-                        f'{self.p.lockstep_timeout:g} s; going on')
-                    return
+            while self._answered != stamp and not self._stopping.is_set():
+                if time.monotonic() > end:
+                    return False
                 self._answer.wait(0.2)
+        return True
 
 
 def _frames(source: FrameSource, loop: bool, limit: int) -> Iterator[StereoFrame]:

@@ -1,0 +1,150 @@
+"""endoscope_node and recorder_node as real processes: what goes in comes out, and is on disk."""
+
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from harness import SECOND, Graph, graph, output, wait_for
+from synthetic_stereo import rectified_calibration, sloped_disparity, stereo_pair
+
+from surgseg_ros.bags import BagReader, BagWriter
+from surgseg_ros.bags.stereo_bag import StereoBag, write_frame
+from surgseg_ros.geometry.stereo_frame import GroundTruth, Part, StereoFrame, ToolTruth
+from surgseg_ros.images import decode_image
+from surgseg_ros.messages import instance_map, matrix_from_pose, stamp_of
+
+HEIGHT, WIDTH, COUNT = 192, 256, 12
+TRUTH = sloped_disparity(HEIGHT, WIDTH)
+STAMPS = [SECOND + i * SECOND // 15 for i in range(COUNT)]
+
+
+def frame(index: int) -> StereoFrame:
+    left, right = stereo_pair(TRUTH, seed=index)
+    slots = np.zeros((HEIGHT, WIDTH), np.uint8)
+    slots[20:60, 30:90] = 1
+    pose = np.eye(4)
+    pose[:3, 3] = 0.01, 0.02, 0.08
+    return StereoFrame(
+        STAMPS[index], left, right, rectified_calibration(WIDTH, HEIGHT), truth=GroundTruth(
+            TRUTH, np.where(slots, Part.SHAFT, 0).astype(np.uint8), slots,
+            (ToolTruth(1, 3, 'grasper', pose, 0.4),)))
+
+
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp('bags') / 'pairs.mcap'
+    with BagWriter(path) as writer:
+        for index in range(COUNT):
+            write_frame(writer, frame(index))
+    return path
+
+
+@pytest.fixture
+def net():
+    with graph() as made:
+        yield made
+
+
+def start_stereo(net: Graph) -> None:
+    net.start('stereo_node')
+    net.listen('disparity', 'stereo_msgs/msg/DisparityImage')
+    wait_for(lambda: net.status('stereo'))
+
+
+def test_lockstep_gives_one_output_per_pair_with_its_stamp(net, bag):
+    start_stereo(net)
+    replay = net.surgseg('replay', str(bag), '--lockstep')
+    assert replay.wait(60) == 0, output(replay)
+    wait_for(lambda: len(net.received['disparity']) == COUNT, 5, net.report)
+    assert net.stamps('disparity') == STAMPS
+
+
+def test_real_time_replay_at_a_rate_the_node_keeps_loses_nothing(net, bag):
+    start_stereo(net)
+    replay = net.surgseg('replay', str(bag), '--rate', '0.5')
+    assert replay.wait(60) == 0, output(replay)
+    values = net.fresh_values('stereo')
+    assert net.stamps('disparity') == STAMPS, values
+    assert values['paired'] == values['out'] == str(COUNT)
+
+
+def test_loop_begins_again_and_clock_follows_the_stamps(net, bag):
+    start_stereo(net)
+    net.listen('/clock', 'rosgraph_msgs/msg/Clock')
+    replay = net.surgseg('replay', str(bag), '--loop', '--clock')
+    wait_for(lambda: len(net.received['disparity']) > 2 * COUNT, 60, net.report)
+    assert net.stop(replay) == 0
+    assert int(net.fresh_values('stereo')['epochs']) >= 1
+    first = net.received['/clock'][0].clock
+    assert first.sec * SECOND + first.nanosec in STAMPS
+
+
+def test_ground_truth_is_published_and_read_by_its_installed_types(net, bag):
+    """The second process that reads our messages is this one."""
+    net.listen('ground_truth/instances', 'surgseg_ros/msg/InstrumentInstances')
+    net.listen('ground_truth/tool_poses', 'surgseg_ros/msg/ToolPoses')
+    net.listen('left/image_rect', 'sensor_msgs/msg/Image')
+    replay = net.surgseg('replay', str(bag), '--loop')
+    for topic in net.received:
+        wait_for(lambda topic=topic: net.received[topic], what=topic)
+    net.stop(replay)
+    expected = frame(0)
+    instances = net.received['ground_truth/instances'][0]
+    np.testing.assert_array_equal(instance_map(instances), expected.truth.instances)
+    tool = net.received['ground_truth/tool_poses'][0].tools[0]
+    assert (tool.slot, tool.class_name, tool.jaw_angle) == (1, 'grasper', pytest.approx(0.4))
+    np.testing.assert_allclose(matrix_from_pose(tool.pose.pose), expected.truth.tools[0].pose)
+    image = net.received['left/image_rect'][0]
+    index = STAMPS.index(stamp_of(image))
+    np.testing.assert_array_equal(decode_image(image), frame(index).left)
+
+
+@pytest.mark.parametrize('source, words', [
+    ('/nowhere/a.mcap', 'there is no bag'),
+    ('sim:colour=red', 'colour'),
+])
+def test_an_unusable_source_is_one_sentence_and_an_exit_code(net, source, words):
+    replay = net.surgseg('replay', source)
+    wait_for(lambda: 'cannot configure' in output(replay), what=lambda: output(replay))
+    assert words in output(replay)
+    assert 'Traceback' not in output(replay)
+    assert net.stop(replay) == 1
+
+
+def test_recording_holds_every_message_and_is_whole_after_ctrl_c(net, bag, tmp_path):
+    topics = ['left/image_rect', 'right/image_rect', 'left/camera_info', 'right/camera_info',
+              'disparity']
+    start_stereo(net)
+    recorder = net.start('recorder_node', bag=str(tmp_path / 'out.mcap'), topics=topics)
+    wait_for(lambda: net.status('recorder'))
+    replay = net.surgseg('replay', str(bag), '--lockstep')
+    assert replay.wait(60) == 0, output(replay)
+    time.sleep(1)
+    assert net.stop(recorder) == 0, output(recorder)
+    with BagReader(tmp_path / 'out.mcap') as recorded:
+        stamps = [stamp_of(m.message) for m in recorded.messages(['/endoscope/disparity'])]
+    assert stamps[-1] == STAMPS[-1]
+    assert set(stamps) >= set(STAMPS[1:])   # the first may precede the recorder's discovery
+    with StereoBag(tmp_path / 'out.mcap') as recorded_frames:
+        for recorded_frame in recorded_frames:
+            index = STAMPS.index(recorded_frame.stamp)
+            np.testing.assert_array_equal(recorded_frame.left, frame(index).left)
+
+
+def test_a_killed_recorder_leaves_no_bag_that_looks_whole(net, bag, tmp_path):
+    target = tmp_path / 'killed.mcap'
+    recorder = net.start('recorder_node', bag=str(target), topics=['left/image_rect'])
+    replay = net.surgseg('replay', str(bag), '--loop')
+    wait_for(lambda: int(net.values('recorder').get('messages', 0)) > 3)
+    net.stop(recorder, signal.SIGKILL)
+    net.stop(replay)
+    assert not target.exists()
+    assert list(tmp_path.glob('killed.mcap.partial*'))
+
+
+def test_recorder_without_anything_to_record_says_so(net):
+    net.start('recorder_node')
+    status = wait_for(lambda: net.status('recorder'))
+    assert 'bag and topics' in status.message
