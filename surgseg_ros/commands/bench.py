@@ -1,4 +1,4 @@
-"""`surgseg bench stereo`: one network by every backend here, against the published way."""
+"""`surgseg bench`: networks by every backend against the published way; images through DDS."""
 
 import argparse
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from surgseg_ros import networks
+from surgseg_ros.evaluation import bench_transport
 from surgseg_ros.evaluation.bench_stereo import CONTENDERS, Task, Timing, compare
 
 
@@ -26,9 +27,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     stereo.add_argument('--only', nargs='+', default=[c.title for c in CONTENDERS],
                         choices=[c.title for c in CONTENDERS], metavar='CONTENDER',
                         help='; '.join(c.title for c in CONTENDERS))
+    stereo.set_defaults(bench=_bench_stereo)
+    transport = kinds.add_parser('transport', help='3.9 MB images between two processes, by '
+                                 'Fast DDS as it is and with our profile')
+    transport.add_argument('--rounds', type=int, default=3, help='turns per setting (3)')
+    transport.add_argument('--frames', type=int, default=100, help='images per turn (100)')
+    transport.set_defaults(bench=_bench_transport)
 
 
 def run(args: argparse.Namespace) -> None:
+    """Run the benchmark chosen."""
+    args.bench(args)
+
+
+def _bench_transport(args: argparse.Namespace) -> None:
+    """Print one line per setting; the first is what the others are compared with."""
+    measured = bench_transport.compare(args.rounds, args.frames)
+    print(f'1280x1024 rgb8 at 30 Hz between two processes, {processor()}')
+    print(f'{"":34}{"median ms":>10}{"p99 ms":>10}{"received":>14}')
+    for title, rounds in measured.items():
+        median, p99 = (bench_transport.median(rounds, key) for key in ('median_ms', 'p99_ms'))
+        received = f'{sum(r["received"] for r in rounds)} of {sum(r["sent"] for r in rounds)}'
+        print(f'{title:34}{median:>10.2f}{p99:>10.2f}{received:>14}')
+
+
+def _bench_stereo(args: argparse.Namespace) -> None:
     """Print one line per contender; the first is what the others are compared with."""
     width, height = _size(args.size)
     contenders = [contender for contender in CONTENDERS if contender.title in args.only]
