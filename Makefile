@@ -4,7 +4,7 @@ PYTHON ?= python3
 PINS ?=
 BIN := .venv/bin
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test lint docs clean
 
 setup:
 	@$(PYTHON) pip_underlay/bootstrap.py --pins '$(PINS)'
@@ -18,6 +18,10 @@ test: setup lint
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+
+# the README's tables of topics and parameters, from the code
+docs: setup
+	@$(BIN)/python -m surgseg_ros.nodes.describe --write README.md
 
 clean:
 	rm -rf .venv build install log out

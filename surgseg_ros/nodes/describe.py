@@ -1,0 +1,142 @@
+"""The README's tables of parameters and topics, from the code.
+
+    python -m surgseg_ros.nodes.describe [--write README.md]
+"""
+
+import argparse
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from rclpy.context import Context
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+
+from surgseg_ros.nodes.endoscope_node import EndoscopeNode
+from surgseg_ros.nodes.managed_node import ManagedNode
+from surgseg_ros.nodes.parameters import Parameter
+from surgseg_ros.nodes.perception_node import PerceptionNode
+from surgseg_ros.nodes.recorder_node import RecorderNode
+from surgseg_ros.nodes.stereo_node import StereoNode
+
+TITLES: dict[type[ManagedNode], str] = {
+    StereoNode: '`stereo_node`',
+    PerceptionNode: 'Every node that takes stereo pairs',
+    EndoscopeNode: '`endoscope_node`',
+    RecorderNode: '`recorder_node`',
+    ManagedNode: 'Every node',
+}
+MEANINGS = {   # of the topics of stereo_node, by name without the namespace
+    'left/image_rect': 'rectified left image; its stamp and frame go through to every output',
+    'right/image_rect': 'rectified right image',
+    'left/camera_info': 'kept until a new one comes; need not be in step with the images',
+    'right/camera_info': 'likewise; P[3] = -f * baseline, in px * m, gives the scale',
+    'disparity': '32FC1, px, without cx_left - cx_right; f in px, t = baseline in m; '
+                 'unknown is below min_disparity',
+    'depth': '32FC1, m; NaN unknown',
+    'points2': 'organised x y z rgb, m, left optical frame; NaN unknown, is_dense false',
+    'stereo/overlay': 'depth in colours over the left image, for people',
+    '/diagnostics': 'once a second: state, reason, exact counts, rate, latencies p50 and p99',
+}
+_INTERNAL = re.compile('rosout|parameter_events|transition_event')
+_TYPES = {str: 'string', bool: 'bool', int: 'integer', float: 'double', list: 'string list'}
+
+
+def parameters() -> str:
+    """Markdown tables of parameters: those of a class, without those of its base."""
+    head = '| name | type | default | allowed | live | meaning |\n|---|---|---|---|---|---|'
+    tables = []
+    for node, title in TITLES.items():
+        inherited = getattr(node.__mro__[1], 'PARAMETERS', ())
+        rows = [_row(parameter) for parameter in node.PARAMETERS if parameter not in inherited]
+        tables.append('\n'.join((f'**{title}**\n', head, *rows)))
+    return '\n\n'.join(tables)
+
+
+def topics(namespace: str = 'endoscope') -> str:
+    """Markdown table of what a running stereo_node subscribes to and publishes."""
+    rows = ['| | topic | type | QoS | meaning |', '|---|---|---|---|---|']
+    for direction, name, kind, qos in _graph(namespace):
+        meaning = MEANINGS[name.removeprefix(f'/{namespace}/')]
+        rows.append(f'| {direction} | `{name}` | {kind} | {qos} | {meaning} |')
+    return '\n'.join(rows)
+
+
+def filled(text: str) -> str:
+    """Put the tables between their markers, `<!-- parameters: begin -->` and so on.
+
+    Raises ValueError if a pair of markers is missing.
+    """
+    for name, table in (('parameters', parameters()), ('topics', topics())):
+        begin, end = f'<!-- {name}: begin -->', f'<!-- {name}: end -->'
+        before, found, rest = text.partition(begin)
+        _, found_end, after = rest.partition(end)
+        if not (found and found_end):
+            raise ValueError(f'there is no {begin} ... {end}')
+        text = f'{before}{begin}\n{table}\n{end}{after}'
+    return text
+
+
+def _row(parameter: Parameter) -> str:
+    cells = (f'`{parameter.name}`', _TYPES[type(parameter.default)], _default(parameter),
+             _allowed(parameter), 'yes' if parameter.live else '', parameter.description)
+    return f'| {" | ".join(cells)} |'
+
+
+def _default(parameter: Parameter) -> str:
+    default = parameter.default
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, list):
+        return 'all' if tuple(default) == parameter.choices else ', '.join(filter(None, default))
+    return str(default)
+
+
+def _allowed(parameter: Parameter) -> str:
+    if parameter.range:
+        return f'{parameter.range[0]:g} to {parameter.range[1]:g}'
+    return ', '.join(parameter.choices or ())
+
+
+def _graph(namespace: str) -> list[tuple[str, str, str, str]]:
+    """Direction, topic, type and QoS of an active stereo_node's subscriptions and publishers."""
+    context = Context()
+    rclpy.init(context=context, args=['--ros-args', '--log-level', 'error'])
+    node = StereoNode(namespace=namespace, context=context)
+    try:
+        node.trigger_configure()
+        node.trigger_activate()
+        return [*_ends('in', node.subscriptions), *_ends('out', node.publishers)]
+    finally:
+        node.trigger_shutdown()
+        node.destroy_node()
+        context.try_shutdown()
+
+
+def _ends(direction: str, ends: Iterable[Any]) -> Iterator[tuple[str, str, str, str]]:
+    for end in ends:
+        kind = end.msg_type
+        if not _INTERNAL.search(end.topic_name):
+            package = kind.__module__.partition('.')[0]
+            yield direction, end.topic_name, f'{package}/{kind.__name__}', _qos(end.qos_profile)
+
+
+def _qos(profile: QoSProfile) -> str:
+    reliable = profile.reliability == ReliabilityPolicy.RELIABLE
+    return f'{"reliable" if reliable else "best effort"}, {profile.depth}'
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the tables, or write them into a file between its markers."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--write', type=Path, metavar='FILE')
+    args = parser.parse_args(arguments)
+    if args.write:
+        args.write.write_text(filled(args.write.read_text()))
+    else:
+        print(topics(), parameters(), sep='\n\n')
+
+
+if __name__ == '__main__':
+    main()
