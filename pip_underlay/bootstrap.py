@@ -78,7 +78,7 @@ def ensure_packages(pins: str) -> None:
     files = [UNDERLAY / name for name in names]
     if up_to_date('packages', digest(files, pins)):
         return
-    run('Creating .venv', [sys.executable, '-m', 'venv', '--clear', str(VENV)], expected=1)
+    run('Creating .venv', [sys.executable, '-m', 'venv', str(VENV)], expected=1)
     pip = [str(PYTHON), '-m', 'pip', '--disable-pip-version-check', 'install', '--no-input']
     wanted, constraints, bare = (str(path) for path in files)
     run('Installing packages', [*pip, '-r', wanted, '-c', constraints], expected=420)

@@ -7,6 +7,7 @@ from surgseg_ros.geometry.calibration import StereoCalibration
 
 NEAR, FAR = 0.03, 0.15   # m: the working range of an endoscope, dark red to dark blue
 INVALID = (40, 40, 40)
+OUTLINE = (90, 255, 90)
 
 
 def colour_by_depth(
@@ -28,6 +29,12 @@ def colour_by_depth(
 def blend(image: np.ndarray, colours: np.ndarray, opacity: float) -> np.ndarray:
     """Lay HxWx3 `colours` over an HxWx3 image with this opacity (0..1)."""
     return cv2.addWeighted(image, 1 - opacity, colours, opacity, 0)
+
+
+def outline(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = OUTLINE) -> None:
+    """Draw the outlines of an HxW uint8 mask into an HxWx3 image, in place."""
+    lines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(image, lines, -1, colour, 1, cv2.LINE_AA)
 
 
 def caption(image: np.ndarray, text: str) -> np.ndarray:

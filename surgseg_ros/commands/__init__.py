@@ -1,1 +1,1 @@
-"""Subcommands of `surgseg`; each file has add_arguments(parser) and run(args) -> exit code."""
+"""The subcommands of `surgseg`, one file each: add_arguments(parser) and run(args)."""

@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
     from surgseg_ros.commands.up import parse
     args.out.mkdir(parents=True, exist_ok=True)
     bag = args.out / 'demo.mcap'
-    values = {'source': f'sim:frames={args.frames},seed={args.seed}', **parse(args.values)}
+    source = f'sim:frames={args.frames},seed={args.seed},wrist_bend=0.5'
+    values = {'source': source, **parse(args.values)}
     status = record(Pipeline.load('stereo').nodes(values), bag, args.frames)
     draw(bag, args.out)
     metrics = stereo.evaluate(bag)

@@ -10,7 +10,6 @@ from surgseg_ros.evaluation.stereo import JudgedFrame
 from surgseg_ros.geometry.calibration import StereoCalibration
 from surgseg_ros.geometry.stereo_frame import StereoFrame
 
-_OUTLINE = (90, 255, 90)
 ERROR_RANGE = 4.0   # px, white hot
 
 
@@ -44,10 +43,7 @@ def _annotated(frame: StereoFrame) -> np.ndarray:
     picture = frame.left.copy()
     if frame.truth is not None and frame.truth.instances is not None:
         for slot in np.unique(frame.truth.instances[frame.truth.instances > 0]):
-            outlines, _ = cv2.findContours(
-                (frame.truth.instances == slot).astype(np.uint8), cv2.RETR_EXTERNAL,
-                cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(picture, outlines, -1, _OUTLINE, 1, cv2.LINE_AA)
+            pictures.outline(picture, (frame.truth.instances == slot).astype(np.uint8))
     return pictures.caption(picture, f'left image  {frame.stamp / 1e9:.2f} s')
 
 

@@ -137,7 +137,8 @@ class ManagedNode(LifecycleNode):
     # Diagnostics.
 
     def _publish_diagnostics(self) -> None:
-        level, message, values = DiagnosticStatus.OK, self.state_label, {}
+        level, message = DiagnosticStatus.OK, self.state_label
+        values: Mapping[str, str] = {}
         if self._fault:
             level, message = DiagnosticStatus.ERROR, self._fault
         elif self.state_label == 'active':
@@ -165,7 +166,7 @@ def run(make_node: Callable[[], ManagedNode], arguments: Sequence[str] | None = 
     """Run one node until it is told to stop; the body of every node's main()."""
     transport.tune_allocator()
     # rclpy's own handlers would shut the context down before the node has ended its work.
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(args=list(arguments) if arguments else None, signal_handler_options=SignalHandlerOptions.NO)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         node = make_node()

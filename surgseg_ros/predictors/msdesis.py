@@ -51,7 +51,7 @@ class MsdesisPredictor:
         self._options = {'mode': mode, 'max_disparity': max_disparity}
         self._create_backend = partial(
             backends.create, backend, device=device, precision=precision, threads=threads)
-        self._mode, self._size = mode, (0, 0)
+        self._mode, self._size, self._highest = mode, (0, 0), float(max_disparity)
         self.threshold = threshold
 
     def prepare(self, height: int, width: int) -> None:
@@ -83,7 +83,8 @@ class MsdesisPredictor:
         times.append(time.perf_counter())
         stages = ('preprocess', 'inference', 'postprocess')
         milliseconds = dict(zip(stages, (1000 * np.diff(times)).tolist(), strict=True))
-        return StereoResult(disparity, mask, self._spec.class_names, milliseconds)
+        span = (0.0, self._highest)
+        return StereoResult(disparity, mask, self._spec.class_names, milliseconds, span)
 
     def _postprocess(
         self, outputs: tuple[np.ndarray, ...]

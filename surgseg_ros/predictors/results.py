@@ -11,6 +11,7 @@ class StereoResult:
     """disparity: HxW float32, px of the given images (x_left - x_right), NaN where unknown.
 
     tool_mask: HxW uint8 class ids (0 tissue, 1 tool) or None where the model has no mask.
+    disparity_range: least and greatest disparity that the model can find, px of these images.
     milliseconds: time spent per stage.
     """
 
@@ -18,3 +19,4 @@ class StereoResult:
     tool_mask: np.ndarray | None = None
     class_names: tuple[str, ...] = ()
     milliseconds: Mapping[str, float] = field(default_factory=dict)
+    disparity_range: tuple[float, float] | None = None

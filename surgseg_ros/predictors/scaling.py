@@ -40,12 +40,14 @@ def predict_scaled(
     mask = result.tool_mask
     if mask is not None:
         mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    span = result.disparity_range
     disparity = upsample_disparity(result.disparity, (width, height))
     resize = shrunk - start + time.perf_counter() - predicted
     return replace(
         result,
         disparity=disparity,
         tool_mask=mask,
+        disparity_range=span and (span[0] * width / small[0], span[1] * width / small[0]),
         milliseconds={**result.milliseconds, 'resize': 1000 * resize},
     )
 

@@ -85,7 +85,7 @@ class SgbmPredictor:
         matched = time.perf_counter()
         disparity = _unpad(raw, left.shape[1], low, high)
         end = time.perf_counter()
-        return StereoResult(disparity, milliseconds={
+        return StereoResult(disparity, disparity_range=(low, high), milliseconds={
             'preprocess': 1000 * (matching - start),
             'inference': 1000 * (matched - matching),
             'postprocess': 1000 * (end - matched),
