@@ -70,7 +70,7 @@ def test_little_shared_memory_is_a_warning(
 @pytest.mark.parametrize(('received', 'median', 'state'), [
     (20, 2.0, 'ok'), (20, 25.0, 'warning'), (12, 2.0, 'warning'), (0, None, 'missing')])
 def test_the_exchange_is_judged(received: int, median: float | None, state: str) -> None:
-    assert doctor._judged(20, received, median).state == state
+    assert doctor._judged(20, received, median, median).state == state
 
 
 def test_a_check_that_breaks_does_not_end_the_report(monkeypatch: pytest.MonkeyPatch) -> None:

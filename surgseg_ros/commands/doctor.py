@@ -192,7 +192,7 @@ def _judged(sent: int, received: int, median_ms: float | None, p99_ms: float | N
     if not received or median_ms is None:
         return Check('missing', name, count, 'two processes do not find each other: look at '
                      'ROS_DOMAIN_ID, ROS_AUTOMATIC_DISCOVERY_RANGE, RMW_IMPLEMENTATION, firewall')
-    found = f'{count}, median {median_ms:.1f} ms for 3.9 MB between two processes'
+    found = f'{count}, 3.9 MB each, median {median_ms:.1f} ms, p99 {p99_ms:.1f} ms'
     if received < sent or median_ms > SLOW_MS:
         return Check('warning', name, found, f'look at shared memory and {PROFILE} above; a busy '
                      'machine is slow, too')
