@@ -73,7 +73,8 @@ class Supervisor:
 def command(node: PipelineNode) -> list[str]:
     """Return the command line of a node, with its parameters as ROS arguments."""
     if node.package != PACKAGE:
-        return [node.executable, *node.arguments]
+        return [node.executable, *node.arguments,
+                *ros_arguments(node.parameters, node.namespace)]
     return [sys.executable, '-m', f'{PACKAGE}.nodes.{node.executable}', *node.arguments,
             *ros_arguments(node.parameters, node.namespace)]
 

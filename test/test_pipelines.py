@@ -14,7 +14,8 @@ def test_arguments_reach_the_parameters_with_their_types():
     nodes = {node.name: node for node in Pipeline.load('stereo').nodes(
         {'scale': '0.5', 'rectify': 'true', 'bag': 'case.mcap', 'max_rate': '15'})}
     assert nodes['endoscope'].parameters == {'source': 'case.mcap'}
-    given = {'model': 'sgbm', 'weights': '', 'scale': 0.5, 'rectify': True, 'max_rate': 15.0}
+    given = {'model': 'sgbm', 'weights': '', 'scale': 0.5, 'rectify': True, 'max_rate': 15.0,
+             'image_transport': 'raw', 'max_stamp_difference': -1.0}
     assert nodes['stereo'].parameters == given
     assert nodes['stereo'].namespace == 'endoscope'
 
