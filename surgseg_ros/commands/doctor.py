@@ -123,7 +123,8 @@ def _profile(path: str | None) -> Check:
     ours = share() / 'config' / 'fastdds.xml'
     if path is None:
         return Check('warning', PROFILE, 'not set; `ros2 launch` and `surgseg up` set it, nodes '
-                     'started by hand move large images ten times slower or lose them', f'export {PROFILE}={ours}')
+                     'started by hand move large images ten times slower or lose them',
+                     f'export {PROFILE}={ours}')
     if not Path(path).is_file():
         return Check('warning', PROFILE, f'{path} is not there', f'export {PROFILE}={ours}')
     return Check('ok', PROFILE, path)

@@ -166,7 +166,8 @@ def run(make_node: Callable[[], ManagedNode], arguments: Sequence[str] | None = 
     """Run one node until it is told to stop; the body of every node's main()."""
     transport.tune_allocator()
     # rclpy's own handlers would shut the context down before the node has ended its work.
-    rclpy.init(args=list(arguments) if arguments else None, signal_handler_options=SignalHandlerOptions.NO)
+    words = list(arguments) if arguments else None
+    rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         node = make_node()

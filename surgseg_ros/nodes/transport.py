@@ -27,6 +27,6 @@ def advise(node: Node) -> None:
     middleware = os.environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp')
     if middleware == 'rmw_fastrtps_cpp' and PROFILE_VARIABLE not in os.environ:
         node.get_logger().warning(
-            f'{PROFILE_VARIABLE} is not set, so large images cross processes ten times slower or '
-            'are lost: set it, also for the camera driver, to share/surgseg_ros/config/fastdds.xml '
-            '(launch files and `surgseg up` do)')
+            f'{PROFILE_VARIABLE} is not set, so large images cross processes ten times slower '
+            'or are lost: set it, also for the camera driver, to '
+            'share/surgseg_ros/config/fastdds.xml (launch files and `surgseg up` do)')
