@@ -188,7 +188,8 @@ def check_exchange() -> Iterator[Check]:
     yield _judged(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def _judged(sent: int, received: int, median_ms: float | None, p99_ms: float | None) -> Check:
+def _judged(
+        sent: int, received: int, median_ms: float | None, p99_ms: float | None = None) -> Check:
     name, count = 'image through DDS', f'{received} of {sent} arrived'
     if not received or median_ms is None:
         return Check('missing', name, count, 'two processes do not find each other: look at '
