@@ -25,4 +25,5 @@ COPY . src/surgseg_ros
 RUN . /opt/ros/jazzy/setup.sh && colcon build && rm -rf build log
 
 ENTRYPOINT ["bash", "-c", "source /ws/install/setup.bash && exec \"$@\"", "--"]
+STOPSIGNAL SIGINT
 CMD ["ros2", "launch", "surgseg_ros", "stereo_pipeline.launch.py"]

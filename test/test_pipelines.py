@@ -13,7 +13,8 @@ from surgseg_ros.supervisor import ros_arguments
 def test_arguments_reach_the_parameters_with_their_types():
     nodes = {node.name: node for node in Pipeline.load('stereo').nodes(
         {'scale': '0.5', 'rectify': 'true', 'bag': 'case.mcap', 'max_rate': '15'})}
-    assert nodes['endoscope'].parameters == {'source': 'case.mcap'}
+    assert nodes['endoscope'].parameters == {
+        'source': 'case.mcap', 'calibration': '', 'loop': False}
     given = {'model': 'sgbm', 'weights': '', 'scale': 0.5, 'rectify': True, 'max_rate': 15.0,
              'image_transport': 'raw', 'max_stamp_difference': -1.0}
     assert nodes['stereo'].parameters == given

@@ -4,8 +4,9 @@ import argparse
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     transport.add_argument('--rounds', type=int, default=3, help='turns per setting (3)')
     transport.add_argument('--frames', type=int, default=100, help='images per turn (100)')
     transport.set_defaults(bench=_bench_transport)
+    _add_node(kinds)
+
+
+def _add_node(kinds: Any) -> None:
+    node = kinds.add_parser('node', help='stereo_node as a process: start, memory, '
+                            'latency, counts')
+    node.add_argument('--model', nargs='+', default=['sgbm'], help='one or more matchers')
+    node.add_argument('--backend', nargs='+', default=['auto'], help='one or more, for networks')
+    node.add_argument('--weights', type=Path, help='of a network; random ones are as fast')
+    node.add_argument('--size', default='640x512', help='of the images, px (640x512)')
+    node.add_argument('--scale', type=float, default=1.0)
+    node.add_argument('--rate', type=float, default=30.0, help='of the input, Hz (30)')
+    node.add_argument('--seconds', type=float, default=10.0, help='of input (10)')
+    node.set_defaults(bench=_bench_node)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -49,6 +64,24 @@ def _bench_transport(args: argparse.Namespace) -> None:
         median, p99 = (bench_transport.median(rounds, key) for key in ('median_ms', 'p99_ms'))
         received = f'{sum(r["received"] for r in rounds)} of {sum(r["sent"] for r in rounds)}'
         print(f'{title:34}{median:>10.2f}{p99:>10.2f}{received:>14}')
+
+
+def _bench_node(args: argparse.Namespace) -> None:
+    """Print one line per matcher and backend."""
+    from surgseg_ros.evaluation import bench_node
+
+    width, height = _size(args.size)
+    print(f'stereo_node, {width}x{height} at {args.rate:g} Hz for {args.seconds:g} s, '
+          f'scale {args.scale:g}, {processor()}')
+    print(bench_node.HEAD)
+    with bench_node.recording(width, height, args.rate) as bag:
+        for model in args.model:
+            network = model in networks.available()
+            for backend in args.backend if network else ['auto']:
+                with _weights(model, args.weights) if network else nullcontext('') as weights:
+                    parameters = {'model': model, 'weights': str(weights), 'backend': backend,
+                                  'scale': args.scale, 'image_size': args.size}
+                    print(bench_node.measure(bag, parameters, args.seconds), flush=True)
 
 
 def _bench_stereo(args: argparse.Namespace) -> None:

@@ -35,7 +35,8 @@ MEANINGS = {   # of the topics of stereo_node, by name without the namespace
     'disparity': '32FC1, px, without cx_left - cx_right; f in px, t = baseline in m; '
                  'unknown is below min_disparity',
     'depth': '32FC1, m; NaN unknown',
-    'points2': 'organised x y z rgb, m, left optical frame; NaN unknown, is_dense false',
+    'points2': 'organised x y z rgb (and label, where the model has a tool mask), m, left '
+    'optical frame; NaN unknown, is_dense false',
     'stereo/overlay': 'depth in colours over the left image, for people',
     '/diagnostics': 'once a second: state, reason, exact counts, rate, latencies p50 and p99',
 }

@@ -3,8 +3,10 @@
 import contextlib
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
 from typing import Any, ClassVar
 
 import rclpy
@@ -156,7 +158,7 @@ class ManagedNode(LifecycleNode):
         """Say it in the log, too, when the node falls ill or recovers."""
         if level != self._level and not self._fault:
             if level == DiagnosticStatus.OK:
-                self.get_logger().info(message)
+                self.get_logger().info(f'recovered: {message}')
             else:
                 self.get_logger().warning(message)
         self._level = level
@@ -168,14 +170,14 @@ def run(make_node: Callable[[], ManagedNode], arguments: Sequence[str] | None = 
     # rclpy's own handlers would shut the context down before the node has ended its work.
     words = list(arguments) if arguments else None
     rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stop = _stop_on_signal()
     try:
         node = make_node()
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
     try:
-        _spin(node)
+        _spin(node, stop)
     finally:
         if node.state_label in ('active', 'inactive'):
             node.trigger_shutdown()
@@ -184,9 +186,26 @@ def run(make_node: Callable[[], ManagedNode], arguments: Sequence[str] | None = 
     return int(node.failed)
 
 
-def _spin(node: ManagedNode) -> None:
+def _stop_on_signal() -> threading.Event:
+    """Return an event that SIGINT and SIGTERM set; a second signal interrupts at once.
+
+    An exception out of a signal handler can hit any line, a destructor included, and be lost.
+    """
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+    return stop
+
+
+def _spin(node: ManagedNode, stop: threading.Event) -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
-        while not node.finished:
+        while not (node.finished or stop.is_set()):
             executor.spin_once(timeout_sec=0.2)

@@ -10,6 +10,9 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
+from surgseg_ros.nodes.managed_node import RELIABLE
+from surgseg_ros.nodes.messages import message_type
+
 
 class DiagnosticsMonitor:
     """Keeps the latest status of every node, in a thread and ROS context of its own.
@@ -21,10 +24,10 @@ class DiagnosticsMonitor:
         self.statuses: dict[str, DiagnosticStatus] = {}
         self._context = Context()
         rclpy.init(context=self._context)
-        node = rclpy.create_node('monitor', context=self._context)
-        node.create_subscription(DiagnosticArray, '/diagnostics', self._take, 10)
+        self._node = rclpy.create_node('monitor', context=self._context)
+        self._node.create_subscription(DiagnosticArray, '/diagnostics', self._take, 10)
         self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(node)
+        self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._spin, name='monitor', daemon=True)
         self._thread.start()
 
@@ -32,6 +35,11 @@ class DiagnosticsMonitor:
         """Latest key-value pairs of a node; empty before its first report."""
         status = self.statuses.get(name)
         return {pair.key: pair.value for pair in status.values} if status else {}
+
+    def listen(self, topic: str, type_name: str) -> None:
+        """Subscribe and ignore what comes, so that it is computed."""
+        self._node.create_subscription(
+            message_type(type_name), topic, lambda _: None, RELIABLE, raw=True)
 
     def await_active(self, *names: str, timeout: float = 60.0) -> None:
         """Wait until these nodes report that they run; ValueError with their fault if not."""

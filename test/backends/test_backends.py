@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from golden_recipe import fill_network, stereo_pair
 
 from surgseg_ros import backends, networks
 from surgseg_ros.backends import exports
 from surgseg_ros.backends.model import Model
+
+torch = pytest.importorskip('torch', reason='networks need torch')
 
 SHAPE = (1, 3, 256, 320)
 OPTIONS = {'mode': 'multitask', 'max_disparity': 320}  # as the predictor's, to share its export

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-import torch
 from golden_recipe import fill_network
 
 from surgseg_ros import networks
 from surgseg_ros.cli import main
 from surgseg_ros.evaluation.bench_stereo import CONTENDERS, Contender, Task, compare
+
+torch = pytest.importorskip('torch', reason='networks need torch')
 
 
 @pytest.fixture(scope='module')

@@ -3,10 +3,11 @@ import subprocess
 import sys
 
 import pytest
-import torch
 from safetensors.torch import save_file
 
 from surgseg_ros import networks
+
+torch = pytest.importorskip('torch', reason='networks need torch')
 
 
 @pytest.fixture(scope='module')

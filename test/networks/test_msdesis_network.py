@@ -3,11 +3,12 @@ import zlib
 
 import numpy as np
 import pytest
-import torch
 from golden_recipe import GOLDEN, fill_network, stereo_pair
 
 from surgseg_ros import networks
 from surgseg_ros.networks.msdesis import correlate, warp
+
+torch = pytest.importorskip('torch', reason='networks need torch')
 
 NAMES = ('msdesis_light', 'msdesis_resnet34')
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from golden_recipe import fill_network
 from harness import Graph, graph, wait_for
 from synthetic_stereo import rectified_calibration, sloped_disparity, stereo_pair
@@ -12,6 +11,8 @@ from synthetic_stereo import rectified_calibration, sloped_disparity, stereo_pai
 from surgseg_ros import networks, predictors
 from surgseg_ros.images import decode_image, decode_labels
 from surgseg_ros.messages import cloud_from_message, disparity_from_message, stamp_of
+
+torch = pytest.importorskip('torch', reason='networks need torch')
 
 HEIGHT, WIDTH = 256, 320
 CALIBRATION = rectified_calibration(WIDTH, HEIGHT)

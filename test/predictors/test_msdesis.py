@@ -2,11 +2,12 @@ import zlib
 
 import numpy as np
 import pytest
-import torch
 from golden_recipe import GOLDEN, fill_network, stereo_pair, texture
 
 from surgseg_ros import backends, networks, predictors
 from surgseg_ros.predictors.preprocess import Normaliser
+
+torch = pytest.importorskip('torch', reason='networks need torch')
 
 
 class Replay:
