@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             subparser.set_defaults(run=module.run)
     args = parser.parse_args(words)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))   # end children, close files
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background shells ignore it
     try:
         return int(args.run(args) or 0)
     except KeyboardInterrupt:
