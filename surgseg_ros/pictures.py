@@ -31,6 +31,19 @@ def blend(image: np.ndarray, colours: np.ndarray, opacity: float) -> np.ndarray:
     return cv2.addWeighted(image, 1 - opacity, colours, opacity, 0)
 
 
+def tint(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """Copy of an HxWx3 image in which the pixels of a mask (HxW, 0 elsewhere) are shades of cyan.
+
+    The darkest shade is still cyan, for instruments may be black. None leaves the copy as it is.
+    """
+    picture = image.copy()
+    if mask is not None and mask.any():
+        chosen = mask > 0
+        level = image[chosen].max(axis=1, keepdims=True).astype(np.float32)
+        picture[chosen] = np.hstack([0.2 * level, 60 + 0.76 * level, 70 + 0.72 * level])
+    return picture
+
+
 def outline(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = OUTLINE) -> None:
     """Draw the outlines of an HxW uint8 mask into an HxWx3 image, in place."""
     lines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
