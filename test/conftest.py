@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-# A shell that starts the tests in the background leaves SIGINT ignored, and processes inherit that.
+# A shell that starts the tests in the background leaves SIGINT ignored; processes inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
