@@ -17,7 +17,7 @@ from std_msgs.msg import Header
 
 from surgseg_ros.geometry.calibration import StereoCalibration
 from surgseg_ros.geometry.calibration_checks import calibration_errors, calibration_warnings
-from surgseg_ros.geometry.rectification import Rectifier
+from surgseg_ros.geometry.rectification import Rectifier, vertical_residual
 from surgseg_ros.images import decode_compressed, decode_image
 from surgseg_ros.messages import camera_model_from_info, stamp_of
 from surgseg_ros.nodes.ledger import Ledger
@@ -28,6 +28,7 @@ from surgseg_ros.nodes.worker import NewestWorker
 
 SILENCE = 1.0   # s without images from an eye: ERROR ...
 PATIENCE = 5.0   # ... but this long after the start
+ROWS_APART = 1.0   # px between corresponding rows from which a matcher suffers
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,8 @@ class PerceptionNode(ManagedNode):
         self._calibrated_from: Mapping[str, CameraInfo] = {}
         self._calibration: StereoCalibration | None = None
         self._rectifier: Rectifier | None = None
+        self._rows_checked_for: StereoCalibration | None = None
+        self._rows_apart = ''
 
     def _image_topic(self, side: str) -> str:
         base = f'{side}/image_raw' if self.p.rectify else f'{side}/image_rect'
@@ -225,17 +228,30 @@ class PerceptionNode(ManagedNode):
         images = [self._decode(side, arrival.message)
                   for side, arrival in (('left', left), ('right', right))]
         decoded = time.perf_counter()
+        milliseconds = {'decode': 1000 * (decoded - start)}
         calibration = self._current_calibration()
         _check_sizes(images, calibration)
         if self.p.rectify:
+            start = time.perf_counter()
             assert self._rectifier is not None
             images = list(self._rectifier.rectify(*images))
-        milliseconds = {'decode': 1000 * (decoded - start)}
-        if self.p.rectify:
-            milliseconds['rectify'] = 1000 * (time.perf_counter() - decoded)
+            milliseconds['rectify'] = 1000 * (time.perf_counter() - start)
+        self._check_rows(images, calibration)
         stamp = left.message.header.stamp
         header = Header(stamp=stamp, frame_id=self._frame_id(left.message.header.frame_id))
         return StereoInput(header, images[0], images[1], calibration, milliseconds)
+
+    def _check_rows(self, images: list[Any], calibration: StereoCalibration) -> None:
+        """Measure once per calibration whether the rows of the pair correspond."""
+        if self._rows_checked_for is calibration:
+            return
+        self._rows_checked_for = calibration
+        residual, matches = vertical_residual(*images)
+        self._rows_apart = '' if residual is None else f'{residual:.2f}'
+        if residual is not None and residual > ROWS_APART:
+            self.get_logger().warning(
+                f'the rows of left and right are {residual:.1f} px apart ({matches} matches): the '
+                'images are not rectified, or camera_info does not belong to them')
 
     def _decode(self, side: str, message: Any) -> Any:
         decode = decode_image if self.p.image_transport == 'raw' else decode_compressed
@@ -300,7 +316,7 @@ class PerceptionNode(ManagedNode):
 
     def _input_counts(self) -> dict[str, str]:
         pairer = self.pairer
-        counts = {'epochs': str(pairer.epochs)}
+        counts = {'epochs': str(pairer.epochs), 'vertical residual [px]': self._rows_apart}
         for side in pairer.sides:
             counts[f'{side} received'] = str(pairer.received[side])
             counts[f'{side} unpaired'] = str(pairer.unpaired[side])

@@ -318,6 +318,7 @@ def test_rectify_takes_raw_images_and_offers_rectified_ones(own):
     own.listen('disparity', 'stereo_msgs/msg/DisparityImage')
     own.listen('left/image_rect', 'sensor_msgs/msg/Image')
     own.connect(calibration, *raw, name='image_raw')
+    assert float(own.values('stereo')['vertical residual [px]']) < 0.5
     stamp = next(own.clock)
     own.send_pair(stamp, *raw, name='image_raw')
     error = np.abs(disparity_from_message(answer(own, stamp)) - truth)
@@ -325,6 +326,15 @@ def test_rectify_takes_raw_images_and_offers_rectified_ones(own):
     rectified = decode_image(answer(own, stamp, 'left/image_rect'))
     difference = np.abs(rectified.astype(int) - pair[0])[50:-50, 50:-50]
     assert np.median(difference) < 12
+
+
+def test_images_that_are_not_rectified_are_noticed(own):
+    process = own.start('stereo_node')
+    own.listen('disparity', 'stereo_msgs/msg/DisparityImage')
+    shifted = np.roll(RIGHT, 4, axis=0)
+    values = own.connect(CALIBRATION, LEFT, shifted)
+    assert float(values['vertical residual [px]']) == pytest.approx(4, abs=0.3)
+    assert 'are 4.0 px apart' in output(process)
 
 
 def unrectify(image, camera):
