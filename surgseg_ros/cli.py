@@ -15,6 +15,7 @@ COMMANDS = {
     'evaluate': 'compare results with ground truth',
     'bench': 'measure speed',
     'bags': 'look into, convert and make bags',
+    'models': 'list networks, check and convert their weights',
     'doctor': 'check this installation',
 }
 

@@ -26,6 +26,24 @@ def colour_by_depth(
     return picture
 
 
+def colour_by_disparity(
+        disparity: np.ndarray, span: tuple[float, float], mask: np.ndarray | None = None,
+) -> np.ndarray:
+    """HxW float32 px, NaN unknown -> HxWx3: dark purple at span[0], pale yellow at span[1].
+
+    Tools (mask HxW, 0 elsewhere) are in shades of cyan, a colour that the map does not have.
+    """
+    low, high = span
+    level = np.clip((disparity - low) * (255 / max(high - low, 1e-6)), 0, 255)
+    level = np.nan_to_num(level).astype(np.uint8)
+    picture = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    if mask is not None:
+        grey = cv2.cvtColor(level, cv2.COLOR_GRAY2RGB)
+        picture = np.where(mask[..., None] > 0, tint(grey, mask), picture)
+    picture[np.isnan(disparity)] = INVALID
+    return picture
+
+
 def blend(image: np.ndarray, colours: np.ndarray, opacity: float) -> np.ndarray:
     """Lay HxWx3 `colours` over an HxWx3 image with this opacity (0..1)."""
     return cv2.addWeighted(image, 1 - opacity, colours, opacity, 0)

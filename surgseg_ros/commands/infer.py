@@ -1,104 +1,251 @@
 """surgseg infer: run a predictor over files, without ROS."""
 
 import argparse
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from surgseg_ros import predictors
+from surgseg_ros import backends, networks, predictors
 from surgseg_ros.commands.progress import progress
 from surgseg_ros.commands.source_arguments import add_source_arguments, source_of
+from surgseg_ros.commands.stereo_outputs import (
+    ORBIT_RATE,
+    Destinations,
+    Files,
+    Inferred,
+    OrbitVideo,
+    Output,
+    SideBySide,
+    views_per_frame,
+)
+from surgseg_ros.evaluation.orbit import Orbit
+from surgseg_ros.files import Writers
 from surgseg_ros.frame_messages import is_rectified
 from surgseg_ros.geometry.calibration import StereoCalibration
-from surgseg_ros.geometry.ply import write_ply
-from surgseg_ros.geometry.points import disparity_to_cloud
+from surgseg_ros.geometry.calibration_files import with_alpha
 from surgseg_ros.geometry.rectification import Rectifier, align_principal_points
-from surgseg_ros.geometry.stereo_frame import StereoFrame
 from surgseg_ros.predictors.scaling import StereoPredictor, predict_scaled
+from surgseg_ros.sources import DEFAULT_RATE, FrameSource
+from surgseg_ros.video import SUFFIXES as VIDEO_SUFFIXES
+from surgseg_ros.video import VideoFile
 
-_PNG_SCALE = 256  # 16-bit PNG as KITTI stores disparity: value / 256 px, 0 unknown
+# what a network finds in each mode, and so what is written
+_KINDS = {
+    'multitask': ('disparity', 'segmentation'),
+    'disparity': ('disparity',),
+    'segmentation': ('segmentation',),
+}
+_DISPARITY_SCALE = 128   # as MSDESIS and SCARED store disparity: value / 128 px, 0 unknown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the tasks; so far: stereo."""
     tasks = parser.add_subparsers(dest='task', required=True)
-    stereo = tasks.add_parser('stereo', help='disparity, and points where there is a calibration')
+    stereo = tasks.add_parser('stereo', help='disparity and tool masks, points and videos')
     add_source_arguments(stereo)
-    stereo.add_argument('--out', type=Path, required=True, help='folder for the results')
-    stereo.add_argument('--model', default='sgbm', help='name of a stereo predictor')
-    stereo.add_argument('--scale', type=float, default=1.0, help='shrink the images first, 0..1')
+    stereo.add_argument('--root', type=Path, help="of a CSV list's images, default its folder")
     stereo.add_argument('--frames', type=int, help='at most so many')
-    stereo.add_argument(
-        '--format',
-        choices=('png', 'tiff'),
-        default='tiff',
-        help=f'tiff: float32 px, NaN unknown; png: 16 bit, {_PNG_SCALE} per px, 0 unknown',
-    )
-    stereo.add_argument('--cloud', action='store_true', help='a coloured PLY cloud per frame too')
-    stereo.set_defaults(task=_stereo)
+    stereo.add_argument('--alpha', type=float,
+                        help='rectify anew: 0 without black borders, 1 with every pixel, -1 as is')
+    _add_model_arguments(stereo)
+    _add_output_arguments(stereo)
+    stereo.set_defaults(infer=_stereo)
+
+
+def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    model = parser.add_argument_group('model')
+    model.add_argument('--model', default='sgbm', choices=predictors.stereo())
+    model.add_argument('--weights', type=Path, help='checkpoint of a network')
+    model.add_argument('--mode', choices=tuple(_KINDS), help='of a network, default multitask')
+    model.add_argument('--scale', type=float, default=1.0, help='shrink the images first, 0..1')
+    model.add_argument('--threshold', type=float, help='probability of a tool (0.5)')
+    model.add_argument('--backend', choices=('auto', *backends.available()))
+    model.add_argument('--device', choices=('auto', *backends.DEVICES))
+    model.add_argument('--precision', choices=('auto', *backends.PRECISIONS))
+    model.add_argument('--threads', type=int, help='of the CPU, for the network')
+
+
+def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    output = parser.add_argument_group('output')
+    output.add_argument('--out', type=Path, help='folder for disparity/, segmentation/, cloud/; '
+                        'a CSV list says itself what is written where below it')
+    output.add_argument('--disparity-format', choices=('png', 'tiff'), default='tiff',
+                        help='tiff: float32 px, NaN unknown; png: 16 bit, 0 unknown')
+    output.add_argument('--disparity-scale', type=float, default=_DISPARITY_SCALE,
+                        help=f'of 16-bit disparity: value / scale is px ({_DISPARITY_SCALE})')
+    output.add_argument('--cloud', action='store_true', help='a coloured PLY cloud per frame too')
+    output.add_argument('--writers', type=int, default=2, help='threads that write files (2)')
+    output.add_argument('--video', type=Path, metavar='MP4',
+                        help='left image beside disparity in colours, tools in cyan')
+    output.add_argument('--render-orbit', type=Path, metavar='MP4',
+                        help='the cloud from a camera that circles the endoscope, tools in cyan')
+    output.add_argument('--orbit-frame', type=int, metavar='N',
+                        help='circle around this frame instead of following the sequence')
 
 
 def run(args: argparse.Namespace) -> int:
     """Do the task chosen."""
-    args.task(args)
+    args.infer(args)
     return 0
 
 
 def _stereo(args: argparse.Namespace) -> None:
-    predictor = predictors.create(args.model)
-    with source_of(args) as source:
-        calibration, rectifier = _rectification(source.calibration)
-        if args.cloud and calibration is None:
-            raise ValueError(f'{source.name} has no calibration, which --cloud needs')
-        args.out.mkdir(parents=True, exist_ok=True)
+    _check(args)
+    predictor = _predictor(args)
+    with ExitStack() as stack:
+        source = stack.enter_context(_source(args))
+        count = _count(args, source)
+        calibration, rectifier = _rectification(source.calibration, args.alpha)
+        outputs = _outputs(args, source, count, calibration, stack)
         print(source.describe())
-        coverage = [
-            _infer(args, index, frame, predictor, calibration, rectifier)
-            for index, frame in enumerate(
-                progress(source.first(args.frames), args.frames or source.count)
-            )
-        ]
-    mean = np.mean(coverage) if coverage else 0
-    print(f'{args.out}: {len(coverage)} disparities, {100 * mean:.1f} % of the pixels known')
+        start, shares = time.monotonic(), []
+        for frame in _inferred(args, source, count, predictor, calibration, rectifier, outputs):
+            for output in outputs:
+                if output.wants(frame.index):
+                    output.take(frame)
+            shares.append(_shares(frame))
+    _summarise(args, np.array(shares), time.monotonic() - start)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what cannot be before anything is opened."""
+    if not (args.out or _listed(args) or args.video or args.render_orbit):
+        raise ValueError('nothing to write: give --out, --video or --render-orbit')
+    if args.out and args.out.suffix.lower() in VIDEO_SUFFIXES:
+        raise ValueError(f'--out is a folder for files; for a video say --video {args.out}')
+    if args.cloud and not _writes_files(args):
+        raise ValueError('--cloud needs --out, the folder for the clouds')
+    if args.render_orbit is None and args.orbit_frame is not None:
+        raise ValueError('--orbit-frame needs --render-orbit, the video to write')
+    if args.mode == 'segmentation' and (args.cloud or args.render_orbit):
+        raise ValueError('--mode segmentation finds no disparity, which a cloud needs')
+    if args.writers < 1 or args.disparity_scale <= 0:
+        raise ValueError('--writers and --disparity-scale are positive numbers')
+
+
+def _listed(args: argparse.Namespace) -> bool:
+    return Path(args.source).suffix.lower() == '.csv'
+
+
+def _writes_files(args: argparse.Namespace) -> bool:
+    return bool(args.out or _listed(args) and not (args.video or args.render_orbit))
+
+
+def _kinds(args: argparse.Namespace) -> tuple[str, ...]:
+    """What the model finds."""
+    if args.model not in networks.available():
+        return ('disparity',)
+    return _KINDS[args.mode or 'multitask']
+
+
+def _predictor(args: argparse.Namespace) -> StereoPredictor:
+    names = ('weights', 'mode', 'threshold', 'backend', 'device', 'precision', 'threads')
+    given = {name: getattr(args, name) for name in names}
+    options = {name: value for name, value in given.items() if value is not None}
+    predictor: StereoPredictor = predictors.create(args.model, **options)
+    return predictor
+
+
+def _source(args: argparse.Namespace) -> FrameSource:
+    if not _listed(args):
+        return source_of(args, root=args.root)
+    images = ('left',) if args.mode == 'segmentation' else ('left', 'right')
+    written = _kinds(args) if _writes_files(args) else ()
+    return source_of(args, root=args.root, columns=(*images, *written))
+
+
+def _count(args: argparse.Namespace, source: FrameSource) -> int | None:
+    """How many frames to read, None for all of a source that does not know how many it has."""
+    only = args.orbit_frame
+    if only is not None and not 0 <= only < (source.count or only + 1):
+        raise ValueError(f'{source.name} has {source.count} frames, none is number {only}')
+    enough = None if only is None or args.video or _writes_files(args) else only + 1
+    return min((n for n in (source.count, args.frames, enough) if n is not None), default=None)
 
 
 def _rectification(
-    given: StereoCalibration | None,
+    given: StereoCalibration | None, alpha: float | None
 ) -> tuple[StereoCalibration | None, Rectifier | None]:
     """Calibration of what is matched, and what rectifies the images to it, if they are not yet."""
-    if given is None or is_rectified(given):
+    rectified = given is None or is_rectified(given)
+    if rectified and alpha is not None:
+        raise ValueError('--alpha rectifies raw images and needs --calibration of them')
+    if given is None or rectified:
         return given, None
-    rectifier = Rectifier(given)
+    rectifier = Rectifier(given if alpha is None else with_alpha(given, alpha))
     return rectifier.calibration, rectifier
 
 
-def _infer(
+def _outputs(
     args: argparse.Namespace,
-    index: int,
-    frame: StereoFrame,
+    source: FrameSource,
+    count: int | None,
+    calibration: StereoCalibration | None,
+    stack: ExitStack,
+) -> list[Output]:
+    """What the arguments ask for, closed with the stack."""
+    if calibration is None and (args.cloud or args.render_orbit):
+        wish = '--cloud' if args.cloud else '--render-orbit'
+        raise ValueError(f'{source.name} has no calibration, which {wish} needs')
+    rate = source.rate or DEFAULT_RATE
+    outputs: list[Output] = []
+    if _writes_files(args):
+        kinds = (*_kinds(args), *(['cloud'] if args.cloud else []))
+        destinations = Destinations(source, args.out, kinds, args.disparity_format, count)
+        writers = stack.enter_context(Writers(args.writers))
+        outputs.append(Files(destinations, writers, args.disparity_scale, calibration))
+    if args.video:
+        outputs.append(SideBySide(stack.enter_context(VideoFile(args.video, rate))))
+    if args.render_orbit:
+        assert calibration is not None
+        if views_per_frame(args.orbit_frame, count) > 1:
+            rate = ORBIT_RATE
+        video = stack.enter_context(VideoFile(args.render_orbit, rate))
+        outputs.append(OrbitVideo(video, Orbit(calibration), args.orbit_frame, count))
+    return outputs
+
+
+def _inferred(
+    args: argparse.Namespace,
+    source: FrameSource,
+    count: int | None,
     predictor: StereoPredictor,
     calibration: StereoCalibration | None,
     rectifier: Rectifier | None,
-) -> float:
-    """Match one frame, write its files, return the share of pixels with a disparity."""
-    left, right, rest = frame.left, frame.right, 0.0
-    if rectifier:
-        left, right = rectifier.rectify(left, right)
-    if calibration:
-        right, rest = align_principal_points(right, calibration)
-    disparity = predict_scaled(predictor, left, right, args.scale).disparity - np.float32(rest)
-    _write_disparity(args.out / f'disparity_{index:06d}.{args.format}', disparity)
-    if args.cloud and calibration:
-        cloud = disparity_to_cloud(disparity, calibration, left)
-        write_ply(args.out / f'cloud_{index:06d}.ply', cloud)
-    return float(np.isfinite(disparity).mean())
+    outputs: Sequence[Output],
+) -> Iterator[Inferred]:
+    """Match the frames that an output wants."""
+    for index, frame in enumerate(progress(source.first(count), count)):
+        if not any(output.wants(index) for output in outputs):
+            continue
+        left, right, rest = frame.left, frame.right, 0.0
+        if rectifier:
+            left, right = rectifier.rectify(left, right)
+        if calibration:
+            right, rest = align_principal_points(right, calibration)
+        result = predict_scaled(predictor, left, right, args.scale)
+        disparity = result.disparity - np.float32(rest)
+        yield Inferred(index, left, replace(result, disparity=disparity))
 
 
-def _write_disparity(path: Path, disparity: np.ndarray) -> None:
-    """HxW float32 px, rectified, without cx_left - cx_right, NaN unknown: as TIFF or PNG."""
-    pixels = disparity
-    if path.suffix == '.png':
-        pixels = np.nan_to_num(disparity * _PNG_SCALE).clip(0, 65535).round().astype(np.uint16)
-    if not cv2.imwrite(str(path), pixels):
-        raise OSError(f'{path} cannot be written')
+def _shares(frame: Inferred) -> tuple[float, float]:
+    """Of the pixels: those with a disparity, those of tools."""
+    mask = frame.result.tool_mask
+    known = float(np.isfinite(frame.result.disparity).mean())
+    return known, 0.0 if mask is None else float((mask > 0).mean())
+
+
+def _summarise(args: argparse.Namespace, shares: np.ndarray, seconds: float) -> None:
+    if not len(shares):
+        raise ValueError(f'{args.source} has no frames')
+    known, tools = 100 * shares.mean(axis=0)
+    found = {'disparity': f'disparity for {known:.1f} % of the pixels',
+             'segmentation': f'tools on {tools:.1f} %'}
+    where = args.out or (Path(args.source).parent if _writes_files(args) else None)
+    places = ', '.join(str(path) for path in (where, args.video, args.render_orbit) if path)
+    print(f'{places}: {len(shares)} frames, {len(shares) / seconds:.1f} per second, '
+          + ', '.join(found[kind] for kind in _kinds(args)))

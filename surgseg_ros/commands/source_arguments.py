@@ -1,6 +1,7 @@
 """Arguments of every command that reads stereo frames from somewhere."""
 
 import argparse
+from typing import Any
 
 from surgseg_ros.sources import FrameSource, open_source
 
@@ -9,7 +10,8 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the source and what may be said about it."""
     parser.add_argument(
         'source',
-        help="'sim:frames=20', a bag, a stereo video, a folder with left/ and right/, LEFT,RIGHT",
+        help="'sim:frames=20', a bag, a stereo video, a folder with left/ and right/, "
+        'LEFT,RIGHT, or a CSV list (left,right,...)',
     )
     parser.add_argument(
         '--calibration', help='file or folder, or left.yaml,right.yaml; replaces that of a bag'
@@ -21,8 +23,8 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--tolerance', type=float, help='ms between the eyes, of a bag')
 
 
-def source_of(args: argparse.Namespace) -> FrameSource:
-    """Open the source that the arguments name; raises as open_source does."""
+def source_of(args: argparse.Namespace, **options: Any) -> FrameSource:
+    """Open the source that the arguments name, with more options; raises as open_source does."""
     return open_source(
         args.source,
         args.calibration,
@@ -31,4 +33,5 @@ def source_of(args: argparse.Namespace) -> FrameSource:
         disparity=args.disparity,
         left=args.left,
         tolerance=None if args.tolerance is None else round(args.tolerance * 1e6),
+        **options,
     )

@@ -9,6 +9,7 @@ from surgseg_ros import pictures
 from surgseg_ros.evaluation.stereo import JudgedFrame
 from surgseg_ros.geometry.calibration import StereoCalibration
 from surgseg_ros.geometry.stereo_frame import StereoFrame
+from surgseg_ros.video import VideoFile
 
 ERROR_RANGE = 4.0   # px, white hot
 
@@ -29,14 +30,9 @@ def mosaic(judged: JudgedFrame) -> np.ndarray:
 
 def write_video(path: Path, pictures_rgb: list[np.ndarray], rate: float) -> None:
     """Write HxWx3 uint8 RGB pictures as an MP4."""
-    height, width = pictures_rgb[0].shape[:2]
-    writer = cv2.VideoWriter(
-        str(path), cv2.VideoWriter.fourcc(*'mp4v'), rate, (width, height))
-    if not writer.isOpened():
-        raise OSError(f'this OpenCV cannot write {path}')
-    for picture in pictures_rgb:
-        writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    writer.release()
+    with VideoFile(path, rate) as video:
+        for picture in pictures_rgb:
+            video.write(picture)
 
 
 def _annotated(frame: StereoFrame) -> np.ndarray:

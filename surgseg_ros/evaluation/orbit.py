@@ -1,6 +1,7 @@
 """The cloud of a frame seen by a camera that circles the endoscope, as in MSDESIS's pictures."""
 
 import math
+from collections.abc import Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -32,10 +33,10 @@ class Orbit:
         self._focal_length = calibration.focal_length * _WIDTH / camera.width
         self._middle: np.ndarray | None = None
 
-    def pictures(
-        self, left: np.ndarray, result: StereoResult, angles: np.ndarray
-    ) -> list[np.ndarray]:
-        """One HxWx3 uint8 RGB picture per angle (rad; 0 is right of the endoscope, then below).
+    def views(
+        self, left: np.ndarray, result: StereoResult, angles: Iterable[float]
+    ) -> Iterator[np.ndarray]:
+        """Yield one HxWx3 uint8 RGB picture per angle (rad; 0 right of the endoscope, then below).
 
         left: HxWx3 uint8 RGB. result: disparity without cx_left - cx_right; tools become cyan.
         Raises ValueError if no pixel has a disparity.
@@ -49,7 +50,8 @@ class Orbit:
         if self._middle is not None:
             middle = _INERTIA * self._middle + (1 - _INERTIA) * middle
         self._middle = middle
-        return [self._draw(splats, middle, angle) for angle in angles]
+        for angle in angles:
+            yield self._draw(splats, middle, angle)
 
     def _draw(self, splats: Splats, middle: np.ndarray, angle: float) -> np.ndarray:
         distance = float(np.linalg.norm(middle))

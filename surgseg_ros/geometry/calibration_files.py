@@ -87,20 +87,33 @@ def calibration_from_extrinsics(
     R: np.ndarray,
     T: np.ndarray,
     size: Size,
+    alpha: float = -1,
 ) -> StereoCalibration:
     """Rectify a calibrated pair (Bouguet's algorithm, cv2.stereoRectify).
 
     R 3x3, T (3,) in metres take left camera coordinates to right ones, x_r = R x_l + T.
-    size: (width, height). Zero disparity at infinity, focal length kept (alpha -1), so that a
-    rectified pixel is worth what a raw pixel was.
+    size: (width, height). Zero disparity at infinity. alpha -1 keeps the focal length, so that a
+    rectified pixel is worth what a raw pixel was; 0 shows no pixel that was not seen, 1 all that
+    were, and between.
     """
     R1, R2, P1, P2, *_ = cv2.stereoRectify(
-        K[0], D[0], K[1], D[1], size, R, T.reshape(3, 1), flags=cv2.CALIB_ZERO_DISPARITY, alpha=-1
+        K[0], D[0], K[1], D[1], size, R, T.reshape(3, 1), flags=cv2.CALIB_ZERO_DISPARITY,
+        alpha=alpha,
     )
     return StereoCalibration(
         CameraModel(*size, K[0], D[0], R1, P1, _distortion_model(D[0])),
         CameraModel(*size, K[1], D[1], R2, P2, _distortion_model(D[1])),
     )
+
+
+def with_alpha(calibration: StereoCalibration, alpha: float) -> StereoCalibration:
+    """Rectify anew the raw images that a calibration is for; see calibration_from_extrinsics."""
+    left, right = calibration.left, calibration.right
+    # R_l x_l and R_r x_r differ by the baseline along x, so that x_r = R x_l + T with
+    R = right.R.T @ left.R
+    T = right.R.T @ np.array([-calibration.baseline, 0, 0])
+    size = left.width, left.height
+    return calibration_from_extrinsics((left.K, right.K), (left.D, right.D), R, T, size, alpha)
 
 
 def _read_folder(folder: Path, size: Size | None) -> StereoCalibration:

@@ -68,7 +68,8 @@ def draw(
     weight = blended[..., 3:]
     colours = blended[..., :3] / np.maximum(weight, np.float32(1e-6))
     cover = np.minimum(weight, 1)   # less than one disc's worth: an edge, which fades out
-    return (cover * colours + (1 - cover) * np.float32(background) + 0.5).astype(np.uint8)
+    empty = (1 - cover) * np.array(background, np.float32)
+    return (cover * colours + empty + 0.5).astype(np.uint8)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

@@ -31,6 +31,35 @@ def read(path: Path) -> StateDict:
     return {key.removeprefix('module.'): value for key, value in tensors.items()}
 
 
+def identify(path: Path) -> str:
+    """Name of the registered network whose tensors, keys and shapes, are those of the file.
+
+    Raises FileNotFoundError, or ValueError with one sentence if there is none.
+    """
+    tensors = read(path)
+    name = _name(tensors)
+    if name not in networks.available():
+        raise ValueError(
+            f'{path} fits no registered network ({", ".join(networks.available())}): '
+            f'it has {len(tensors)} tensors ({_some(list(tensors))})'
+        )
+    with torch.device('meta'):
+        expected = networks.create(name).state_dict()
+    misfit = _misfit(expected, tensors)
+    if misfit:
+        raise ValueError(f'{path} fits no registered network: it looks like {name}, but {misfit}')
+    return name
+
+
+def convert(path: Path, out: Path, name: str, metadata: Mapping[str, str]) -> None:
+    """Load a checkpoint of the network `name` strictly and write it as float32 safetensors."""
+    from safetensors.torch import save_file
+
+    network = networks.create(name)
+    load(network, path)
+    save_file(network.state_dict(), out, metadata=dict(metadata))
+
+
 def _read_safetensors(path: Path) -> StateDict:
     from safetensors import SafetensorError
     from safetensors.torch import load_file

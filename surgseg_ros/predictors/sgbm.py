@@ -19,6 +19,9 @@ _NO_NETWORK = {
     'backend': (None, 'auto', 'opencv'),
     'device': (None, 'auto', 'cpu'),
     'precision': (None, 'auto'),
+    'threads': (None,),
+    'mode': (None, 'disparity'),
+    'threshold': (None,),
 }
 
 
@@ -34,8 +37,8 @@ class SgbmPredictor:
     speckle_size: patches of equal disparity smaller than this many px are invalid, 0 keeps all.
 
     Invalid (NaN) is also what the right camera cannot see because it lies beyond its image's edge.
-    Options that only a network has (weights, backend, device, precision) may be passed while they
-    ask for nothing. Raises ValueError for what cannot be, TypeError for unknown options.
+    Options that only a network has (weights, backend, ...) may be passed while they ask for
+    nothing. Raises ValueError for what cannot be, TypeError for unknown options.
     """
 
     def __init__(

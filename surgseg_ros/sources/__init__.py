@@ -1,4 +1,4 @@
-"""Where stereo frames come from: the simulator, a bag, a stereo video or folders of images.
+"""Where stereo frames come from: the simulator, a bag, a stereo video, folders or lists of images.
 
 open_source('sim:seed=3,frames=100'), open_source('case7.mcap'), open_source('video.mp4',
 calibration='stereo.yaml'), open_source('left,right') all give a FrameSource; nodes, `surgseg
@@ -11,6 +11,7 @@ from typing import Any
 from surgseg_ros.bags import is_bag
 from surgseg_ros.sources.bag import BagSource
 from surgseg_ros.sources.base import DEFAULT_RATE, FIRST_STAMP, Calibration, FrameSource
+from surgseg_ros.sources.csv_list import CsvSource
 from surgseg_ros.sources.folders import FolderSource
 from surgseg_ros.sources.simulator import SimulatorSource
 from surgseg_ros.sources.video import SUFFIXES, VideoSource
@@ -20,6 +21,7 @@ __all__ = [
     'FIRST_STAMP',
     'BagSource',
     'Calibration',
+    'CsvSource',
     'FolderSource',
     'FrameSource',
     'SimulatorSource',
@@ -29,7 +31,7 @@ __all__ = [
 
 _SPECS = (
     "'sim' (or 'sim:seed=3,frames=100'), a bag, a stereo video, a folder with left/ and right/, "
-    "or 'LEFT,RIGHT' (two folders or two images)"
+    "'LEFT,RIGHT' (two folders or two images), or a CSV list of images"
 )
 
 
@@ -41,7 +43,8 @@ def open_source(
     calibration: a StereoCalibration or files for read_calibration ('left.yaml,right.yaml' for a
     pair of camera_info); replaces that of a bag. None is the same as not given.
     options: simulator - those of VirtualEndoscope, and frames; bag - left, tolerance (see
-    StereoBag); video - stacking, rate; folders - rate, disparity.
+    StereoBag); video - stacking, rate; folders - rate, disparity; CSV list -
+    rate, root, columns.
     Raises ValueError or OSError (ImportError without MuJoCo), in one sentence, if it cannot be
     opened.
     """
@@ -67,6 +70,8 @@ def _source(spec: str) -> tuple[type[FrameSource], list[Any]]:
         return BagSource, [path]
     if path.suffix.lower() in SUFFIXES:
         return VideoSource, [path]
+    if path.suffix.lower() == '.csv':
+        return CsvSource, [path]
     if path.is_dir():
         return FolderSource, [path / 'left', path / 'right']
     if not path.exists() and spec.count(',') == 1:

@@ -40,6 +40,10 @@ class FrameSource(ABC):
             raise ValueError(f'{self.name} is endless: say how many frames')
         return islice(self, count)
 
+    def frame_name(self, index: int) -> str:
+        """What files made from frame number `index` are called, without a suffix."""
+        return f'{index:06d}'
+
     def describe(self) -> str:
         """Say in one line what the frames are."""
         count = 'endless' if self.count is None else f'{self.count} frames'

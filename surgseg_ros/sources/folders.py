@@ -48,7 +48,7 @@ class FolderSource(FrameSource):
             )
         self.count = len(self._left)
         self.rate = rate
-        self.calibration = load_calibration(calibration, size_of(_read_rgb(self._left[0])))
+        self.calibration = load_calibration(calibration, size_of(read_rgb(self._left[0])))
 
     def __iter__(self) -> Iterator[StereoFrame]:
         for index, (left, right, truth) in enumerate(
@@ -56,11 +56,15 @@ class FolderSource(FrameSource):
         ):
             yield StereoFrame(
                 stamp=stamp_at(index, self.rate),
-                left=_read_rgb(left),
-                right=_read_rgb(right),
+                left=read_rgb(left),
+                right=read_rgb(right),
                 calibration=self.calibration,
                 truth=GroundTruth(disparity=_read_disparity(truth)) if truth else None,
             )
+
+    def frame_name(self, index: int) -> str:
+        """As the file of the left image."""
+        return self._left[index].stem
 
 
 def _files(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -80,7 +84,8 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), '') if part.isdigit() else (0, part) for part in parts]
 
 
-def _read_rgb(path: Path) -> np.ndarray:
+def read_rgb(path: Path) -> np.ndarray:
+    """HxWx3 uint8 RGB; ValueError if OpenCV cannot read it."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise ValueError(f'{path} is not an image that OpenCV can read')

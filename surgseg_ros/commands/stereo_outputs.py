@@ -1,0 +1,220 @@
+"""What `surgseg infer stereo` makes of results: files, a video, a view around the cloud."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from surgseg_ros import pictures
+from surgseg_ros.commands.progress import progress
+from surgseg_ros.evaluation.orbit import Orbit
+from surgseg_ros.files import Writers, whole_file
+from surgseg_ros.geometry.calibration import StereoCalibration
+from surgseg_ros.geometry.ply import write_ply
+from surgseg_ros.geometry.points import disparity_to_cloud
+from surgseg_ros.predictors.results import StereoResult
+from surgseg_ros.sources import CsvSource, FrameSource
+from surgseg_ros.video import VideoFile
+
+ORBIT_RATE = 25.0    # pictures per second, unless the source's frames come one per picture
+_TURN = 200          # pictures, 8 s
+_TIFF = ('.tiff', '.tif')
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """left: HxWx3 uint8 RGB, rectified. result: its disparity is without cx_left - cx_right."""
+
+    index: int
+    left: np.ndarray
+    result: StereoResult
+
+
+class Output(Protocol):
+    """Takes results one after the other."""
+
+    def wants(self, index: int) -> bool:
+        """Whether frame number `index` is needed."""
+        ...
+
+    def take(self, frame: Inferred) -> None:
+        """Make something of it."""
+        ...
+
+
+class Destinations:
+    """Which file each result of each frame goes to.
+
+    folder: holds disparity/, segmentation/ and cloud/, with names as the inputs; or what relative
+    paths of a CSV list are below, default that of the list. kinds: 'disparity', 'segmentation',
+    'cloud'. suffix: of disparities that are not listed. count: frames, None if unknown.
+    Raises ValueError if two results would be one file, or an image would be overwritten.
+    """
+
+    def __init__(self, source: FrameSource, folder: Path | None, kinds: tuple[str, ...],
+                 suffix: str, count: int | None) -> None:
+        self._source, self._kinds = source, kinds
+        self._suffixes = {'disparity': f'.{suffix}', 'segmentation': '.png', 'cloud': '.ply'}
+        self._listed = isinstance(source, CsvSource)
+        self.folder = source.path.parent if isinstance(source, CsvSource) else Path()
+        self.folder = folder or self.folder
+        self._check(count or 0)
+
+    def paths(self, index: int) -> dict[str, Path]:
+        """By kind, those of one frame."""
+        return {kind: self._path(index, kind) for kind in self._kinds}
+
+    def _path(self, index: int, kind: str) -> Path:
+        if isinstance(self._source, CsvSource) and kind != 'cloud':
+            return self.folder / self._source.rows[index][kind]
+        return self.folder / kind / (self._source.frame_name(index) + self._suffixes[kind])
+
+    def _check(self, count: int) -> None:
+        taken: dict[Path, str] = {}
+        if isinstance(self._source, CsvSource):
+            taken = {path.resolve(): 'an image of the list' for path in self._source.images()}
+        for index in range(count):
+            for kind, path in self.paths(index).items():
+                fitting = _TIFF + ('.png',) if kind == 'disparity' else (self._suffixes[kind],)
+                if path.suffix.lower() not in fitting:
+                    raise ValueError(f'{kind} cannot be written as {path}, expected a name '
+                                     f'ending in {" or ".join(fitting)}')
+                what = f'the {kind} of frame {index}'
+                if path.resolve() in taken:
+                    raise ValueError(f'{path} would be {what} and is {taken[path.resolve()]}')
+                taken[path.resolve()] = what
+
+
+class Files:
+    """Disparities, masks (0 tissue, 255 tool) and clouds, a file each.
+
+    scale: of 16-bit disparities. calibration: needed for clouds.
+    """
+
+    def __init__(self, destinations: Destinations, writers: Writers, scale: float,
+                 calibration: StereoCalibration | None) -> None:
+        self._destinations, self._writers = destinations, writers
+        self._scale, self._calibration = scale, calibration
+
+    def wants(self, index: int) -> bool:
+        """Every frame."""
+        return True
+
+    def take(self, frame: Inferred) -> None:
+        """Let the threads write it."""
+        for kind, path in self._destinations.paths(frame.index).items():
+            self._writers.submit(getattr(self, f'_write_{kind}'), path, frame)
+
+    def _write_disparity(self, path: Path, frame: Inferred) -> None:
+        disparity = frame.result.disparity
+        fixed = path.suffix.lower() == '.png'
+        write_image(path, fixed_point(disparity, self._scale) if fixed else disparity)
+
+    def _write_segmentation(self, path: Path, frame: Inferred) -> None:
+        assert frame.result.tool_mask is not None
+        write_image(path, np.where(frame.result.tool_mask > 0, np.uint8(255), np.uint8(0)))
+
+    def _write_cloud(self, path: Path, frame: Inferred) -> None:
+        assert self._calibration is not None
+        with whole_file(path) as partial:
+            write_ply(partial, disparity_to_cloud(
+                frame.result.disparity, self._calibration, frame.left))
+
+
+class SideBySide:
+    """A video of the left image beside its disparity in colours, tools in cyan.
+
+    The colours span what the first frame has, so that they compare over time. Without any
+    disparity the tools are shown in the image.
+    """
+
+    def __init__(self, video: VideoFile) -> None:
+        self._video = video
+        self._span: tuple[float, float] | None = None
+
+    def wants(self, index: int) -> bool:
+        """Every frame."""
+        return True
+
+    def take(self, frame: Inferred) -> None:
+        """Append a picture."""
+        self._video.write(np.hstack([frame.left, self._picture(frame)]))
+
+    def _picture(self, frame: Inferred) -> np.ndarray:
+        disparity, mask = frame.result.disparity, frame.result.tool_mask
+        known = disparity[np.isfinite(disparity)]
+        if self._span is None and known.size:
+            low, high = np.percentile(known, (1, 99))
+            self._span = float(low), float(high)
+        if self._span is None:
+            return pictures.tint(frame.left, mask)
+        picture = pictures.colour_by_disparity(disparity, self._span, mask)
+        low, high = self._span
+        return pictures.caption(picture, f'disparity, {low:.0f} px dark to {high:.0f} px bright')
+
+
+class OrbitVideo:
+    """A video of the cloud from a camera that circles the endoscope, once in 8 s.
+
+    only: the frame to show, for one turn; None follows the sequence, one picture per frame, or
+    more where the frames would not last for a turn.
+    """
+
+    def __init__(self, video: VideoFile, orbit: Orbit, only: int | None,
+                 count: int | None) -> None:
+        self._video, self._orbit, self._only = video, orbit, only
+        self._views = views_per_frame(only, count)
+        self._angles = angles()
+
+    def wants(self, index: int) -> bool:
+        """The one, or every frame."""
+        return self._only is None or index == self._only
+
+    def take(self, frame: Inferred) -> None:
+        """Append the pictures of this frame."""
+        steps = [next(self._angles) for _ in range(self._views)]
+        views = self._orbit.views(frame.left, frame.result, steps)
+        for view in progress(views, len(steps), 'views') if self._only is not None else views:
+            self._video.write(view)
+
+
+def views_per_frame(only: int | None, count: int | None) -> int:
+    """Pictures of an orbit for each frame: a turn for a single one."""
+    frames = 1 if only is not None else count or _TURN
+    return max(1, math.ceil(_TURN / frames))
+
+
+def angles() -> Iterator[float]:
+    """Angles of an endless orbit, rad."""
+    step = 0
+    while True:
+        yield 2 * math.pi * step / _TURN
+        step += 1
+
+
+def fixed_point(disparity: np.ndarray, scale: float) -> np.ndarray:
+    """HxW float32 px -> uint16, rounded disparity * scale; 0 where unknown or not positive.
+
+    Raises ValueError with the largest scale that fits if a value does not.
+    """
+    known = disparity > 0
+    highest = float(disparity[known].max(initial=0))
+    if round(highest * scale) > 65535:
+        most = math.floor(10 * 65535 / highest) / 10
+        raise ValueError(
+            f'a disparity of {highest:.1f} px times {scale:g} does not fit into 16 bits: '
+            f'--disparity-scale may be {most:g} at most'
+        )
+    values = np.rint(np.where(known, disparity, 0) * np.float32(scale))
+    return np.where(known, np.maximum(values, 1), 0).astype(np.uint16)
+
+
+def write_image(path: Path, pixels: np.ndarray) -> None:
+    """Write an image as OpenCV does, but wholly or not at all; OSError if it cannot."""
+    with whole_file(path) as partial:
+        if not cv2.imwrite(str(partial), pixels):
+            raise OSError(f'{path} cannot be written')

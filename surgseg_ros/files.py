@@ -1,0 +1,63 @@
+"""Write files so that whoever is stopped leaves them whole, and several at a time."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+
+def partial_path(path: Path) -> Path:
+    """Where to write what shall become `path`: beside it, with its suffix; makes the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f'.{path.stem}.{os.getpid()}.partial{path.suffix}')
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; what is there takes the place of `path`, or vanishes on errors."""
+    partial = partial_path(path)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+class Writers:
+    """Threads that write while the next frame is computed, never far behind it.
+
+    Encoding an image is most of the work, and OpenCV lets go of the interpreter for it. Leaving
+    the context waits for what was submitted, also on Ctrl-C.
+    """
+
+    def __init__(self, threads: int, waiting: int = 2) -> None:
+        """threads: at work; waiting: so many more per thread are taken before submit() waits."""
+        self._pool = ThreadPoolExecutor(threads)
+        self._limit = threads * (1 + waiting)
+        self._pending: set[Future] = set()
+
+    def submit(self, write: Callable[..., Any], *arguments: Any) -> None:
+        """Call write(*arguments) soon; raises what an earlier call raised."""
+        while len(self._pending) >= self._limit:
+            wait(self._pending, return_when=FIRST_COMPLETED)
+            self._collect()
+        self._collect()
+        self._pending.add(self._pool.submit(write, *arguments))
+
+    def __enter__(self) -> 'Writers':
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._pool.shutdown()
+        if kind is None:
+            self._collect()
+
+    def _collect(self) -> None:
+        done = {future for future in self._pending if future.done()}
+        self._pending -= done
+        for future in done:
+            future.result()
