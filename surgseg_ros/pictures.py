@@ -8,6 +8,7 @@ from surgseg_ros.geometry.calibration import StereoCalibration
 NEAR, FAR = 0.03, 0.15   # m: the working range of an endoscope, dark red to dark blue
 INVALID = (40, 40, 40)
 OUTLINE = (90, 255, 90)
+_DARKEST = 40   # of 255: what is known shall not look black
 
 
 def colour_by_depth(
@@ -34,7 +35,7 @@ def colour_by_disparity(
     Tools (mask HxW, 0 elsewhere) are in shades of cyan, a colour that the map does not have.
     """
     low, high = span
-    level = np.clip((disparity - low) * (255 / max(high - low, 1e-6)), 0, 255)
+    level = _DARKEST + np.clip((disparity - low) / max(high - low, 1e-6), 0, 1) * (255 - _DARKEST)
     level = np.nan_to_num(level).astype(np.uint8)
     picture = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     if mask is not None:

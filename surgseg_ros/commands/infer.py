@@ -247,5 +247,5 @@ def _summarise(args: argparse.Namespace, shares: np.ndarray, seconds: float) -> 
              'segmentation': f'tools on {tools:.1f} %'}
     where = args.out or (Path(args.source).parent if _writes_files(args) else None)
     places = ', '.join(str(path) for path in (where, args.video, args.render_orbit) if path)
-    print(f'{places}: {len(shares)} frames, {len(shares) / seconds:.1f} per second, '
+    print(f'{places}: {len(shares)} frames in {seconds:.1f} s, '
           + ', '.join(found[kind] for kind in _kinds(args)))

@@ -1,7 +1,9 @@
 """The cloud of a frame seen by a camera that circles the endoscope, as in MSDESIS's pictures."""
 
 import math
+import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -50,8 +52,8 @@ class Orbit:
         if self._middle is not None:
             middle = _INERTIA * self._middle + (1 - _INERTIA) * middle
         self._middle = middle
-        for angle in angles:
-            yield self._draw(splats, middle, angle)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:   # drawing lets go of the interpreter
+            yield from pool.map(lambda angle: self._draw(splats, middle, angle), angles)
 
     def _draw(self, splats: Splats, middle: np.ndarray, angle: float) -> np.ndarray:
         distance = float(np.linalg.norm(middle))

@@ -6,16 +6,19 @@ point-based techniques in computer graphics", Computers & Graphics 2004, section
 do it, too: a wheel of 400 MB that brings some forty packages, a web server among them.
 """
 
+import math
 from dataclasses import dataclass
 
 import numba
 import numpy as np
 
-_STEP = 0.015         # of the depth: a larger one between neighbours is the edge of something
-_STRETCH = 3.0        # largest disc, in gaps of a surface that faces the camera
-_SMALLEST = 0.75      # px, radius of a disc: less leaves holes between pixel centres
-_LARGEST = 12.0       # px: a point right before the viewer shall not fill the picture
-_THICKNESS = 0.01     # of the depth: what lies further behind the nearest disc is hidden
+_STEP = 0.015                  # of the depth: a larger one between neighbours is an edge
+_STRETCH = 3.0                 # largest disc, in gaps of a surface that faces the camera
+_SMALLEST = np.float32(0.75)   # px, radius of a disc: less leaves holes between pixel centres
+_LARGEST = np.float32(12)      # px: a point right before the viewer shall not fill the picture
+_NEAREST = np.float32(1e-3)    # m before the viewer
+_BEHIND = np.float32(1.01)     # times the nearest depth: what lies further behind is hidden
+_RIM = np.float32(0.05)        # weight at the rim of a disc, 1 more in its middle
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,9 @@ def draw(
     width, height = size
     depth = np.full((height, width), np.inf, np.float32)
     blended = np.zeros((height, width, 4), np.float32)
-    _splat(splats.points, splats.radii, splats.colours, pose.astype(np.float32),
-           np.float32(focal_length), depth, blended)
+    seen = _project(splats.points, splats.radii, pose.astype(np.float32),
+                    np.float32(focal_length), width, height)
+    _splat(seen, splats.colours, depth, blended)
     weight = blended[..., 3:]
     colours = blended[..., :3] / np.maximum(weight, np.float32(1e-6))
     cover = np.minimum(weight, 1)   # less than one disc's worth: an edge, which fades out
@@ -73,39 +77,53 @@ def draw(
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
+def _project(
+    points: np.ndarray, radii: np.ndarray, pose: np.ndarray, focal_length: np.float32,
+    width: int, height: int,
+) -> np.ndarray:
+    """N x (u px, v px, z m, radius px) float32; z 0 behind the camera."""
+    seen = np.zeros((points.shape[0], 4), np.float32)
+    half = np.float32(0.5)
+    for i in range(points.shape[0]):
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        depth = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2] * z + pose[2, 3]
+        if depth < _NEAREST:
+            continue
+        scale = focal_length / depth
+        right = pose[0, 0] * x + pose[0, 1] * y + pose[0, 2] * z + pose[0, 3]
+        down = pose[1, 0] * x + pose[1, 1] * y + pose[1, 2] * z + pose[1, 3]
+        seen[i, 0] = right * scale + (width - 1) * half
+        seen[i, 1] = down * scale + (height - 1) * half
+        seen[i, 2] = depth
+        seen[i, 3] = min(max(radii[i] * scale, _SMALLEST), _LARGEST)
+    return seen
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _splat(
-    points: np.ndarray,
-    radii: np.ndarray,
-    colours: np.ndarray,
-    pose: np.ndarray,
-    focal_length: np.float32,
-    depth: np.ndarray,
-    blended: np.ndarray,
+    seen: np.ndarray, colours: np.ndarray, depth: np.ndarray, blended: np.ndarray
 ) -> None:
     """Fill depth HxW with the nearest z, then blended HxWx4 with weighted RGB and weight."""
     height, width = depth.shape
     for blending in (False, True):
-        for i in range(points.shape[0]):
-            x, y, z = points[i]
-            depth_i = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2] * z + pose[2, 3]
-            if depth_i <= 1e-3:
+        for i in range(seen.shape[0]):
+            u, v, z, radius = seen[i, 0], seen[i, 1], seen[i, 2], seen[i, 3]
+            if z == 0:
                 continue
-            scale = focal_length / depth_i
-            u = scale * (pose[0, 0] * x + pose[0, 1] * y + pose[0, 2] * z + pose[0, 3])
-            v = scale * (pose[1, 0] * x + pose[1, 1] * y + pose[1, 2] * z + pose[1, 3])
-            u, v = u + (width - 1) / 2, v + (height - 1) / 2
-            radius = min(max(radii[i] * scale, _SMALLEST), _LARGEST)
-            top, bottom = max(int(np.ceil(v - radius)), 0), min(int(v + radius), height - 1)
-            left, right = max(int(np.ceil(u - radius)), 0), min(int(u + radius), width - 1)
+            inverse = np.float32(1) / (radius * radius)
+            top, bottom = max(math.ceil(v - radius), 0), min(math.floor(v + radius), height - 1)
+            left, right = max(math.ceil(u - radius), 0), min(math.floor(u + radius), width - 1)
             for row in range(top, bottom + 1):
+                dy = np.float32(row) - v
                 for column in range(left, right + 1):
-                    squared = ((row - v) ** 2 + (column - u) ** 2) / radius**2
+                    dx = np.float32(column) - u
+                    squared = (dx * dx + dy * dy) * inverse
                     if squared > 1:
                         continue
                     if not blending:
-                        depth[row, column] = min(depth[row, column], depth_i)
-                    elif depth_i <= depth[row, column] * (1 + _THICKNESS):
-                        weight = np.float32(np.exp(-3 * squared))
+                        depth[row, column] = min(depth[row, column], z)
+                    elif z <= depth[row, column] * _BEHIND:
+                        weight = (1 - squared) * (1 - squared) + _RIM
                         for channel in range(3):
                             blended[row, column, channel] += weight * colours[i, channel]
                         blended[row, column, 3] += weight

@@ -1,0 +1,109 @@
+"""surgseg models: list, info, verify, import."""
+
+from pathlib import Path
+
+import pytest
+from golden_recipe import fill_network
+
+from surgseg_ros import networks
+from surgseg_ros.cli import main
+
+torch = pytest.importorskip('torch')
+safetensors = pytest.importorskip('safetensors')
+
+
+@pytest.fixture(scope='module')
+def state() -> dict:
+    return fill_network(networks.create('msdesis_light')).state_dict()
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, state: dict) -> Path:
+    torch.save(state, tmp_path / 'light.pt')
+    return tmp_path / 'light.pt'
+
+
+def test_list_and_info(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['models', 'list']) == 0
+    text = capsys.readouterr().out
+    assert 'sgbm                           -  -         needs none' in text
+    for name in networks.available():
+        known = networks.spec(name)
+        assert main(['models', 'info', name]) == 0
+        info = capsys.readouterr().out
+        facts = [known.homepage, known.licence, f'{known.parameters:,}', str(known.tensors)]
+        assert name in text and all(fact in info for fact in facts)
+        assert all(published.name in info for published in known.checkpoints)
+    assert main(['models', 'info', 'sgbm']) == 0
+    assert 'needs no weights' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('name', networks.available())
+def test_verify_names_the_network(tmp_path: Path, name: str, capsys) -> None:
+    torch.save(networks.create(name).state_dict(), tmp_path / 'some.pth')
+    assert main(['models', 'verify', str(tmp_path / 'some.pth')]) == 0
+    assert f'fits {name}: all {networks.spec(name).tensors} tensors' in capsys.readouterr().out
+
+
+def missing(state: dict) -> None:
+    del state['segmentation_head.out_conv.bias']
+
+
+def reshaped(state: dict) -> None:
+    state['segmentation_head.out_conv.bias'] = torch.zeros(7)
+
+
+def foreign(state: dict) -> None:
+    state.clear()
+    state['fc.weight'] = torch.zeros(3)
+
+
+@pytest.mark.parametrize(('damage', 'sentence'), [
+    (missing, 'looks like msdesis_light, but 1 missing (segmentation_head.out_conv.bias)'),
+    (reshaped, 'out_conv.bias (7,) instead of (1,)'),
+    (foreign, 'fits no registered network (msdesis_light, msdesis_resnet34): it has 1 tensors'),
+])
+def test_a_misfit_is_1_for_verify_and_2_for_import(
+        tmp_path: Path, state: dict, damage, sentence: str, capsys) -> None:
+    state, path = dict(state), tmp_path / 'some.pt'
+    damage(state)
+    torch.save(state, path)
+    assert main(['models', 'verify', str(path)]) == 1
+    assert main(['models', 'import', str(path), str(tmp_path / 'out.safetensors')]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and all(sentence in line for line in lines)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_not_a_checkpoint(tmp_path: Path, capsys) -> None:
+    (tmp_path / 'text.pt').write_text('hello')
+    assert main(['models', 'verify', str(tmp_path / 'text.pt')]) == 1
+    assert main(['models', 'verify', str(tmp_path / 'nothing.pt')]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_import_converts_to_safetensors(checkpoint: Path, tmp_path: Path, state: dict) -> None:
+    out = tmp_path / 'folder' / 'light.safetensors'
+    assert main(['models', 'import', str(checkpoint), str(out)]) == 0
+    with safetensors.safe_open(out, 'pt') as file:
+        metadata = file.metadata()
+    assert metadata['network'] == 'msdesis_light' and metadata['source'] == 'light.pt'
+    assert len(metadata['sha256']) == 64
+    network = networks.create('msdesis_light')
+    networks.load_checkpoint(network, out)
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, state[key]), key
+    assert main(['models', 'verify', str(out)]) == 0
+    assert [path.name for path in out.parent.iterdir()] == ['light.safetensors']
+
+
+def test_import_replaces_nothing_unasked(checkpoint: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / 'out.safetensors'
+    out.write_text('precious')
+    assert main(['models', 'import', str(checkpoint), str(out)]) == 2
+    assert out.read_text() == 'precious'
+    assert '--overwrite replaces it' in capsys.readouterr().err
+    assert main(['models', 'import', str(checkpoint), str(out), '--overwrite']) == 0
+    assert main(['models', 'verify', str(out)]) == 0
+    assert main(['models', 'import', str(checkpoint), str(tmp_path / 'out.pt')]) == 2
+    assert 'must end in .safetensors' in capsys.readouterr().err
