@@ -93,12 +93,14 @@ def test_infer_stereo(tmp_path: Path, file_format: str, capsys) -> None:
     cv2.imwrite(str(tmp_path / 'r.png'), texture[:, 12:])
     out = tmp_path / 'out'
     images = f'{tmp_path}/l.png,{tmp_path}/r.png'
-    arguments = ['infer', 'stereo', images, '--out', str(out), '--format', file_format]
+    arguments = ['infer', 'stereo', images, '--out', str(out),
+                 '--disparity-format', file_format]
     assert main(arguments) == 0
-    written = cv2.imread(str(out / f'disparity_000000.{file_format}'), cv2.IMREAD_UNCHANGED)
-    disparity = written / 256 if file_format == 'png' else written
+    written = cv2.imread(str(out / 'disparity' / f'l.{file_format}'), cv2.IMREAD_UNCHANGED)
+    disparity = written / 128 if file_format == 'png' else written
     assert np.nanmedian(disparity) == pytest.approx(12, abs=0.2)
-    share = re.search(r'1 disparities, (\d+\.\d) % of the pixels', capsys.readouterr().out)
+    said = capsys.readouterr().out
+    share = re.search(r'1 frames in .*disparity for (\d+\.\d) % of the pixels', said)
     assert share and float(share[1]) > 60
     assert main([*arguments, '--cloud']) == 2
     assert 'has no calibration, which --cloud needs' in capsys.readouterr().err
@@ -107,7 +109,10 @@ def test_infer_stereo(tmp_path: Path, file_format: str, capsys) -> None:
 def test_infer_writes_clouds(bag: Path, tmp_path: Path) -> None:
     out = tmp_path / 'out'
     assert main(['infer', 'stereo', str(bag), '--out', str(out), '--cloud', '--frames', '2']) == 0
-    assert sorted(path.suffix for path in out.iterdir()) == ['.ply', '.ply', '.tiff', '.tiff']
+    assert sorted(str(path.relative_to(out)) for path in out.glob('*/*')) == [
+        'cloud/000000.ply', 'cloud/000001.ply',
+        'disparity/000000.tiff', 'disparity/000001.tiff',
+    ]
 
 
 def test_infer_rectifies_the_real_video(shared_data: Path, tmp_path: Path) -> None:
@@ -116,7 +121,7 @@ def test_infer_rectifies_the_real_video(shared_data: Path, tmp_path: Path) -> No
         'infer', 'stereo', str(folder / 'video.mp4'), '--frames', '1', '--cloud',
         '--calibration', str(folder / 'calibration.yaml'), '--out', str(tmp_path),
     ]) == 0  # fmt: skip
-    content = (tmp_path / 'cloud_000000.ply').read_bytes()
+    content = (tmp_path / 'cloud' / '000000.ply').read_bytes()
     vertices = re.search(rb'element vertex (\d+)', content)
     assert vertices and int(vertices[1]) > 0.7 * 1280 * 1024
     points = np.frombuffer(content.partition(b'end_header\n')[2], '3<f4, 3u1')['f0']
