@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from surgseg_ros.geometry.calibration import CameraModel, StereoCalibration
 from surgseg_ros.images import decode_float, encode_image
@@ -284,6 +283,8 @@ def tool_poses(make: MessageFactory, header: Any, tools: Sequence[Any]) -> Any:
 
 def pose_message(make: MessageFactory, pose: np.ndarray) -> Any:
     """geometry_msgs/Pose of a 4x4 rigid transform in metres."""
+    from scipy.spatial.transform import Rotation  # 35 MB that only poses need
+
     x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat().tolist()
     px, py, pz = pose[:3, 3].tolist()
     return make(
@@ -295,6 +296,8 @@ def pose_message(make: MessageFactory, pose: np.ndarray) -> Any:
 
 def matrix_from_pose(message: Any) -> np.ndarray:
     """geometry_msgs/Pose -> 4x4 float64."""
+    from scipy.spatial.transform import Rotation
+
     at, turn = message.position, message.orientation
     matrix = np.eye(4)
     matrix[:3, :3] = Rotation.from_quat([turn.x, turn.y, turn.z, turn.w]).as_matrix()

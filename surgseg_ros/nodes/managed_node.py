@@ -127,6 +127,7 @@ class ManagedNode(LifecycleNode):
         if (self.state_label == 'unconfigured'
                 and self.trigger_configure() == TransitionCallbackReturn.SUCCESS):
             self.trigger_activate()
+        self._publish_diagnostics()   # at once: whoever started the node waits for this
 
     # Topics.
 
