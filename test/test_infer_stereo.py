@@ -12,9 +12,11 @@ import cv2
 import numpy as np
 import pytest
 from golden_recipe import fill_network, stereo_pair, texture
+from synthetic_stereo import extrinsics, raw_calibration
 
 from surgseg_ros import networks, predictors
 from surgseg_ros.cli import main
+from surgseg_ros.geometry.calibration_files import read_calibration
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHIFT = 12   # px, disparity of the textured plane
@@ -202,6 +204,7 @@ def test_a_wrong_list_is_refused(
     (['--out', 'x', '--mode', 'segmentation'], "mode='segmentation' makes no sense"),
     (['--out', 'x', '--scale', '2'], 'scale is 2, expected'),
     (['--out', 'x', '--root', 'y'], 'root cannot be given with'),
+    (['--video', 'x.mp4', '--render-orbit', './x.mp4'], 'must be different files'),
     (['--out', 'x', '--disparity-scale', '0'], '--disparity-scale are positive'),
 ])
 def test_what_cannot_be_is_refused(
@@ -211,6 +214,29 @@ def test_what_cannot_be_is_refused(
     before = files(tmp_path)
     assert sentence in refused(capsys, folder, *arguments)
     assert files(tmp_path) == before
+
+
+def test_two_images_of_one_name_are_refused(
+        folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for eye in ('left', 'right'):
+        cv2.imwrite(str(folder / eye / 'frame2.bmp'), read(folder / eye / 'frame2.png'))
+    assert 'frame2.tiff would be the disparity of frame 1 and is' in refused(
+        capsys, folder, '--out', tmp_path / 'out')
+
+
+def test_a_calibration_as_the_published_scripts_take_it(tmp_path: Path) -> None:
+    """OpenCV JSON without the image size."""
+    calibration = raw_calibration()
+    R, T = extrinsics(calibration)
+    storage = cv2.FileStorage(str(tmp_path / 'stereo.json'), cv2.FILE_STORAGE_WRITE)
+    for name, matrix in {'K1': calibration.left.K, 'D1': calibration.left.D.reshape(1, -1),
+                         'K2': calibration.right.K, 'D2': calibration.right.D.reshape(1, -1),
+                         'R': R, 'T': T.reshape(3, 1)}.items():
+        storage.write(name, matrix)
+    storage.release()
+    found = read_calibration(tmp_path / 'stereo.json', size=(640, 512))
+    np.testing.assert_allclose(found.right.P, calibration.right.P, atol=1e-9)
+    np.testing.assert_allclose(found.left.R, calibration.left.R, atol=1e-12)
 
 
 @pytest.mark.parametrize('stacking', ['horizontal', 'vertical'])

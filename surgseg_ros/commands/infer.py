@@ -2,7 +2,6 @@
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from surgseg_ros.frame_messages import is_rectified
 from surgseg_ros.geometry.calibration import StereoCalibration
 from surgseg_ros.geometry.calibration_files import with_alpha
 from surgseg_ros.geometry.rectification import Rectifier, align_principal_points
+from surgseg_ros.geometry.stereo_frame import StereoFrame
 from surgseg_ros.predictors.scaling import StereoPredictor, predict_scaled
 from surgseg_ros.sources import DEFAULT_RATE, FrameSource
 from surgseg_ros.video import SUFFIXES as VIDEO_SUFFIXES
@@ -98,17 +98,50 @@ def _stereo(args: argparse.Namespace) -> None:
     predictor = _predictor(args)
     with ExitStack() as stack:
         source = stack.enter_context(_source(args))
-        count = _count(args, source)
-        calibration, rectifier = _rectification(source.calibration, args.alpha)
-        outputs = _outputs(args, source, count, calibration, stack)
+        limit = _limit(args, source)
+        count = min((n for n in (source.count, limit) if n is not None), default=None)
+        frames = source.first(limit)
+        matcher = _Matcher(predictor, source.calibration, args.alpha, args.scale)
+        outputs = _outputs(args, source, count, matcher.calibration, stack)
         print(source.describe())
         start, shares = time.monotonic(), []
-        for frame in _inferred(args, source, count, predictor, calibration, rectifier, outputs):
-            for output in outputs:
-                if output.wants(frame.index):
-                    output.take(frame)
-            shares.append(_shares(frame))
+        for index, frame in enumerate(progress(frames, count)):
+            wanting = [output for output in outputs if output.wants(index)]
+            if wanting:
+                inferred = matcher.match(index, frame)
+                shares.append(_shares(inferred))
+            for output in wanting:
+                output.take(inferred)
     _summarise(args, np.array(shares), time.monotonic() - start)
+
+
+class _Matcher:
+    """Rectifies a frame if its calibration says that it is not, and runs a predictor on it.
+
+    calibration: of the rectified images, None if unknown.
+    """
+
+    def __init__(self, predictor: StereoPredictor, given: StereoCalibration | None,
+                 alpha: float | None, scale: float) -> None:
+        rectified = given is None or is_rectified(given)
+        if rectified and alpha is not None:
+            raise ValueError('--alpha rectifies raw images and needs --calibration of them')
+        self._predictor, self._scale = predictor, scale
+        self._rectifier: Rectifier | None = None
+        self.calibration = given
+        if given is not None and not rectified:
+            self._rectifier = Rectifier(given if alpha is None else with_alpha(given, alpha))
+            self.calibration = self._rectifier.calibration
+
+    def match(self, index: int, frame: StereoFrame) -> Inferred:
+        left, right, rest = frame.left, frame.right, 0.0
+        if self._rectifier:
+            left, right = self._rectifier.rectify(left, right)
+        if self.calibration:
+            right, rest = align_principal_points(right, self.calibration)
+        result = predict_scaled(self._predictor, left, right, self._scale)
+        return Inferred(
+            index, left, replace(result, disparity=result.disparity - np.float32(rest)))
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -123,6 +156,9 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError('--orbit-frame needs --render-orbit, the video to write')
     if args.mode == 'segmentation' and (args.cloud or args.render_orbit):
         raise ValueError('--mode segmentation finds no disparity, which a cloud needs')
+    files = [path.resolve() for path in (Path(args.source), args.video, args.render_orbit) if path]
+    if len(set(files)) < len(files):
+        raise ValueError('the source, --video and --render-orbit must be different files')
     if args.writers < 1 or args.disparity_scale <= 0:
         raise ValueError('--writers and --disparity-scale are positive numbers')
 
@@ -158,26 +194,16 @@ def _source(args: argparse.Namespace) -> FrameSource:
     return source_of(args, root=args.root, columns=(*images, *written))
 
 
-def _count(args: argparse.Namespace, source: FrameSource) -> int | None:
-    """How many frames to read, None for all of a source that does not know how many it has."""
+def _limit(args: argparse.Namespace, source: FrameSource) -> int | None:
+    """How many frames are wanted at most, None for all."""
     only = args.orbit_frame
-    if only is not None and not 0 <= only < (source.count or only + 1):
-        raise ValueError(f'{source.name} has {source.count} frames, none is number {only}')
-    enough = None if only is None or args.video or _writes_files(args) else only + 1
-    return min((n for n in (source.count, args.frames, enough) if n is not None), default=None)
-
-
-def _rectification(
-    given: StereoCalibration | None, alpha: float | None
-) -> tuple[StereoCalibration | None, Rectifier | None]:
-    """Calibration of what is matched, and what rectifies the images to it, if they are not yet."""
-    rectified = given is None or is_rectified(given)
-    if rectified and alpha is not None:
-        raise ValueError('--alpha rectifies raw images and needs --calibration of them')
-    if given is None or rectified:
-        return given, None
-    rectifier = Rectifier(given if alpha is None else with_alpha(given, alpha))
-    return rectifier.calibration, rectifier
+    ends = [n for n in (source.count, args.frames) if n is not None]
+    if only is not None and not 0 <= only < min(ends, default=only + 1):
+        raise ValueError(f'{source.name}: none of {min(ends)} frames is number {only}')
+    if only is None or args.video or _writes_files(args):
+        limit: int | None = args.frames
+        return limit
+    return int(only) + 1
 
 
 def _outputs(
@@ -207,29 +233,6 @@ def _outputs(
         video = stack.enter_context(VideoFile(args.render_orbit, rate))
         outputs.append(OrbitVideo(video, Orbit(calibration), args.orbit_frame, count))
     return outputs
-
-
-def _inferred(
-    args: argparse.Namespace,
-    source: FrameSource,
-    count: int | None,
-    predictor: StereoPredictor,
-    calibration: StereoCalibration | None,
-    rectifier: Rectifier | None,
-    outputs: Sequence[Output],
-) -> Iterator[Inferred]:
-    """Match the frames that an output wants."""
-    for index, frame in enumerate(progress(source.first(count), count)):
-        if not any(output.wants(index) for output in outputs):
-            continue
-        left, right, rest = frame.left, frame.right, 0.0
-        if rectifier:
-            left, right = rectifier.rectify(left, right)
-        if calibration:
-            right, rest = align_principal_points(right, calibration)
-        result = predict_scaled(predictor, left, right, args.scale)
-        disparity = result.disparity - np.float32(rest)
-        yield Inferred(index, left, replace(result, disparity=disparity))
 
 
 def _shares(frame: Inferred) -> tuple[float, float]:

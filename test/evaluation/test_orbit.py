@@ -111,5 +111,5 @@ def test_a_failure_leaves_no_video(pairs: list[str], tmp_path: Path, capsys) -> 
     assert main([*pairs, '--render-orbit', str(tmp_path / 'orbit.mp4')]) == 2
     assert 'no pixel has a disparity' in capsys.readouterr().err
     assert main([*pairs, '--render-orbit', str(tmp_path / 'orbit.mp4'), '--orbit-frame', '3']) == 2
-    assert 'has 3 frames, none is number 3' in capsys.readouterr().err
+    assert 'none of 3 frames is number 3' in capsys.readouterr().err
     assert not list(tmp_path.glob('*.mp4')) and not list(tmp_path.glob('.*'))
