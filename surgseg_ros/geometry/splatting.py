@@ -14,7 +14,6 @@ import numpy as np
 
 _STEP = 0.015                  # of the depth: a larger one between neighbours is an edge
 _STRETCH = 3.0                 # largest disc, in gaps of a surface that faces the camera
-_SMALLEST = np.float32(0.75)   # px, radius of a disc: less leaves holes between pixel centres
 _LARGEST = np.float32(12)      # px: a point right before the viewer shall not fill the picture
 _NEAREST = np.float32(1e-3)    # m before the viewer
 _BEHIND = np.float32(1.01)     # times the nearest depth: what lies further behind is hidden
@@ -95,7 +94,7 @@ def _project(
         seen[i, 0] = right * scale + (width - 1) * half
         seen[i, 1] = down * scale + (height - 1) * half
         seen[i, 2] = depth
-        seen[i, 3] = min(max(radii[i] * scale, _SMALLEST), _LARGEST)
+        seen[i, 3] = min(radii[i] * scale, _LARGEST)
     return seen
 
 
