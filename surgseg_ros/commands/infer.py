@@ -159,8 +159,8 @@ def _check(args: argparse.Namespace) -> None:
     files = [path.resolve() for path in (Path(args.source), args.video, args.render_orbit) if path]
     if len(set(files)) < len(files):
         raise ValueError('the source, --video and --render-orbit must be different files')
-    if args.writers < 1 or args.disparity_scale <= 0:
-        raise ValueError('--writers and --disparity-scale are positive numbers')
+    if args.writers < 1 or args.disparity_scale <= 0 or (args.frames or 1) < 0:
+        raise ValueError('--frames, --writers and --disparity-scale are positive numbers')
 
 
 def _listed(args: argparse.Namespace) -> bool:
@@ -197,9 +197,9 @@ def _source(args: argparse.Namespace) -> FrameSource:
 def _limit(args: argparse.Namespace, source: FrameSource) -> int | None:
     """How many frames are wanted at most, None for all."""
     only = args.orbit_frame
-    ends = [n for n in (source.count, args.frames) if n is not None]
-    if only is not None and not 0 <= only < min(ends, default=only + 1):
-        raise ValueError(f'{source.name}: none of {min(ends)} frames is number {only}')
+    end = min((n for n in (source.count, args.frames) if n is not None), default=None)
+    if only is not None and (only < 0 or end is not None and only >= end):
+        raise ValueError(f'{source.name}: none of {end or "its"} frames is number {only}')
     if only is None or args.video or _writes_files(args):
         limit: int | None = args.frames
         return limit

@@ -59,9 +59,8 @@ class Destinations:
                  suffix: str, count: int | None) -> None:
         self._source, self._kinds = source, kinds
         self._suffixes = {'disparity': f'.{suffix}', 'segmentation': '.png', 'cloud': '.ply'}
-        self._listed = isinstance(source, CsvSource)
-        self.folder = source.path.parent if isinstance(source, CsvSource) else Path()
-        self.folder = folder or self.folder
+        list_folder = source.path.parent if isinstance(source, CsvSource) else Path()
+        self._folder = folder or list_folder
         self._check(count or 0)
 
     def paths(self, index: int) -> dict[str, Path]:
@@ -70,8 +69,8 @@ class Destinations:
 
     def _path(self, index: int, kind: str) -> Path:
         if isinstance(self._source, CsvSource) and kind != 'cloud':
-            return self.folder / self._source.rows[index][kind]
-        return self.folder / kind / (self._source.frame_name(index) + self._suffixes[kind])
+            return self._folder / self._source.rows[index][kind]
+        return self._folder / kind / (self._source.frame_name(index) + self._suffixes[kind])
 
     def _check(self, count: int) -> None:
         taken: dict[Path, str] = {}
