@@ -88,8 +88,12 @@ def test_depth_points_and_overlay_come_when_somebody_subscribes(shared):
 def as_encoding(rgb: np.ndarray, encoding: str) -> np.ndarray:
     conversions = {
         'bgr8': cv2.COLOR_RGB2BGR, 'rgba8': cv2.COLOR_RGB2RGBA, 'bgra8': cv2.COLOR_RGB2BGRA,
-        'mono8': cv2.COLOR_RGB2GRAY, 'yuv422': cv2.COLOR_RGB2YUV_UYVY,
-        'yuv422_yuy2': cv2.COLOR_RGB2YUV_YUY2}
+        'mono8': cv2.COLOR_RGB2GRAY}
+    if encoding.startswith('yuv422'):   # of a grey image: no chroma, luma 16 to 235
+        luma = (16 + rgb[..., 0] * (219 / 255)).round().astype(np.uint8)
+        chroma = np.full_like(luma, 128)
+        planes = (luma, chroma) if encoding == 'yuv422_yuy2' else (chroma, luma)
+        return np.stack(planes, axis=-1)
     if encoding.startswith('bayer'):
         mosaic = np.empty(rgb.shape[:2], np.uint8)
         pattern = ['rgb'.index(letter) for letter in encoding[6:10]]
