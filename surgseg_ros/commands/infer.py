@@ -26,7 +26,11 @@ from surgseg_ros.files import Writers
 from surgseg_ros.frame_messages import is_rectified
 from surgseg_ros.geometry.calibration import StereoCalibration
 from surgseg_ros.geometry.calibration_files import with_alpha
-from surgseg_ros.geometry.rectification import Rectifier, align_principal_points
+from surgseg_ros.geometry.rectification import (
+    Rectifier,
+    align_principal_points,
+    true_disparity,
+)
 from surgseg_ros.geometry.stereo_frame import StereoFrame
 from surgseg_ros.predictors.scaling import StereoPredictor, predict_scaled
 from surgseg_ros.sources import DEFAULT_RATE, FrameSource
@@ -134,14 +138,16 @@ class _Matcher:
             self.calibration = self._rectifier.calibration
 
     def match(self, index: int, frame: StereoFrame) -> Inferred:
-        left, right, rest = frame.left, frame.right, 0.0
+        left, right = frame.left, frame.right
         if self._rectifier:
             left, right = self._rectifier.rectify(left, right)
-        if self.calibration:
-            right, rest = align_principal_points(right, self.calibration)
+        if self.calibration is None:
+            result = predict_scaled(self._predictor, left, right, self._scale)
+            return Inferred(index, left, result)
+        right = align_principal_points(right, self.calibration)
         result = predict_scaled(self._predictor, left, right, self._scale)
-        return Inferred(
-            index, left, replace(result, disparity=result.disparity - np.float32(rest)))
+        disparity = true_disparity(result.disparity, self.calibration)
+        return Inferred(index, left, replace(result, disparity=disparity))
 
 
 def _check(args: argparse.Namespace) -> None:

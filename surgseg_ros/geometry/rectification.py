@@ -39,22 +39,34 @@ class Rectifier:
         return warped[0], warped[1]
 
 
-def align_principal_points(
-    right: np.ndarray, calibration: StereoCalibration
-) -> tuple[np.ndarray, float]:
+def align_principal_points(right: np.ndarray, calibration: StereoCalibration) -> np.ndarray:
     """Shift the right image so that a point at infinity has (nearly) the same column as left.
 
     Where cx differs between the eyes by tens of px, raw disparity x_left - x_right of near tissue
-    can be negative, which no matcher's range covers. Returns the image, moved by whole px (the
-    edge is repeated), and the rest in px that is still to be subtracted from disparity.
+    can be negative, which no matcher's range covers. Returns the image moved by whole px, its
+    edge repeated; true_disparity takes what is matched in it.
     """
     shift = round(calibration.principal_offset)
-    rest = calibration.principal_offset - shift
     if shift == 0:
-        return right, rest
+        return right
     width = right.shape[1]
     columns = np.clip(np.arange(width) - shift, 0, width - 1)
-    return np.ascontiguousarray(right[:, columns]), rest
+    return np.ascontiguousarray(right[:, columns])
+
+
+def true_disparity(aligned: np.ndarray, calibration: StereoCalibration) -> np.ndarray:
+    """Disparity without cx_left - cx_right, of one matched in align_principal_points' image.
+
+    aligned: HxW float32 px. Returns HxW float32 px; NaN where the match lies in the repeated edge
+    or beyond it, which the right camera did not see.
+    """
+    shift = round(calibration.principal_offset)
+    disparity = aligned - np.float32(calibration.principal_offset - shift)
+    if shift:
+        width = aligned.shape[1]
+        matched = np.arange(width, dtype=np.float32) - aligned - shift   # column of the right image
+        disparity[(matched < 0) | (matched > width - 1)] = np.nan
+    return disparity
 
 
 def vertical_residual(

@@ -3,6 +3,7 @@
 import math
 import re
 import time
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from vision_msgs.msg import LabelInfo
 
 from surgseg_ros import backends, messages, networks, pictures, predictors
 from surgseg_ros.geometry.points import disparity_to_cloud, disparity_to_depth
-from surgseg_ros.geometry.rectification import align_principal_points
+from surgseg_ros.geometry.rectification import align_principal_points, true_disparity
 from surgseg_ros.nodes.managed_node import LATCHED, run
 from surgseg_ros.nodes.messages import make_message
 from surgseg_ros.nodes.parameters import Parameter
@@ -112,11 +113,9 @@ class StereoNode(PerceptionNode):
         """Disparity without cx_left - cx_right, NaN unknown."""
         if hasattr(self._predictor, 'threshold'):
             self._predictor.threshold = self.p.tool_threshold
-        right, rest = align_principal_points(frame.right, frame.calibration)
+        right = align_principal_points(frame.right, frame.calibration)
         result = predict_scaled(self._predictor, frame.left, right, self.p.scale)
-        if rest:
-            np.subtract(result.disparity, np.float32(rest), out=result.disparity)
-        return result
+        return replace(result, disparity=true_disparity(result.disparity, frame.calibration))
 
     def _publish_rectified(self, frame: StereoInput) -> None:
         for name, image in (('left_image_rect', frame.left), ('right_image_rect', frame.right)):

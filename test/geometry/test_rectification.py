@@ -3,12 +3,25 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from synthetic_stereo import noise_texture, raw_calibration, raw_views_of_plane
+from synthetic_stereo import (
+    noise_texture,
+    raw_calibration,
+    raw_views_of_plane,
+    rectified_calibration,
+    sloped_disparity,
+    stereo_pair,
+)
 
+from surgseg_ros import predictors
 from surgseg_ros.geometry.calibration import StereoCalibration
 from surgseg_ros.geometry.calibration_files import read_calibration
 from surgseg_ros.geometry.points import rectify_points
-from surgseg_ros.geometry.rectification import Rectifier, vertical_residual
+from surgseg_ros.geometry.rectification import (
+    Rectifier,
+    align_principal_points,
+    true_disparity,
+    vertical_residual,
+)
 
 
 def test_rows_of_distorted_turned_cameras_meet():
@@ -65,6 +78,32 @@ def test_residual_measures_a_shift_and_says_when_it_cannot():
     assert vertical_residual(texture, np.zeros_like(texture)) == (None, 0)
     residual, matches = vertical_residual(texture, noise_texture(300, 400, seed=1))
     assert residual is None and matches < 30
+
+
+@pytest.mark.parametrize('offset', [40.0, -40.0, 40.4])
+def test_what_the_right_camera_did_not_see_is_no_measurement(offset):
+    """Where cx differs by tens of px, matches can lie in the edge that alignment repeats."""
+    truth = sloped_disparity(512, 640)
+    left, right = stereo_pair(truth + np.float32(offset))
+    calibration = with_offset(rectified_calibration(640, 512), offset)
+    aligned = predictors.create('sgbm').predict(
+        left, align_principal_points(right, calibration)).disparity
+    found = true_disparity(aligned, calibration)
+    matched = np.arange(640) - truth - offset
+    seen = (matched >= 0) & (matched <= 639)
+    assert np.isfinite(found[seen]).mean() > 0.9
+    assert np.nanmean(np.abs(found[seen] - truth[seen])) < 0.3
+    unseen = np.isfinite(found) & ~seen
+    assert unseen.mean() < 5e-4   # wrong by a pixel, at the very edge
+    matched = np.arange(640) - found - offset
+    assert np.nanmin(matched) >= -0.01 and np.nanmax(matched) <= 639.01
+
+
+def with_offset(calibration, offset):
+    """The same pair with cx_left - cx_right = offset px."""
+    P = calibration.left.P.copy()
+    P[0, 2] += offset
+    return replace(calibration, left=replace(calibration.left, P=P, K=P[:, :3]))
 
 
 def test_real_surgical_video(shared_data):
