@@ -170,7 +170,8 @@ def test_bag(tmp_path: Path) -> None:
             assert_same_frame(actual, frame)
     other = fake_calibration(offset=2.0)
     replaced = open_source(tmp_path / 'bag.mcap', calibration=other)
-    assert {id(frame.calibration) for frame in replaced} == {id(other)}
+    assert replaced.calibration.principal_offset == 2.0
+    assert {id(frame.calibration) for frame in replaced} == {id(replaced.calibration)}
 
 
 # The simulator.

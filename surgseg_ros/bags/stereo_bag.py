@@ -13,6 +13,7 @@ from surgseg_ros.bags.types import make_message
 from surgseg_ros.bags.writer import BagWriter
 from surgseg_ros.frame_messages import TRUTH_TYPES, frame_messages, truth_from_messages
 from surgseg_ros.geometry.calibration import CameraModel, StereoCalibration
+from surgseg_ros.geometry.rectification import rectified_calibration
 from surgseg_ros.geometry.stereo_frame import StereoFrame
 from surgseg_ros.images import decode_compressed, decode_image
 from surgseg_ros.messages import camera_model_from_info, stamp_of
@@ -44,6 +45,11 @@ class StereoTopics:
     left_info: str
     right_info: str
     truth: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def rectified(self) -> bool:
+        """Whether the images are called rectified, as image_pipeline does."""
+        return _image_name(self.left).startswith('image_rect')
 
 
 def stereo_topics(bag: BagReader, left: str | None = None) -> StereoTopics:
@@ -82,12 +88,16 @@ def _camera(topic: str) -> str:
     return _uncompressed(topic).rpartition('/')[0]
 
 
+def _image_name(topic: str) -> str:
+    return _uncompressed(topic).rpartition('/')[2]
+
+
 def _uncompressed(topic: str) -> str:
     return topic.removesuffix('/compressed')
 
 
 def _rank(topic: str) -> tuple[int, bool, str]:
-    name = _uncompressed(topic).rpartition('/')[2]
+    name = _image_name(topic)
     known = _PREFERENCE.index(name) if name in _PREFERENCE else len(_PREFERENCE)
     return known, topic.endswith('/compressed'), topic
 
@@ -112,7 +122,7 @@ class StereoBag:
     left: topic of the left image, if the bag holds several stereo cameras. tolerance: ns by which
     the stamps of a pair may differ (0: equal stamps); a frame has the left one. count: frames
     there can be at most. rate: Hz, None if unknown. calibration: that of the camera_info read
-    last, None without or if it is not calibrated (K = 0).
+    last, None without or if it is not calibrated (K = 0); of image_rect that of rectified images.
     Raises BagError (no bag, no stereo pair); iterating, ValueError for pixels that make no image.
     """
 
@@ -139,7 +149,13 @@ class StereoBag:
         """Of the camera_info messages read last."""
         left = self._cameras.get(self.topics.left_info)
         right = self._cameras.get(self.topics.right_info)
-        return StereoCalibration(left, right) if left and right else None
+        if left is None or right is None:
+            return None
+        return self.as_recorded(StereoCalibration(left, right))
+
+    def as_recorded(self, camera: StereoCalibration) -> StereoCalibration:
+        """Calibration of the images of this bag, where `camera` is that of the raw camera."""
+        return rectified_calibration(camera) if self.topics.rectified else camera
 
     def close(self) -> None:
         """Close the bag."""

@@ -13,14 +13,12 @@ _MODELS = ('plumb_bob', 'rational_polynomial')
 class Rectifier:
     """Warps both eyes to the rectified pair that R and P of the calibration describe.
 
-    calibration: that of the rectified images (D = 0, R = identity, K = P[:, :3], same P).
+    calibration: that of the rectified images, see rectified_calibration.
     Raises ValueError where the calibration is no calibration or its distortion model is unknown.
     """
 
     def __init__(self, calibration: StereoCalibration) -> None:
-        self.calibration = StereoCalibration(
-            _rectified(calibration.left), _rectified(calibration.right)
-        )
+        self.calibration = rectified_calibration(calibration)
         self._maps = _maps('left', calibration.left), _maps('right', calibration.right)
 
     def rectify(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -37,6 +35,14 @@ class Rectifier:
                 )
             warped.append(cv2.remap(image, *maps, interpolation=cv2.INTER_LINEAR))
         return warped[0], warped[1]
+
+
+def rectified_calibration(calibration: StereoCalibration) -> StereoCalibration:
+    """Calibration of the images that rectification makes: D = 0, R = 1, K = P[:, :3], same P.
+
+    A camera_info (REP-104) describes the raw camera also beside its rectified images.
+    """
+    return StereoCalibration(_rectified(calibration.left), _rectified(calibration.right))
 
 
 def align_principal_points(right: np.ndarray, calibration: StereoCalibration) -> np.ndarray:
@@ -64,7 +70,7 @@ def true_disparity(aligned: np.ndarray, calibration: StereoCalibration) -> np.nd
     disparity = aligned - np.float32(calibration.principal_offset - shift)
     if shift:
         width = aligned.shape[1]
-        matched = np.arange(width, dtype=np.float32) - aligned - shift   # column of the right image
+        matched = np.arange(width, dtype=np.float32) - aligned - shift   # column in the right eye
         disparity[(matched < 0) | (matched > width - 1)] = np.nan
     return disparity
 

@@ -24,9 +24,8 @@ class BagSource(FrameSource):
         self.calibration = self._bag.calibration
         if calibration is not None:
             first = next(iter(self._bag), None)
-            self.calibration = load_calibration(
-                calibration, size_of(first.left) if first else None
-            )
+            given = load_calibration(calibration, size_of(first.left) if first else None)
+            self.calibration = given and self._bag.as_recorded(given)
 
     def __iter__(self) -> Iterator[StereoFrame]:
         for frame in self._bag:

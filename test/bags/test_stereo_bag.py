@@ -10,8 +10,11 @@ from fake_frames import PERIOD, assert_same_frame, fake_calibration, fake_frames
 from surgseg_ros import messages
 from surgseg_ros.bags import BagError, BagReader, BagWriter, make_message
 from surgseg_ros.bags.stereo_bag import StereoBag, stereo_topics, write_frame
+from surgseg_ros.frame_messages import frame_messages, is_rectified
+from surgseg_ros.sources import BagSource
 
 IMAGE = 'sensor_msgs/msg/Image'
+INFO = 'sensor_msgs/msg/CameraInfo'
 
 
 def write_bag(path: Path, frames, storage: str | None = None, namespace: str = '/endoscope'):
@@ -78,6 +81,44 @@ def test_unrectified_is_image_raw(tmp_path: Path, change: str) -> None:
     with StereoBag(write_bag(tmp_path / 'bag', [frame])) as bag:
         assert bag.topics.left == '/endoscope/left/image_raw'
         assert_same_frame(next(iter(bag)), frame)
+
+
+def write_image_pipeline(path: Path, images: str, calibration) -> Path:
+    """A pair under these names beside camera_info that describes the raw cameras."""
+    frame = fake_frames(1, truth=False)[0]
+    header = messages.header(make_message, frame.stamp, 'camera')
+    with BagWriter(path) as writer:
+        for eye in ('left', 'right'):
+            info = messages.camera_info(make_message, header, getattr(calibration, eye))
+            image = messages.image(make_message, header, getattr(frame, eye), 'rgb8')
+            writer.write(f'/{eye}/camera_info', INFO, info, frame.stamp)
+            writer.write(f'/{eye}/{images}', IMAGE, image, frame.stamp)
+    return path
+
+
+def raw_camera_info():
+    own = fake_calibration()
+    return replace(own, left=replace(own.left, D=np.array([0.1, 0, 0, 0, 0])))
+
+
+@pytest.mark.parametrize('images', ['image_rect', 'image_rect_color'])
+def test_rectified_images_are_not_rectified_again(tmp_path: Path, images: str) -> None:
+    path = write_image_pipeline(tmp_path / 'bag', images, raw_camera_info())
+    (frame,) = StereoBag(path)
+    assert is_rectified(frame.calibration)
+    np.testing.assert_array_equal(frame.calibration.left.P, raw_camera_info().left.P)
+    with BagSource(path, calibration=raw_camera_info()) as source:
+        assert is_rectified(source.calibration) and is_rectified(next(iter(source)).calibration)
+    names = [message.topic for message in frame_messages(make_message, frame)]
+    assert 'left/image_rect' in names
+
+
+def test_raw_images_keep_their_calibration(tmp_path: Path) -> None:
+    path = write_image_pipeline(tmp_path / 'bag', 'image_raw', raw_camera_info())
+    with BagSource(path, calibration=raw_camera_info()) as source:
+        assert source.calibration.left.D[0] == 0.1
+    (frame,) = StereoBag(path)
+    assert frame.calibration.left.D[0] == 0.1
 
 
 def test_disparity_without_principal_offset_in_message(tmp_path: Path) -> None:
