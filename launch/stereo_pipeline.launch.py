@@ -14,7 +14,8 @@ def make_nodes(context: LaunchContext) -> list[Node]:
     values = {name: LaunchConfiguration(name).perform(context) for name in PIPELINE.arguments}
     return [Node(package=node.package, executable=node.executable, name=node.name,
                  namespace=node.namespace, parameters=[node.parameters],
-                 arguments=node.arguments, output='screen')
+                 remappings=list(node.remaps.items()), arguments=node.arguments,
+                 output='screen')
             for node in PIPELINE.nodes(values)]
 
 

@@ -43,6 +43,7 @@ class PipelineNode:
     namespace: str
     package: str = PACKAGE
     parameters: dict[str, Any] = field(default_factory=dict)
+    remaps: dict[str, str] = field(default_factory=dict)
     arguments: list[str] = field(default_factory=list)
 
 
@@ -117,6 +118,8 @@ def _make_node(entry: Mapping[str, Any], values: Mapping[str, Any]) -> PipelineN
         package=entry.get('package', PACKAGE),
         parameters={key: _fill(value, values)
                     for key, value in entry.get('parameters', {}).items()},
+        remaps={key: str(_fill(value, values))
+                for key, value in entry.get('remaps', {}).items()},
         arguments=[str(_fill(item, values)) for item in entry.get('arguments', [])])
 
 

@@ -57,6 +57,7 @@ class Graph:
         self.received: dict[str, list[Any]] = {}
         self.diagnostics: dict[str, list[DiagnosticStatus]] = {}
         self._publishers: dict[str, Any] = {}
+        self._clients: dict[str, Any] = {}
         self._context = Context()
         rclpy.init(context=self._context, domain_id=self.domain)
         self.node = rclpy.create_node('tester', context=self._context, namespace=NAMESPACE)
@@ -171,8 +172,11 @@ class Graph:
         return self.values(node)
 
     def call(self, kind: type, service: str, **fields: Any) -> Any:
-        client = self.node.create_client(kind, service)
-        assert client.wait_for_service(20)
+        if service not in self._clients:
+            self._clients[service] = self.node.create_client(kind, service)
+            assert self._clients[service].wait_for_service(20)
+            time.sleep(0.5)   # until the service knows where to send its answers
+        client = self._clients[service]
         future = client.call_async(kind.Request(**fields))   # type: ignore[attr-defined]
         return wait_for(lambda: future.done() and future.result(), what=service)
 

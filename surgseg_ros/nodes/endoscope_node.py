@@ -5,7 +5,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, islice, repeat
+from dataclasses import replace
+from itertools import islice
 from typing import ClassVar
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -19,10 +20,11 @@ from surgseg_ros.messages import NANOSECONDS, time_message
 from surgseg_ros.nodes.managed_node import RELIABLE, ManagedNode, run
 from surgseg_ros.nodes.messages import make_message, message_type
 from surgseg_ros.nodes.parameters import Parameter
-from surgseg_ros.sources import FrameSource, open_source
+from surgseg_ros.sources import DEFAULT_RATE, FrameSource, open_source
 
 SETTLING = 0.3   # s between knowing a subscriber and being known by it
-RESEND = 3.0     # s without an answer in lockstep; a node that had the pair drops the second one
+RESEND = 3.0     # s, at least, without an answer in lockstep; who had the pair drops the second
+SHORT = 600_000_000   # ns; a shorter round of a loop goes on in time, instead of back
 
 
 class EndoscopeNode(ManagedNode):
@@ -47,9 +49,14 @@ class EndoscopeNode(ManagedNode):
         Parameter('lockstep', False, 'wait for `disparity` of a pair before sending the next'),
         Parameter('lockstep_timeout', 30.0, 'seconds after which a missing answer is given up',
                   range=(0.1, 3600.0)),
-        Parameter('patience', 5.0, 'seconds to wait for a subscriber before the first frame',
-                  range=(0.0, 3600.0)),
+        Parameter('subscribers', 1, 'of the images to wait for before the first frame',
+                  range=(0, 100)),
+        Parameter('patience', 5.0, 'seconds to wait for them at most', range=(0.0, 3600.0)),
+        Parameter('left', '', 'topic of the left image, of a bag with several stereo cameras'),
+        Parameter('tolerance', -1.0, "largest difference of the eyes' stamps in a bag, s; 0 is "
+                  'exact, -1 is half a frame period', range=(-1.0, 1.0)),
     )
+    WAITS: ClassVar[bool] = False
 
     def __init__(self, **options: object) -> None:
         super().__init__('endoscope', **options)
@@ -59,13 +66,15 @@ class EndoscopeNode(ManagedNode):
 
     def configure(self) -> None:
         """Open the source."""
-        self._publishers_made: dict[str, Publisher] = {}
+        self._topics: dict[str, Publisher] = {}
+        self._clock_ticks = self.publisher(Clock, '/clock') if self.p.clock else None
         stacking = None if self.p.stacking == 'auto' else self.p.stacking
+        tolerance = None if self.p.tolerance < 0 else round(self.p.tolerance * NANOSECONDS)
         # One thread owns the source: a renderer's OpenGL context cannot change threads.
         self._thread = ThreadPoolExecutor(1, 'source')
         self._source = self._thread.submit(
             open_source, self.p.source, calibration=self.p.calibration or None,
-            stacking=stacking).result()
+            stacking=stacking, left=self.p.left or None, tolerance=tolerance).result()
         self.get_logger().info(self._source.describe())
 
     def activate(self) -> None:
@@ -73,7 +82,7 @@ class EndoscopeNode(ManagedNode):
         self._stopping = threading.Event()
         self._answer = threading.Condition()
         self._answered = -1
-        self._clock_ticks = self.create_publisher(Clock, '/clock', 10) if self.p.clock else None
+        self._resend = RESEND
         self._answers = self.create_subscription(
             DisparityImage, 'disparity', self._take_answer, RELIABLE,
             raw=True) if self.p.lockstep else None
@@ -92,8 +101,7 @@ class EndoscopeNode(ManagedNode):
             self._thread.submit(self._source.close).result()
             del self._source
         self._thread.shutdown()
-        for publisher in self._publishers_made.values():
-            self.destroy_publisher(publisher)
+        super().cleanup()
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, str]]:
         """Frames sent."""
@@ -108,19 +116,18 @@ class EndoscopeNode(ManagedNode):
                 self.sent += 1
                 if self.p.lockstep:
                     self._await_answer(frame)
-                if self._stopping.is_set():
-                    return
         except Exception as error:   # a broken file must not end in silence
             self._fault = f'source failed after {self.sent} frames: {error}'
             self.get_logger().error(self._fault)
-        else:
-            self.get_logger().info(f'finished: {self.sent} frames')
-        self.finished = True
+        self.get_logger().info(f'{self.sent} frames sent')
+        self.finished = not self._stopping.is_set()   # the source has ended, or is broken
 
     def _paced(self, frames: Iterator[StereoFrame]) -> Iterator[StereoFrame]:
         """Give each frame when it is due; one that comes late shifts the rest."""
         start, first, last = time.monotonic(), None, 0
         for frame in frames:
+            if self._stopping.is_set():
+                return
             if first is None:
                 self._await_subscriber(frame)
             if first is None or frame.stamp < last:
@@ -139,15 +146,16 @@ class EndoscopeNode(ManagedNode):
                   for topic, type_name, _ in frame_messages(make_message, frame)][-2:]
         deadline = time.monotonic() + self.p.patience
         while time.monotonic() < deadline and not self._stopping.wait(0.02):
-            listening = all(publisher.get_subscription_count() for publisher in images)
+            listening = all(publisher.get_subscription_count() >= self.p.subscribers
+                            for publisher in images)
             if listening and (not self.p.lockstep or self.count_publishers('disparity')):
                 self._stopping.wait(SETTLING)
                 return
 
     def _publisher_of(self, topic: str, type_name: str) -> Publisher:
-        if topic not in self._publishers_made:
-            self._publishers_made[topic] = self.publisher(message_type(type_name), topic)
-        return self._publishers_made[topic]
+        if topic not in self._topics:
+            self._topics[topic] = self.publisher(message_type(type_name), topic)
+        return self._topics[topic]
 
     def _publish(self, frame: StereoFrame) -> None:
         if self._clock_ticks:
@@ -164,14 +172,15 @@ class EndoscopeNode(ManagedNode):
 
     def _await_answer(self, frame: StereoFrame) -> None:
         """Wait for the disparity; send again what a best-effort subscriber may have lost."""
-        deadline = time.monotonic() + self.p.lockstep_timeout
-        while not self._answered_within(RESEND, frame.stamp):
-            if time.monotonic() > deadline:
+        sent, timeout = time.monotonic(), self.p.lockstep_timeout
+        while not self._answered_within(min(self._resend, timeout), frame.stamp):
+            if time.monotonic() > sent + timeout:
                 self.get_logger().warning(
                     f'no disparity for stamp {frame.stamp / NANOSECONDS:.3f} s within '
                     f'{self.p.lockstep_timeout:g} s; going on')
                 return
             self._publish(frame)
+        self._resend = max(self._resend, 2 * (time.monotonic() - sent))
 
     def _answered_within(self, seconds: float, stamp: int) -> bool:
         """Whether the answer came, or the node is to stop."""
@@ -185,8 +194,21 @@ class EndoscopeNode(ManagedNode):
 
 
 def _frames(source: FrameSource, loop: bool, limit: int) -> Iterator[StereoFrame]:
-    rounds = repeat(source) if loop else (source,)
-    return islice(chain.from_iterable(rounds), limit or None)
+    return islice(_endless(source) if loop else source, limit or None)
+
+
+def _endless(source: FrameSource) -> Iterator[StereoFrame]:
+    """Play again and again. A step back of a few frames would look like frames out of order."""
+    shift = 0
+    while True:
+        first, stamp = None, 0
+        for frame in source:
+            first, stamp = frame.stamp if first is None else first, frame.stamp
+            yield replace(frame, stamp=stamp + shift)
+        if first is None:
+            return
+        if stamp - first < SHORT:
+            shift += stamp - first + round(NANOSECONDS / (source.rate or DEFAULT_RATE))
 
 
 def main() -> int:

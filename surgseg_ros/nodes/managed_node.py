@@ -39,10 +39,12 @@ class ManagedNode(LifecycleNode):
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = (
         Parameter('autostart', True, 'configure and activate without a lifecycle manager'),
     )
+    WAITS: ClassVar[bool] = True   # after a failed start: for a manager to try again, or end
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
         self.finished = False   # True ends the process
+        self._publishers_made: list[Publisher] = []
         self._fault = ''
         self._level = DiagnosticStatus.OK
         self.p = Parameters(self, self.PARAMETERS, lambda: self.state_label != 'unconfigured')
@@ -64,7 +66,10 @@ class ManagedNode(LifecycleNode):
         """Stop taking input; nothing is published after this returns."""
 
     def cleanup(self) -> None:
-        """Release what configure made."""
+        """Release what configure made; the publishers are removed here."""
+        for publisher in self._publishers_made:
+            self.destroy_publisher(publisher)
+        self._publishers_made.clear()
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, str]]:
         """Return level, one sentence and values for the diagnostics of an active node."""
@@ -128,14 +133,17 @@ class ManagedNode(LifecycleNode):
                 and self.trigger_configure() == TransitionCallbackReturn.SUCCESS):
             self.trigger_activate()
         self._publish_diagnostics()   # at once: whoever started the node waits for this
+        self.finished = self.failed and not self.WAITS
 
     # Topics.
 
     def publisher(self, kind: type, topic: str, qos: QoSProfile = RELIABLE) -> Publisher:
         """Make a publisher whose QoS may be overridden by parameters."""
-        return self.create_publisher(
+        publisher = self.create_publisher(
             kind, topic, qos,
             qos_overriding_options=QoSOverridingOptions.with_default_policies())
+        self._publishers_made.append(publisher)
+        return publisher
 
     # Diagnostics.
 

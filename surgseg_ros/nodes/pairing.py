@@ -6,7 +6,6 @@ loop it evicts the new messages first (13 of 300 pairs were left in a test).
 
 from collections import deque
 from collections.abc import Sequence
-from statistics import median
 from typing import Any
 
 NANOSECONDS = 1_000_000_000
@@ -18,7 +17,7 @@ ASSUMED_PERIOD = NANOSECONDS // 60   # until two stamps have been seen
 class StampPairer:
     """Groups one item of every side whose stamps agree within `max_difference`.
 
-    max_difference: nanoseconds; None means half a frame period, as seen on the first side.
+    max_difference: nanoseconds; None means half a frame period, as seen in the stamps.
     waiting: how many unpaired items are kept per side. Items pair at most once, in order.
     Counts, exact at any time: received[side] = paired + unpaired[side] + out_of_order[side]
     + waiting(side).
@@ -34,20 +33,30 @@ class StampPairer:
         self.paired = 0
         self.epochs = 0
         self._size = queue
-        self._steps: deque[int] = deque(maxlen=15)
+        self._steps: deque[int] = deque(maxlen=30)
         self._last: dict[str, int] = {}
         self._queues: dict[str, deque[tuple[int, Any]]] = {side: deque() for side in sides}
         self._stepped_back: dict[str, deque[tuple[int, Any]]] = {side: deque() for side in sides}
 
     @property
     def period(self) -> int:
-        """Frame period in ns: median of the recent steps."""
-        return int(median(self._steps)) if self._steps else ASSUMED_PERIOD
+        """Frame period in ns: a low decile of the recent steps of all sides.
+
+        Lost frames make steps longer, never shorter; a middle value would widen the tolerance
+        until frames pair with their neighbours.
+        """
+        return sorted(self._steps)[len(self._steps) // 10] if self._steps else ASSUMED_PERIOD
 
     @property
     def tolerance(self) -> int:
         """Largest difference of stamps that still pair, ns."""
         return self.period // 2 if self.max_difference is None else self.max_difference
+
+    @property
+    def difference(self) -> int:
+        """Of the newest stamps of all sides, ns; 0 until each has one."""
+        newest = self._last.values()
+        return max(newest) - min(newest) if len(newest) == len(self.sides) else 0
 
     def waiting(self, side: str) -> int:
         """Items of `side` that may still find a partner."""
@@ -72,7 +81,7 @@ class StampPairer:
         return None
 
     def _step_forward(self, side: str, stamp: int) -> None:
-        if side == self.sides[0] and side in self._last:
+        if side in self._last:
             self._steps.append(stamp - self._last[side])
         self._last[side] = stamp
 

@@ -1,11 +1,14 @@
 """The base of every node that looks at frames: input, pairing, rectification, time, counts."""
 
+import math
+import threading
 import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from message_filters import SimpleFilter, Subscriber
@@ -29,6 +32,7 @@ from surgseg_ros.nodes.worker import NewestWorker
 SILENCE = 1.0   # s without images from an eye: ERROR ...
 PATIENCE = 5.0   # ... but this long after the start
 ROWS_APART = 1.0   # px between corresponding rows from which a matcher suffers
+ROWS_CHECK_WIDTH = 640   # px to which images are shrunk for that check
 
 
 @dataclass(frozen=True)
@@ -142,16 +146,15 @@ class PerceptionNode(ManagedNode):
 
     def cleanup(self) -> None:
         """Remove the publishers."""
-        for publisher in self._outputs.values():
-            self.destroy_publisher(publisher)
         self._outputs = {}
+        super().cleanup()
 
     def _reset(self) -> None:
         self.ledger = Ledger()
         difference = self.p.max_stamp_difference
         self.pairer = StampPairer(
             ('left', 'right'), None if difference < 0 else round(difference * NANOSECONDS))
-        self._grid_cell: int | None = None
+        self._last_taken: int | None = None
         self._epoch = 0
         self._heard: dict[str, float] = {}
         self._active_since = time.monotonic()
@@ -162,6 +165,9 @@ class PerceptionNode(ManagedNode):
         self._rectifier: Rectifier | None = None
         self._rows_checked_for: StereoCalibration | None = None
         self._rows_apart = ''
+        self._rows_check = threading.Thread()
+        self._wall_clock_age = ''
+        self._seen_before = (0, 0)
 
     def _image_topic(self, side: str) -> str:
         base = f'{side}/image_raw' if self.p.rectify else f'{side}/image_rect'
@@ -195,13 +201,15 @@ class PerceptionNode(ManagedNode):
         """Take a frame only if its cell of the stamp grid is new (cells centred on multiples)."""
         if self.p.max_rate == 0:
             return True
-        cell = int(stamp * self.p.max_rate / NANOSECONDS + 0.5)
         if self._epoch != self.pairer.epochs:
-            self._epoch, self._grid_cell = self.pairer.epochs, None
-        advances = self._grid_cell is None or cell > self._grid_cell
-        if advances:
-            self._grid_cell = cell
-        return advances
+            self._epoch, self._last_taken = self.pairer.epochs, None
+        if self._last_taken is not None and self._cell(stamp) <= self._cell(self._last_taken):
+            return False
+        self._last_taken = stamp
+        return True
+
+    def _cell(self, stamp: int) -> int:
+        return math.floor(stamp * self.p.max_rate / NANOSECONDS + 0.5)
 
     # Frames, in the worker's thread.
 
@@ -215,6 +223,8 @@ class PerceptionNode(ManagedNode):
             self._reject('internal', f'{type(error).__name__}: {error}')
             self.get_logger().debug(traceback.format_exc())
         else:
+            now = self.get_clock().now().nanoseconds
+            self._wall_clock_age = f'{(now - stamp_of(pair[0].message)) / NANOSECONDS:.3f}'
             received = min(arrival.moment for arrival in pair)
             frame.milliseconds['age'] = 1000 * (time.monotonic() - received)
             self.ledger.count_out(frame.milliseconds)
@@ -243,12 +253,24 @@ class PerceptionNode(ManagedNode):
 
     def _check_rows(self, images: list[Any], calibration: StereoCalibration) -> None:
         """Measure once per calibration whether the rows of the pair correspond."""
-        if self._rows_checked_for is calibration:
+        if self._rows_checked_for is calibration or self._rows_check.is_alive():
             return
-        self._rows_checked_for = calibration
+        scale = min(ROWS_CHECK_WIDTH / images[0].shape[1], 1.0)
+        small = [cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+                 for image in images]
+        # In a thread of its own: it takes as long as several frames may take.
+        self._rows_check = threading.Thread(
+            target=self._measure_rows, args=(small, scale, calibration), daemon=True)
+        self._rows_check.start()
+
+    def _measure_rows(
+            self, images: list[Any], scale: float, calibration: StereoCalibration) -> None:
         residual, matches = vertical_residual(*images)
-        self._rows_apart = '' if residual is None else f'{residual:.2f}'
-        if residual is not None and residual > ROWS_APART:
+        if residual is None:
+            return   # too little to see: the next frame is tried
+        residual /= scale
+        self._rows_checked_for, self._rows_apart = calibration, f'{residual:.2f}'
+        if residual > ROWS_APART:
             self.get_logger().warning(
                 f'the rows of left and right are {residual:.1f} px apart ({matches} matches): the '
                 'images are not rectified, or camera_info does not belong to them')
@@ -282,8 +304,7 @@ class PerceptionNode(ManagedNode):
         return self._rectifier.calibration if self._rectifier else given
 
     def _frame_id(self, given: str) -> str:
-        if self.p.frame_id:
-            return str(self.p.frame_id)
+        given = self.p.frame_id or given
         if given.startswith('/'):
             self.get_logger().warning(
                 f'frame_id "{given}" has a leading slash, which tf2 refuses; it is left out',
@@ -297,8 +318,8 @@ class PerceptionNode(ManagedNode):
         values = self._input_counts() | self.ledger.summary()
         superseded = self.ledger.dropped['newer frame waiting']
         recent, self._superseded_before = superseded - self._superseded_before, superseded
-        if silence := self._silence():
-            return DiagnosticStatus.ERROR, silence, values
+        if fault := self._silence() or self._no_pairs():
+            return DiagnosticStatus.ERROR, fault, values
         if self.ledger.seconds_since_rejection < 2.0:
             return DiagnosticStatus.ERROR, self.ledger.last_reason, values
         if recent > 0:
@@ -314,9 +335,21 @@ class PerceptionNode(ManagedNode):
         topics = [self.resolve_topic_name(self._image_topic(side)) for side in silent]
         return f'no image on {" and ".join(topics)}' if topics else ''
 
+    def _no_pairs(self) -> str:
+        """Say so if images have gone by without a single pair since the last report."""
+        pairer = self.pairer
+        gone = min(pairer.unpaired[side] + pairer.out_of_order[side] for side in pairer.sides)
+        (gone_before, paired_before), self._seen_before = self._seen_before, (gone, pairer.paired)
+        if gone == gone_before or pairer.paired > paired_before:
+            return ''
+        return ('left and right arrive but do not pair: their newest stamps are '
+                f'{pairer.difference / 1e6:.1f} ms apart, allowed are '
+                f'{pairer.tolerance / 1e6:.1f} ms')
+
     def _input_counts(self) -> dict[str, str]:
         pairer = self.pairer
-        counts = {'epochs': str(pairer.epochs), 'vertical residual [px]': self._rows_apart}
+        counts = {'epochs': str(pairer.epochs), 'vertical residual [px]': self._rows_apart,
+                  'wall-clock age [s]': self._wall_clock_age}
         for side in pairer.sides:
             counts[f'{side} received'] = str(pairer.received[side])
             counts[f'{side} unpaired'] = str(pairer.unpaired[side])

@@ -47,7 +47,7 @@ class StereoNode(PerceptionNode):
         Parameter('scale', 1.0, 'size at which the model sees the images; outputs stay full-size',
                   range=(0.1, 1.0)),
         Parameter('max_depth', 0.5, 'points further away than this, in m, are invalid in depth '
-                  'and points2', range=(0.0, 100.0), live=True),
+                  'and points2', range=(0.01, 100.0), live=True),
         Parameter('overlay_opacity', 0.6, 'of the depth colours over the image in ~/overlay',
                   range=(0.0, 1.0), live=True),
         Parameter('outputs', list(OUTPUTS), 'what may be published; each is computed only while '
@@ -125,7 +125,7 @@ class StereoNode(PerceptionNode):
     def _disparity_message(self, frame: StereoInput, result: StereoResult) -> Any:
         return messages.disparity_image(
             make_message, frame.header, result.disparity, frame.calibration,
-            result.disparity_range)
+            result.disparity_range, result.disparity_step)
 
     def _depth_message(self, frame: StereoInput, result: StereoResult) -> Any:
         depth = disparity_to_depth(self._within_reach(frame, result), frame.calibration)
@@ -151,7 +151,7 @@ class StereoNode(PerceptionNode):
     def _within_reach(self, frame: StereoInput, result: StereoResult) -> np.ndarray:
         """Disparity with the pixels beyond max_depth invalid."""
         calibration = frame.calibration
-        least = calibration.focal_length * calibration.baseline / max(self.p.max_depth, 1e-6)
+        least = calibration.focal_length * calibration.baseline / self.p.max_depth
         return np.where(result.disparity >= least, result.disparity, np.float32(np.nan))
 
 

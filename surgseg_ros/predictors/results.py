@@ -12,6 +12,7 @@ class StereoResult:
 
     tool_mask: HxW uint8 class ids (0 tissue, 1 tool) or None where the model has no mask.
     disparity_range: least and greatest disparity that the model can find, px of these images.
+    disparity_step: smallest difference between two disparities, px; 0 not quantised.
     milliseconds: time spent per stage.
     """
 
@@ -20,3 +21,4 @@ class StereoResult:
     class_names: tuple[str, ...] = ()
     milliseconds: Mapping[str, float] = field(default_factory=dict)
     disparity_range: tuple[float, float] | None = None
+    disparity_step: float = 0.0

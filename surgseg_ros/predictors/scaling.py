@@ -48,6 +48,7 @@ def predict_scaled(
         disparity=disparity,
         tool_mask=mask,
         disparity_range=span and (span[0] * width / small[0], span[1] * width / small[0]),
+        disparity_step=result.disparity_step * width / small[0],
         milliseconds={**result.milliseconds, 'resize': 1000 * resize},
     )
 

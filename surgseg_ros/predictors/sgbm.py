@@ -88,11 +88,13 @@ class SgbmPredictor:
         matched = time.perf_counter()
         disparity = _unpad(raw, left.shape[1], low, high)
         end = time.perf_counter()
-        return StereoResult(disparity, disparity_range=(low, high), milliseconds={
+        milliseconds = {
             'preprocess': 1000 * (matching - start),
             'inference': 1000 * (matched - matching),
             'postprocess': 1000 * (end - matched),
-        })
+        }
+        return StereoResult(disparity, milliseconds=milliseconds, disparity_range=(low, high),
+                            disparity_step=1 / 16)
 
     def search_range(self, width: int) -> tuple[int, int]:
         """Return lowest and highest disparity searched on images of this width, px."""

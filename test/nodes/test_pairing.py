@@ -102,6 +102,31 @@ def test_a_loop_while_one_eye_is_dead_recovers_with_the_eye(pairer):
     assert_books_balance(pairer)
 
 
+def only_equal(pairs: list[tuple[int, int]]) -> bool:
+    return bool(pairs) and all(left == right for left, right in pairs)
+
+
+def test_an_eye_at_half_the_rate_pairs_with_its_own_frames(pairer):
+    items = [item for item in frames(*range(0, 40 * FRAME, FRAME))
+             if not (item[0] == 'left' and item[1] // FRAME % 2)]
+    pairs = feed(pairer, *items)
+    assert only_equal(pairs) and len(pairs) == 20
+
+
+def test_a_burst_of_losses_at_the_start_pairs_no_neighbours(pairer):
+    items = frames(0) + [('right', i * FRAME) for i in range(1, 6)]
+    assert only_equal(feed(pairer, *items, *frames(*range(6 * FRAME, 14 * FRAME, FRAME))))
+
+
+@pytest.mark.parametrize('left_loss, right_loss', [(0.6, 0.05), (0.3, 0.3), (0.5, 0.5)])
+def test_random_losses_pair_no_neighbours(pairer, left_loss, right_loss):
+    rng = random.Random(0)
+    items = [item for item in frames(*range(0, 2000 * FRAME, FRAME))
+             if rng.random() > (left_loss if item[0] == 'left' else right_loss)]
+    assert only_equal(feed(pairer, *items))
+    assert_books_balance(pairer)
+
+
 def test_a_single_side_needs_no_partner():
     mono = StampPairer(('left',))
     assert feed(mono, ('left', 0), ('left', FRAME)) == [(0,), (FRAME,)]

@@ -118,6 +118,19 @@ def test_encodings(shared, encoding):
     assert np.isfinite(error).mean() > 0.7
 
 
+@pytest.mark.parametrize('encoding', ['rgb8', 'bgr8', 'rgba8', 'bgra8'])
+def test_colours_arrive_in_the_cloud_as_they_are(shared, encoding):
+    if 'points2' not in shared.received:
+        shared.listen('points2', 'sensor_msgs/msg/PointCloud2')
+        time.sleep(0.5)
+    stamp = next(shared.clock)
+    shared.send_pair(stamp, *(as_encoding(image, encoding) for image in (LEFT, RIGHT)),
+                     encoding=encoding)
+    colours = cloud_from_message(answer(shared, stamp, 'points2'))['rgb'].copy().view(np.uint32)
+    red, green, blue = (LEFT[..., channel].astype(np.uint32) for channel in range(3))
+    np.testing.assert_array_equal(colours, red << 16 | green << 8 | blue)
+
+
 def rejected(node: Graph) -> int:
     return int(node.values('stereo').get('rejected', 0))
 
@@ -303,6 +316,33 @@ def test_max_rate_takes_frames_on_the_stamp_grid(own):
     assert 9 <= len(taken) <= 11
     assert set(np.diff(taken)) <= {2, 3, 4}
     assert int(values['dropped (max_rate)']) == 30 - len(taken)
+
+
+def test_max_rate_may_change_while_running(own):
+    own.start('stereo_node', max_rate=10.0)
+    own.listen('disparity', 'stereo_msgs/msg/DisparityImage')
+    own.connect(CALIBRATION, LEFT, RIGHT)
+    assert set_parameter(own, 'max_rate', type=3, double_value=0.5).successful
+    for _ in range(4):   # a second apart
+        own.send_pair(next(own.clock), LEFT, RIGHT)
+        time.sleep(0.2)
+    wait_for(lambda: len(own.received['disparity']) == 2, 5, own.report)
+
+
+def test_eyes_that_never_pair_are_an_error_that_says_by_how_much(own):
+    own.start('stereo_node', max_stamp_difference=0.0)
+    own.listen('disparity', 'stereo_msgs/msg/DisparityImage')
+    own.connect(CALIBRATION, LEFT, RIGHT)
+
+    def reported():
+        stamp = next(own.clock)
+        for side, shift in (('left', 0), ('right', 3_000_000)):
+            header = messages.header(make_message, stamp + shift, FRAME_ID)
+            own.publish(f'{side}/image_rect', messages.image(make_message, header, LEFT, 'rgb8'))
+        time.sleep(0.1)
+        return 'do not pair: their newest stamps are 3.0 ms' in own.status('stereo').message
+    wait_for(reported, 20, own.report)
+    assert own.status('stereo').level == DiagnosticStatus.ERROR
 
 
 def test_nothing_is_computed_while_nobody_subscribes(own):
