@@ -6,20 +6,42 @@ from surgseg_ros.geometry.calibration import CameraModel, StereoCalibration
 
 _BASELINE_MM = (1.0, 20.0)
 _LARGE_ROTATION_DEG = 5.0
+_DISTORTIONS = (0, 4, 5, 8, 12, 14)   # numbers in OpenCV's D
 
 
 def calibration_errors(calibration: StereoCalibration) -> list[str]:
     """One sentence for each thing that makes distances from this calibration meaningless.
 
-    An uncalibrated camera (K all zero, sensor_msgs/CameraInfo) is said first and alone, since
-    nothing else can be judged then.
+    An uncalibrated camera (K all zero, sensor_msgs/CameraInfo) and what is no number are said
+    first and alone, since nothing else can be judged then.
     """
-    uncalibrated = [
-        f'the {side} camera is uncalibrated (K or P is all zero)'
-        for side, camera in _sides(calibration).items()
-        if camera.K[0, 0] == 0 or camera.P[0, 0] == 0
-    ]
-    return uncalibrated or _size_errors(calibration) + _baseline_errors(calibration)
+    return (_unusable(calibration)
+            or _size_errors(calibration) + _baseline_errors(calibration))
+
+
+def extrinsics_errors(
+    K: tuple[np.ndarray, np.ndarray], D: tuple[np.ndarray, np.ndarray],
+    R: np.ndarray, T: np.ndarray,
+) -> list[str]:
+    """One sentence for each thing that keeps a pair, x_r = R x_l + T, from being rectified.
+
+    K 3x3 and D (n,) of left and right, R 3x3, T (3,).
+    """
+    errors = []
+    for side, k, d in zip(('left', 'right'), K, D, strict=True):
+        errors += _number_errors(side, {'K': k, 'D': d})
+        if k[0, 0] <= 0 or k[1, 1] <= 0:
+            errors.append(f'K of the {side} camera has no positive focal length')
+    if not is_rotation(R):
+        errors.append('R between the cameras is not a rotation')
+    if not 0 < np.linalg.norm(T) < np.inf:
+        errors.append(f'T between the cameras is {T.ravel().tolist()}, so there is no baseline')
+    return errors
+
+
+def is_rotation(R: np.ndarray) -> bool:
+    """Whether R 3x3 is a rotation, as far as printed digits go."""
+    return bool(np.allclose(R @ R.T, np.eye(3), atol=1e-3) and np.linalg.det(R) > 0)
 
 
 def calibration_warnings(calibration: StereoCalibration) -> list[str]:
@@ -28,10 +50,9 @@ def calibration_warnings(calibration: StereoCalibration) -> list[str]:
     The errors come first. An empty list is no proof: whether the rows of the rectified images
     correspond shows only in images (rectification.vertical_residual).
     """
-    errors = calibration_errors(calibration)
-    if errors and 'uncalibrated' in errors[0]:
+    if errors := _unusable(calibration):
         return errors
-    warnings = errors + _projection_warnings(calibration)
+    warnings = calibration_errors(calibration) + _projection_warnings(calibration)
     for side, camera in _sides(calibration).items():
         warnings += _rotation_warnings(side, camera)
     return warnings
@@ -39,6 +60,25 @@ def calibration_warnings(calibration: StereoCalibration) -> list[str]:
 
 def _sides(calibration: StereoCalibration) -> dict[str, CameraModel]:
     return {'left': calibration.left, 'right': calibration.right}
+
+
+def _unusable(calibration: StereoCalibration) -> list[str]:
+    errors = []
+    for side, camera in _sides(calibration).items():
+        if camera.K[0, 0] == 0 or camera.P[0, 0] == 0:
+            errors.append(f'the {side} camera is uncalibrated (K or P is all zero)')
+        errors += _number_errors(side, {name: getattr(camera, name) for name in 'KDRP'})
+    return errors
+
+
+def _number_errors(side: str, matrices: dict[str, np.ndarray]) -> list[str]:
+    errors = [f'{name} of the {side} camera has values that are not finite'
+              for name, values in matrices.items() if not np.isfinite(values).all()]
+    count = matrices['D'].size
+    if count not in _DISTORTIONS:
+        errors.append(f'D of the {side} camera has {count} numbers, expected one of '
+                      + ', '.join(map(str, _DISTORTIONS)))
+    return errors
 
 
 def _size_errors(calibration: StereoCalibration) -> list[str]:
@@ -74,7 +114,7 @@ def _projection_warnings(calibration: StereoCalibration) -> list[str]:
 
 
 def _rotation_warnings(side: str, camera: CameraModel) -> list[str]:
-    if not np.allclose(camera.R @ camera.R.T, np.eye(3), atol=1e-3) or np.linalg.det(camera.R) < 0:
+    if not is_rotation(camera.R):
         return [f'R of the {side} camera is not a rotation']
     degrees = np.degrees(np.arccos(np.clip((np.trace(camera.R) - 1) / 2, -1, 1)))
     if degrees < _LARGE_ROTATION_DEG:

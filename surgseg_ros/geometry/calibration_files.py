@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 
 from surgseg_ros.geometry.calibration import CameraModel, StereoCalibration
+from surgseg_ros.geometry.calibration_checks import extrinsics_errors
 
 Size = tuple[int, int]
 
@@ -94,8 +95,10 @@ def calibration_from_extrinsics(
     R 3x3, T (3,) in metres take left camera coordinates to right ones, x_r = R x_l + T.
     size: (width, height). Zero disparity at infinity. alpha -1 keeps the focal length, so that a
     rectified pixel is worth what a raw pixel was; 0 shows no pixel that was not seen, 1 all that
-    were, and between.
+    were, and between. Raises ValueError, in one sentence, where this is no pair of cameras.
     """
+    if errors := extrinsics_errors(K, D, R, T):
+        raise ValueError(errors[0])
     R1, R2, P1, P2, *_ = cv2.stereoRectify(
         K[0], D[0], K[1], D[1], size, R, T.reshape(3, 1), flags=cv2.CALIB_ZERO_DISPARITY,
         alpha=alpha,
@@ -178,7 +181,7 @@ def _read_opencv(path: Path, text: str, size: Size | None) -> StereoCalibration:
     T = get('T', shape=(3,))
     metres = 1.0 if np.linalg.norm(T) < _METRES_BELOW else 1e-3
     if not {'R1', 'R2', 'P1', 'P2'} <= matrices.keys():
-        return calibration_from_extrinsics(K, D, get('R'), T * metres, size)
+        return _rectified(path, K, D, get('R'), T * metres, size)
     P = get('P1', shape=(3, 4)), get('P2', shape=(3, 4))
     for projection in P:
         projection[:, 3] *= metres
@@ -232,7 +235,7 @@ def _read_endovis18(path: Path, text: str, size: Size | None) -> StereoCalibrati
         D.append(get(f'Camera-{n}-K', 4)[:5])
     R, _ = cv2.Rodrigues(get('Extrinsic-Omega', 3)[:3])
     T = get('Extrinsic-T', 3)[:3] * 1e-3
-    return calibration_from_extrinsics((K[0], K[1]), (D[0], D[1]), R, T, stated)
+    return _rectified(path, (K[0], K[1]), (D[0], D[1]), R, T, stated)
 
 
 def _read_ucl(folder: Path, size: Size | None) -> StereoCalibration:
@@ -246,7 +249,15 @@ def _read_ucl(folder: Path, size: Size | None) -> StereoCalibration:
     u, _, vt = np.linalg.svd(right_to_left[:3, :3])
     R = (u @ vt).T
     T = -R @ right_to_left[:3, 3] * 1e-3
-    return calibration_from_extrinsics((K1, K2), (D1, D2), R, T, _needed(folder, size))
+    return _rectified(folder, (K1, K2), (D1, D2), R, T, _needed(folder, size))
+
+
+def _rectified(path: Path, *camera_pair: Any) -> StereoCalibration:
+    """calibration_from_extrinsics, whose errors name the file."""
+    try:
+        return calibration_from_extrinsics(*camera_pair)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from None
 
 
 def _numbers(path: Path) -> np.ndarray:

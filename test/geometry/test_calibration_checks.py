@@ -6,7 +6,7 @@ import pytest
 from synthetic_stereo import raw_calibration, rectified_calibration
 
 from surgseg_ros.geometry.calibration import StereoCalibration
-from surgseg_ros.geometry.calibration_checks import calibration_warnings
+from surgseg_ros.geometry.calibration_checks import calibration_errors, calibration_warnings
 
 
 def with_right(calibration, **changes):
@@ -23,6 +23,27 @@ def test_uncalibrated_camera(name):
     good = rectified_calibration()
     bad = with_right(good, **{name: np.zeros_like(getattr(good.right, name))})
     assert calibration_warnings(bad) == ['the right camera is uncalibrated (K or P is all zero)']
+
+
+@pytest.mark.parametrize('name', 'KDRP')
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_what_is_no_number(name, value):
+    good = rectified_calibration()
+    values = getattr(good.right, name).copy()
+    values.flat[-1] = value
+    bad = with_right(good, **{name: values})
+    said = [f'{name} of the right camera has values that are not finite']
+    assert calibration_errors(bad) == calibration_warnings(bad) == said
+
+
+@pytest.mark.parametrize('count', range(16))
+def test_numbers_of_distortion(count):
+    errors = calibration_errors(with_right(rectified_calibration(), D=np.zeros(count)))
+    if count in (0, 4, 5, 8, 12, 14):
+        assert errors == []
+    else:
+        assert errors == [f'D of the right camera has {count} numbers, '
+                          'expected one of 0, 4, 5, 8, 12, 14']
 
 
 @pytest.mark.parametrize('baseline, said', [

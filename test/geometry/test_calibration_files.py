@@ -101,6 +101,41 @@ def test_garbage_is_refused_in_one_sentence(tmp_path, content, said):
     assert str(path) in str(error.value) and '\n' not in str(error.value)
 
 
+OPENCV = '''%YAML:1.0
+---
+K1: &k !!opencv-matrix {data: [500., 0., 320., 0., 500., 256., 0., 0., 1.]}
+K2: *k
+D1: &d !!opencv-matrix {data: [0., 0., 0., 0., 0.]}
+D2: *d
+R: !!opencv-matrix {data: [1., 0., 0., 0., 1., 0., 0., 0., 1.]}
+T: !!opencv-matrix {data: [-4.3, 0., 0.]}
+'''
+
+
+def test_opencv_text_reads(tmp_path):
+    (tmp_path / 'good.yaml').write_text(OPENCV)
+    calibration = read_calibration(tmp_path / 'good.yaml', size=(640, 512))
+    assert calibration.baseline == pytest.approx(0.0043)
+
+
+@pytest.mark.parametrize('content, said', [
+    (OPENCV.replace('-4.3', '0.'), r'T between the cameras is \[0.0, 0.0, 0.0\], so there is no'),
+    (OPENCV.replace('-4.3', 'nan'), 'T between the cameras is'),
+    (OPENCV.replace('[0., 0., 0., 0., 0.]', '[0., 0., 0.]'), 'D of the left camera has 3 numbers'),
+    (OPENCV.replace('[500.', '[nan'), 'K of the left camera has values that are not finite'),
+    (OPENCV.replace('500.', '0.'), 'K of the left camera has no positive focal length'),
+    (OPENCV.replace('[1., 0., 0., 0., 1., 0., 0., 0., 1.]', str([1.0] * 9)), 'not a rotation'),
+    (ENDOVIS_PLAIN.replace('T: -4.3499 0.0333 -0.0369', 'T: 0 0 0'), 'no baseline'),
+    (ENDOVIS_PLAIN.replace('1-F: 1083.43 1083.22', '1-F: 0 0'), 'right camera has no positive'),
+])
+def test_no_pair_of_cameras_is_refused_in_one_sentence(tmp_path, content, said):
+    path = tmp_path / 'bad.yaml'
+    path.write_text(content)
+    with pytest.raises(ValueError, match=said) as error:
+        read_calibration(path, size=(1280, 1024))
+    assert str(error.value).startswith(f'{path}: ') and '\n' not in str(error.value)
+
+
 def test_missing_things_are_named(tmp_path):
     left, _ = write_camera_info(raw_calibration(), tmp_path)
     with pytest.raises(ValueError, match='give that of the right'):
