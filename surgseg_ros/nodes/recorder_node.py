@@ -1,6 +1,8 @@
 """recorder_node: writes topics into a bag as they are, byte for byte, whatever their types."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import ClassVar
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -14,7 +16,11 @@ from surgseg_ros.nodes.parameters import Parameter
 
 
 class RecorderNode(ManagedNode):
-    """Records `topics` from the moment they appear; the bag is whole once the node has ended."""
+    """Records `topics` from the moment they appear; the bag is whole once the node has ended.
+
+    A topic that cannot be recorded is left out, and a disk that cannot be written ends the
+    recording: the log and the diagnostics say so, and the exit code is 1.
+    """
 
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = (
         *ManagedNode.PARAMETERS,
@@ -25,6 +31,15 @@ class RecorderNode(ManagedNode):
 
     def __init__(self, **options: object) -> None:
         super().__init__('recorder', **options)
+        self._writer: BagWriter | None = None
+        self._incomplete = False
+
+    @property
+    def failed(self) -> bool:
+        """Also whether something is not in the bag that should be."""
+        return self._incomplete or super().failed
+
+    # Lifecycle.
 
     def configure(self) -> None:
         """Open the bag."""
@@ -32,9 +47,14 @@ class RecorderNode(ManagedNode):
         if not self.p.bag or not self._topics:
             raise ValueError('parameters bag and topics say what to record where; both are needed')
         self._writer = BagWriter(self.p.bag, overwrite=self.p.overwrite)
+        self._announced: set[str] = set()   # in the bag, whatever is deactivated meanwhile
+        self._incomplete = False
 
     def activate(self) -> None:
         """Look for the topics, again and again: types are known only once somebody publishes."""
+        if not self._writer:
+            raise OSError(f'{self.p.bag} could not be written: clean up and configure again')
+        self._awaited = set(self._topics)
         self._recorded: dict[str, Subscription] = {}
         self._discovery = self.create_timer(0.05, self._subscribe_to_new)
 
@@ -43,35 +63,69 @@ class RecorderNode(ManagedNode):
         self.destroy_timer(self._discovery)
         for subscription in self._recorded.values():
             self.destroy_subscription(subscription)
+        self._recorded.clear()
+        self._awaited.clear()
 
     def cleanup(self) -> None:
         """Close the bag."""
-        if hasattr(self, '_writer'):
+        if self._writer:
             self._writer.close()
+        super().cleanup()
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, str]]:
         """Messages written."""
-        count = str(self._writer.count)
+        count = str(self._writer.count if self._writer else 0)
         return DiagnosticStatus.OK, f'{count} messages', {'messages': count}
+
+    # Recording.
 
     def _subscribe_to_new(self) -> None:
         for topic, types in self.get_topic_names_and_types():
-            offers = self.get_publishers_info_by_topic(topic) if topic in self._topics else []
-            if offers and topic not in self._recorded:
-                latched = all(offer.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
-                              for offer in offers)
-                self._writer.add_topic(topic, types[0], latched)
-                self._recorded[topic] = self._subscribe(topic, types[0], latched)
+            offers = self.get_publishers_info_by_topic(topic) if topic in self._awaited else []
+            if offers:
+                self._awaited.remove(topic)
+                with self._giving_up(topic):
+                    self._subscribe(topic, types[0], [offer.qos_profile for offer in offers])
 
-    def _subscribe(self, topic: str, type_name: str, latched: bool) -> Subscription:
-        durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
-        qos = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
+    def _subscribe(self, topic: str, type_name: str, offers: list[QoSProfile]) -> None:
+        """Ask for no more than every publisher offers, or those that offer less stay unheard."""
+        reliable = all(qos.reliability == ReliabilityPolicy.RELIABLE for qos in offers)
+        latched = all(qos.durability == DurabilityPolicy.TRANSIENT_LOCAL for qos in offers)
+        wanted = QoSProfile(
+            depth=20,
+            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE)
+        kind = message_type(type_name)   # before the bag has a topic that nobody can receive
+        if self._writer and topic not in self._announced:
+            self._writer.add_topic(topic, type_name, latched)
+            self._announced.add(topic)
+        self._recorded[topic] = self.create_subscription(
+            kind, topic, partial(self._write, topic, type_name), wanted, raw=True)
 
-        def write(data: bytes) -> None:
-            now = self.get_clock().now().nanoseconds
-            self._writer.write_raw(topic, type_name, data, now)
+    def _write(self, topic: str, type_name: str, data: bytes) -> None:
+        now = self.get_clock().now().nanoseconds
+        with self._giving_up(topic):
+            if self._writer:
+                self._writer.write_raw(topic, type_name, data, now)
 
-        return self.create_subscription(message_type(type_name), topic, write, qos, raw=True)
+    @contextmanager
+    def _giving_up(self, topic: str) -> Iterator[None]:
+        """Live on after an error: without this topic, or without any if the disk is at fault."""
+        try:
+            yield
+        except (ValueError, ImportError) as error:
+            self._report(f'{topic} is not recorded: {error}')
+            if topic in self._recorded:
+                self.destroy_subscription(self._recorded.pop(topic))
+        except OSError as error:
+            self._report(f'the recording has ended: {self.p.bag} cannot be written: {error}')
+            self.deactivate()
+            self._writer = None   # not closed, so that what is torn does not look whole
+
+    def _report(self, fault: str) -> None:
+        self._fault = fault
+        self._incomplete = True
+        self.get_logger().error(fault)
 
 
 def main() -> int:
