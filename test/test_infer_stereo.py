@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import pytest
 from golden_recipe import fill_network, stereo_pair, texture
-from synthetic_stereo import extrinsics, raw_calibration
+from synthetic_stereo import extrinsics, raw_calibration, raw_views_of_plane
 
 from surgseg_ros import networks, predictors
 from surgseg_ros.cli import main
-from surgseg_ros.geometry.calibration_files import read_calibration
+from surgseg_ros.geometry.calibration_files import read_calibration, write_camera_info
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHIFT = 12   # px, disparity of the textured plane
@@ -291,6 +291,40 @@ def test_ctrl_c_leaves_whole_files(tmp_path: Path) -> None:
     video = cv2.VideoCapture(str(tmp_path / 'v.mp4'))
     assert 4 <= video.get(cv2.CAP_PROP_FRAME_COUNT) < 200
     assert not list(tmp_path.rglob('.*partial*'))
+
+
+def test_rows_of_the_first_frame_are_measured(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Raw eyes a degree apart: far off as they are, close once their calibration is given."""
+    calibration = raw_calibration()
+    for eye, image in zip(('left', 'right'), raw_views_of_plane(calibration), strict=True):
+        (tmp_path / eye).mkdir()
+        cv2.imwrite(str(tmp_path / eye / '0.png'), image)
+        cv2.imwrite(str(tmp_path / eye / '1.png'), image)
+    write_camera_info(calibration, tmp_path / 'calibration')
+    apart = []
+    for more in ((), ('--calibration', tmp_path / 'calibration')):
+        assert infer(tmp_path, '--out', tmp_path / 'out', *more) == 0
+        [rows] = re.findall(r'rows (\d+\.\d\d) px apart \(\d+ matches\)', capsys.readouterr().out)
+        apart.append(float(rows))
+    assert apart[0] > 3 and apart[1] < 0.2
+
+
+def test_real_calibrations_are_doubted(
+        shared_data: Path, tmp_path: Path,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    dvrk = shared_data / 'calib/dvrk'
+    left, right = (dvrk / f'vu-arma_stereo_cam{n}_calibration_640x480.yaml' for n in (0, 1))
+    image = np.zeros((480, 640), np.uint8)
+    for eye in ('left', 'right'):
+        (tmp_path / eye).mkdir()
+        cv2.imwrite(str(tmp_path / eye / '0.png'), image)
+    out = tmp_path / 'out'
+    assert infer(tmp_path, '--out', out, '--calibration', f'{left},{right}') == 0
+    said = capsys.readouterr().out
+    assert 'the baseline is 62 mm' in said and 'rows of left and right: not measured' in said
+    assert 'there is no baseline' in refused(
+        capsys, tmp_path, '--out', out, '--cloud', '--calibration', f'{right},{left}')
 
 
 def test_real_video_rectified_without_borders(shared_data: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Every kind of source gives the same frames; what cannot be opened is said in one sentence."""
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +77,32 @@ def test_calibration_files(images: Path, tmp_path: Path) -> None:
         source = open_source(images, calibration=given)
         assert source.calibration.baseline == pytest.approx(0.0043)
         assert next(iter(source)).calibration is source.calibration
+
+
+def doubtful(**changes) -> object:
+    own = fake_calibration()
+    return replace(own, right=replace(own.right, **changes))
+
+
+def test_meaningless_calibration_is_refused(images: Path, tmp_path: Path) -> None:
+    P = fake_calibration().right.P * [[1, 1, 1, -1]] * np.ones((3, 1))
+    with pytest.raises(ValueError, match='calibration of images .*the eyes are swapped'):
+        open_source(images, calibration=doubtful(P=P))
+    write_camera_info(doubtful(D=np.zeros(3)), tmp_path / 'bad')
+    with pytest.raises(ValueError, match='calibration of .*bad: D of the right camera has 3 numbers'):
+        open_source(images, calibration=tmp_path / 'bad')
+    with BagWriter(tmp_path / 'bag') as writer:
+        write_frame(writer, replace(fake_frames(1)[0], calibration=doubtful(P=P)))
+    with pytest.raises(ValueError, match='calibration of bag .*the eyes are swapped'):
+        open_source(tmp_path / 'bag')
+    with open_source(tmp_path / 'bag', calibration=fake_calibration()) as source:
+        assert source.count == 1
+
+
+def test_doubts_are_described(images: Path) -> None:
+    P = fake_calibration().right.P * [[1, 1, 1, 1000]]
+    said = open_source(images, calibration=doubtful(P=P)).describe()
+    assert re.search(r'11 frames, 10 Hz, calibrated; the baseline is 4.3e\+03 mm', said)
 
 
 def test_unequal_folders(images: Path) -> None:

@@ -30,6 +30,7 @@ from surgseg_ros.geometry.rectification import (
     Rectifier,
     align_principal_points,
     true_disparity,
+    vertical_residual,
 )
 from surgseg_ros.geometry.stereo_frame import StereoFrame
 from surgseg_ros.predictors.scaling import StereoPredictor, predict_scaled
@@ -108,11 +109,15 @@ def _stereo(args: argparse.Namespace) -> None:
         matcher = _Matcher(predictor, source.calibration, args.alpha, args.scale)
         outputs = _outputs(args, source, count, matcher.calibration, stack)
         print(source.describe())
-        start, shares = time.monotonic(), []
+        start = time.monotonic()
+        shares: list[tuple[float, float]] = []
         for index, frame in enumerate(progress(frames, count)):
             wanting = [output for output in outputs if output.wants(index)]
             if wanting:
-                inferred = matcher.match(index, frame)
+                pair = matcher.rectify(frame)
+                if not shares and args.mode != 'segmentation':
+                    print(_rows_apart(*pair))
+                inferred = matcher.match(index, *pair)
                 shares.append(_shares(inferred))
             for output in wanting:
                 output.take(inferred)
@@ -137,10 +142,12 @@ class _Matcher:
             self._rectifier = Rectifier(given if alpha is None else with_alpha(given, alpha))
             self.calibration = self._rectifier.calibration
 
-    def match(self, index: int, frame: StereoFrame) -> Inferred:
-        left, right = frame.left, frame.right
-        if self._rectifier:
-            left, right = self._rectifier.rectify(left, right)
+    def rectify(self, frame: StereoFrame) -> tuple[np.ndarray, np.ndarray]:
+        if self._rectifier is None:
+            return frame.left, frame.right
+        return self._rectifier.rectify(frame.left, frame.right)
+
+    def match(self, index: int, left: np.ndarray, right: np.ndarray) -> Inferred:
         if self.calibration is None:
             result = predict_scaled(self._predictor, left, right, self._scale)
             return Inferred(index, left, result)
@@ -246,6 +253,14 @@ def _shares(frame: Inferred) -> tuple[float, float]:
     mask = frame.result.tool_mask
     known = float(np.isfinite(frame.result.disparity).mean())
     return known, 0.0 if mask is None else float((mask > 0).mean())
+
+
+def _rows_apart(left: np.ndarray, right: np.ndarray) -> str:
+    """How well a rectified pair is rectified; a matcher suffers from more than about 1 px."""
+    residual, matches = vertical_residual(left, right)
+    if residual is None:
+        return f'rows of left and right: not measured, {matches} matches are too few'
+    return f'rows {residual:.2f} px apart ({matches} matches)'
 
 
 def _summarise(args: argparse.Namespace, shares: np.ndarray, seconds: float) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from surgseg_ros.bags import is_bag
+from surgseg_ros.geometry.calibration_checks import calibration_errors
 from surgseg_ros.sources.bag import BagSource
 from surgseg_ros.sources.base import DEFAULT_RATE, FIRST_STAMP, Calibration, FrameSource
 from surgseg_ros.sources.csv_list import CsvSource
@@ -46,7 +47,7 @@ def open_source(
     StereoBag); video - stacking, rate; folders - rate, disparity; CSV list -
     rate, root, columns.
     Raises ValueError or OSError (ImportError without MuJoCo), in one sentence, if it cannot be
-    opened.
+    opened or its calibration is meaningless (calibration_errors).
     """
     options = {name: value for name, value in options.items() if value is not None}
     kind, arguments = _source(str(spec))
@@ -57,7 +58,13 @@ def open_source(
         raise ValueError(
             f'{", ".join(wrong)} cannot be given with {spec}; possible: {", ".join(kind.OPTIONS)}'
         )
-    return kind(*arguments, **options)
+    source = kind(*arguments, **options)
+    errors = calibration_errors(source.calibration) if source.calibration else []
+    if errors:
+        source.close()
+        origin = calibration if isinstance(calibration, str | Path) else source.name
+        raise ValueError(f'calibration of {origin}: {errors[0]}')
+    return source
 
 
 def _source(spec: str) -> tuple[type[FrameSource], list[Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from surgseg_ros.geometry.calibration import StereoCalibration
+from surgseg_ros.geometry.calibration_checks import calibration_warnings
 from surgseg_ros.geometry.calibration_files import read_calibration
 from surgseg_ros.geometry.stereo_frame import StereoFrame
 
@@ -45,11 +46,12 @@ class FrameSource(ABC):
         return f'{index:06d}'
 
     def describe(self) -> str:
-        """Say in one line what the frames are."""
+        """Say in one line what the frames are, and what is doubtful about their calibration."""
         count = 'endless' if self.count is None else f'{self.count} frames'
         rate = 'rate unknown' if self.rate is None else f'{self.rate:g} Hz'
         state = 'calibrated' if self.calibration else 'not calibrated'
-        return f'{self.name}: {count}, {rate}, {state}'
+        doubts = calibration_warnings(self.calibration) if self.calibration else []
+        return f'{self.name}: {count}, {rate}, ' + '; '.join([state, *doubts])
 
     def close(self) -> None:
         """Release what is open; by default nothing is."""
