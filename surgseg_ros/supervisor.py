@@ -32,7 +32,7 @@ class Supervisor:
             command(node), env=self._environment, text=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors='replace',
             start_new_session=True,   # Ctrl-C reaches us; we end them in order
-            preexec_fn=_end_with_parent)
+            preexec_fn=end_with_parent)
         self.processes[node.name] = process
         threading.Thread(target=_echo, args=(node.name, process.stdout), daemon=True).start()
         return process
@@ -45,6 +45,12 @@ class Supervisor:
                 if process.poll() is not None:
                     return process.returncode
             time.sleep(0.1)
+
+    def check(self) -> None:
+        """Raise ValueError if a process has failed."""
+        for name, process in self.processes.items():
+            if process.poll():
+                raise ValueError(f'{name} ended with {process.returncode}, see its message above')
 
     def stop(self, name: str) -> int:
         """Interrupt one process and return its exit code; kill it if it does not end."""
@@ -94,7 +100,7 @@ def ros_arguments(
     return words
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Ask Linux to interrupt this process when its parent dies, even by SIGKILL."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGINT)
