@@ -10,6 +10,7 @@ import cv2
 from tqdm import tqdm
 
 from surgseg_ros.bags import BagReader
+from surgseg_ros.domains import own_domain
 from surgseg_ros.evaluation import stereo
 from surgseg_ros.evaluation.mosaic import mosaic, write_video
 from surgseg_ros.geometry.ply import write_ply
@@ -17,7 +18,7 @@ from surgseg_ros.messages import cloud_from_message
 from surgseg_ros.pipelines import Pipeline, PipelineNode
 from surgseg_ros.supervisor import Supervisor
 
-NAMESPACE = 'endoscope'
+NAMESPACE, SOURCE = 'endoscope', 'endoscope'
 RECORDED = ('left/image_rect', 'right/image_rect', 'left/camera_info', 'right/camera_info',
             'ground_truth/disparity', 'ground_truth/parts', 'ground_truth/instances',
             'ground_truth/tool_poses', 'disparity', 'points2', '/diagnostics')
@@ -35,11 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Record live, then judge and draw from the recording alone."""
     from surgseg_ros.commands.up import parse
+    source = f'sim:seed={args.seed},wrist_bend=0.5'
+    nodes = plan({'source': source, **parse(args.values)}, args.frames)
     args.out.mkdir(parents=True, exist_ok=True)
     bag = args.out / 'demo.mcap'
-    source = f'sim:frames={args.frames},seed={args.seed},wrist_bend=0.5'
-    values = {'source': source, **parse(args.values)}
-    status = record(Pipeline.load('stereo').nodes(values), bag, args.frames)
+    status = record(nodes, bag, args.frames)
     draw(bag, args.out)
     metrics = stereo.evaluate(bag)
     summary = {'stereo_node': status, 'accuracy': {k: asdict(v) for k, v in metrics.items()}}
@@ -51,27 +52,46 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def plan(values: dict[str, str], frames: int) -> list[PipelineNode]:
+    """Nodes of the stereo pipeline, the endoscope last; ValueError for what a demo cannot do."""
+    if frames < 1:
+        raise ValueError(f'{frames} frames cannot be shown, expected at least 1')
+    if values['source'] == 'camera':
+        raise ValueError('the demo plays a source; for a camera there is `surgseg up stereo`')
+    if 'namespace' in values:
+        raise ValueError('the demo has a domain of its own and needs no namespace')
+    nodes = Pipeline.load('stereo').nodes(values)
+    source = next(node for node in nodes if node.name == SOURCE)
+    # two subscribers: stereo_node and the recorder
+    source.parameters.update(frames=frames, subscribers=2)
+    return [*(node for node in nodes if node is not source), source]
+
+
 def record(nodes: list[PipelineNode], bag: Path, frames: int) -> dict[str, str]:
-    """Run the nodes and a recorder until the source ends; return stereo_node's last report."""
+    """Run the nodes and a recorder until the source ends; return stereo_node's last report.
+
+    All of it in a ROS domain of its own, so that a robot, or another demo, is not disturbed.
+    """
     from surgseg_ros.nodes.monitor import DiagnosticsMonitor
     recorder = PipelineNode('recorder_node', 'recorder', NAMESPACE, parameters={
         'bag': str(bag), 'topics': list(RECORDED), 'overwrite': True})
-    others = [node for node in nodes if node.name != 'endoscope']
-    source = next(node for node in nodes if node.name == 'endoscope')
-    with Supervisor() as supervisor, DiagnosticsMonitor() as monitor:
+    *others, source = nodes
+    with (own_domain() as domain, Supervisor() as supervisor,
+          DiagnosticsMonitor(supervisor) as monitor):
+        print(f'to look on: export ROS_DOMAIN_ID={domain}')
         for node in (recorder, *others):
             supervisor.start(node)
-        supervisor.start(source)
+        monitor.await_active(f'{NAMESPACE}/recorder', f'{NAMESPACE}/stereo')
+        process = supervisor.start(source)
         with tqdm(total=frames, unit=' frames', desc='live', disable=None) as bar:
-            while supervisor.processes['endoscope'].poll() is None:
-                sent = int(monitor.values(f'{NAMESPACE}/endoscope').get('sent', 0))
-                bar.update(sent - bar.n)
-                _check_alive(supervisor)
+            while process.poll() is None:
+                bar.update(int(monitor.values(f'{NAMESPACE}/{SOURCE}').get('sent', 0)) - bar.n)
+                monitor.check()
                 time.sleep(0.2)
-        if supervisor.processes['endoscope'].returncode:
-            raise ValueError('the endoscope node failed, see its message above')
+        monitor.check()
         time.sleep(2.5)   # the last outputs, and diagnostics that count them
-        supervisor.stop('recorder')
+        if supervisor.stop('recorder'):
+            raise ValueError('the recording failed, see the message of the recorder above')
         return monitor.values(f'{NAMESPACE}/stereo')
 
 
@@ -87,12 +107,6 @@ def draw(bag: Path, out: Path) -> None:
     with BagReader(bag) as reader:
         clouds = reader.messages([f'/{NAMESPACE}/points2'])
         write_ply(out / 'cloud.ply', cloud_from_message(next(iter(clouds)).message))
-
-
-def _check_alive(supervisor: Supervisor) -> None:
-    for name, process in supervisor.processes.items():
-        if name != 'endoscope' and process.poll() is not None:
-            raise ValueError(f'{name} ended too early, see its message above')
 
 
 def _summary(status: dict[str, str]) -> str:

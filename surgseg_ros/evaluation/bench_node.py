@@ -9,6 +9,7 @@ from typing import Any
 
 from surgseg_ros.bags import BagWriter
 from surgseg_ros.bags.stereo_bag import write_frame
+from surgseg_ros.domains import own_domain
 from surgseg_ros.pipelines import PipelineNode
 from surgseg_ros.sources import SimulatorSource
 from surgseg_ros.supervisor import Supervisor
@@ -36,7 +37,8 @@ def measure(bag: Path, parameters: dict[str, Any], seconds: float) -> str:
     """Run stereo_node on the looped bag with a subscriber of `disparity`; a line under HEAD."""
     from surgseg_ros.nodes.monitor import DiagnosticsMonitor
 
-    with Supervisor() as supervisor, DiagnosticsMonitor() as monitor:
+    with (own_domain(), Supervisor() as supervisor,
+          DiagnosticsMonitor(supervisor) as monitor):
         monitor.listen(f'/{NAMESPACE}/disparity', 'stereo_msgs/msg/DisparityImage')
         start = time.monotonic()
         node = supervisor.start(
@@ -45,8 +47,8 @@ def measure(bag: Path, parameters: dict[str, Any], seconds: float) -> str:
         active = time.monotonic() - start
         supervisor.start(PipelineNode('endoscope_node', 'endoscope', NAMESPACE, parameters={
             'source': str(bag), 'loop': True}))
-        while int(monitor.values(f'{NAMESPACE}/stereo').get('out', 0)) == 0:
-            time.sleep(0.1)
+        monitor.wait(lambda: int(monitor.values(f'{NAMESPACE}/stereo').get('out', 0)),
+                     f'{NAMESPACE}/stereo published no disparity')
         time.sleep(seconds)
         supervisor.stop('endoscope')
         time.sleep(3)   # the last output, and a report that counts it

@@ -71,7 +71,7 @@ def send(topic: str, frames: int, tuned: bool = True) -> None:
 def _node(name: str, tuned: bool) -> Node:
     if tuned:
         transport.tune_allocator()
-    rclpy.init()
+    rclpy.init(args=[])   # the command line is not ROS's
     return rclpy.create_node(f'surgseg_exchange_{name}_{os.getpid()}')
 
 

@@ -3,6 +3,8 @@
 import contextlib
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 
 import rclpy
@@ -12,18 +14,21 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
 from surgseg_ros.nodes.managed_node import RELIABLE
 from surgseg_ros.nodes.messages import message_type
+from surgseg_ros.supervisor import Supervisor
 
 
 class DiagnosticsMonitor:
     """Keeps the latest status of every node, in a thread and ROS context of its own.
 
+    supervisor: of the processes whose nodes are watched.
     statuses: DiagnosticStatus by node name without the leading slash, e.g. 'endoscope/stereo'.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
         self.statuses: dict[str, DiagnosticStatus] = {}
         self._context = Context()
-        rclpy.init(context=self._context)
+        rclpy.init(args=[], context=self._context)   # the command line is not ROS's
         self._node = rclpy.create_node('monitor', context=self._context)
         self._node.create_subscription(DiagnosticArray, '/diagnostics', self._take, 10)
         self._executor = SingleThreadedExecutor(context=self._context)
@@ -41,17 +46,29 @@ class DiagnosticsMonitor:
         self._node.create_subscription(
             message_type(type_name), topic, lambda _: None, RELIABLE, raw=True)
 
+    def check(self) -> None:
+        """Raise ValueError with what a node, or its process, says it failed of."""
+        for name, status in self.statuses.items():
+            if status.level == DiagnosticStatus.ERROR and not status.values:
+                raise ValueError(f'{name}: {status.message}')
+        self._supervisor.check()
+
+    def wait(self, condition: Callable[[], object], what: str, timeout: float = 60.0) -> None:
+        """Wait until condition(); ValueError if that takes longer than `timeout`, s, or a fault.
+
+        what: the sentence before 'within ... s'.
+        """
+        deadline = time.monotonic() + timeout
+        while not condition():
+            self.check()
+            if time.monotonic() > deadline:
+                raise ValueError(f'{what} within {timeout:g} s')
+            time.sleep(0.05)
+
     def await_active(self, *names: str, timeout: float = 60.0) -> None:
         """Wait until these nodes report that they run; ValueError with their fault if not."""
-        deadline = time.monotonic() + timeout
         for name in names:
-            while not self.values(name):
-                status = self.statuses.get(name)
-                if status and status.level == DiagnosticStatus.ERROR:
-                    raise ValueError(f'{name}: {status.message}')
-                if time.monotonic() > deadline:
-                    raise ValueError(f'{name} did not start within {timeout:g} s')
-                time.sleep(0.05)
+            self.wait(partial(self.values, name), f'{name} did not start', timeout)
 
     def __enter__(self) -> 'DiagnosticsMonitor':
         return self
