@@ -89,7 +89,7 @@ def test_meaningless_calibration_is_refused(images: Path, tmp_path: Path) -> Non
     with pytest.raises(ValueError, match='calibration of images .*the eyes are swapped'):
         open_source(images, calibration=doubtful(P=P))
     write_camera_info(doubtful(D=np.zeros(3)), tmp_path / 'bad')
-    with pytest.raises(ValueError, match='calibration of .*bad: D of the right camera has 3 numbers'):
+    with pytest.raises(ValueError, match='calibration of .*bad: D of the right .* 3 numbers'):
         open_source(images, calibration=tmp_path / 'bad')
     with BagWriter(tmp_path / 'bag') as writer:
         write_frame(writer, replace(fake_frames(1)[0], calibration=doubtful(P=P)))

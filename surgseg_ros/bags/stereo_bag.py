@@ -8,6 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from surgseg_ros.bags.pairing import Pair, StampPairing
 from surgseg_ros.bags.reader import BagError, BagReader
 from surgseg_ros.bags.types import make_message
 from surgseg_ros.bags.writer import BagWriter
@@ -27,7 +30,8 @@ _DECODERS = {
 # The best of several images of one camera, as image_pipeline names them; others come after.
 _PREFERENCE = ('image_rect_color', 'image_rect', 'image_color', 'image_raw')
 _SETTLING = 500_000_000  # ns of recording after which a frame's truth will not come any more
-_MAX_WAITING = 64  # images of one eye kept while the other eye's are missing
+_MAX_WAITING = 64  # frames' truth kept while their images are missing
+_FIRST = 10  # images that tell the frame period
 
 
 def write_frame(writer: BagWriter, frame: StereoFrame, namespace: str = NAMESPACE) -> None:
@@ -106,13 +110,11 @@ def _info(topic: str) -> str:
     return f'{_camera(topic)}/camera_info'
 
 
-class _Pair(NamedTuple):
-    """Left and right image message; recorded at `time` (ns), stamped `stamp`."""
+class _Recorded(NamedTuple):
+    """A pair of image messages that was complete at `time`, ns."""
 
-    stamp: int
+    pair: Pair
     time: int
-    left: Any
-    right: Any
     calibration: StereoCalibration | None
 
 
@@ -120,16 +122,20 @@ class StereoBag:
     """Stereo frames of a bag, in order; iterate as often as needed; a context manager.
 
     left: topic of the left image, if the bag holds several stereo cameras. tolerance: ns by which
-    the stamps of a pair may differ (0: equal stamps); a frame has the left one. count: frames
+    the stamps of a pair may differ (0: equal stamps; None: half the frame period, and the closest
+    win); a frame has the left one, and each stamp comes once. count: frames
     there can be at most. rate: Hz, None if unknown. calibration: that of the camera_info read
     last, None without or if it is not calibrated (K = 0); of image_rect that of rectified images.
-    Raises BagError (no bag, no stereo pair); iterating, ValueError for pixels that make no image.
+    Raises BagError (no bag, no stereo camera); iterating, BagError if no stamps of both eyes meet,
+    ValueError for pixels that make no image.
     """
 
-    def __init__(self, path: str | Path, left: str | None = None, tolerance: int = 0) -> None:
+    def __init__(
+        self, path: str | Path, left: str | None = None, tolerance: int | None = None
+    ) -> None:
         self._bag = BagReader(path)
         self.path = self._bag.path
-        self.tolerance = int(tolerance)
+        self.tolerance = tolerance
         try:
             self.topics = stereo_topics(self._bag, left)
         except BagError:
@@ -170,9 +176,12 @@ class StereoBag:
     def __iter__(self) -> Iterator[StereoFrame]:
         """Yield frames; each waits for its truth, at most half a second of recording."""
         names = {topic: name for name, topic in self.topics.truth.items()}
-        eyes: dict[str, dict[int, Any]] = {self.topics.left: {}, self.topics.right: {}}
+        eyes = {self.topics.left: 'left', self.topics.right: 'right'}
+        tolerance = self._half_period() if self.tolerance is None else self.tolerance
+        pairing = StampPairing(tolerance)
         truths: dict[int, dict[str, Any]] = {}
-        pairs: deque[_Pair] = deque()
+        pairs: deque[_Recorded] = deque()
+        time = count = 0
         infos = (self.topics.left_info, self.topics.right_info)
         for topic, _, time, message in self._bag.messages([*eyes, *infos, *names]):
             if topic in infos:
@@ -180,34 +189,37 @@ class StereoBag:
             elif topic in names:
                 truths.setdefault(stamp_of(message), {})[names[topic]] = message
             else:
-                pairs.extend(self._pair(eyes, topic, time, message))
+                found = pairing.add(eyes[topic], stamp_of(message), message)
+                pairs.extend(_Recorded(pair, time, self.calibration) for pair in found)
+                count += len(found)
             while pairs and (
-                len(truths.get(pairs[0].stamp, ())) == len(names)
+                len(truths.get(pairs[0].pair.stamp, ())) == len(names)
                 or time - pairs[0].time > _SETTLING
             ):
                 yield self._frame(pairs.popleft(), truths)
+        found = pairing.finish()
+        pairs.extend(_Recorded(pair, time, self.calibration) for pair in found)
+        apart = pairing.least_difference()
+        if count + len(found) == 0 and apart is not None:
+            raise BagError(
+                f'{self.path} has no pair: the stamps of left and right are {apart / 1e6:g} ms '
+                f'apart or more, {tolerance / 1e6:g} ms are tolerated'
+            )
         while pairs:
             yield self._frame(pairs.popleft(), truths)
+
+    def _half_period(self) -> int:
+        """Half the usual time between the first left images, ns; 0 if there is but one."""
+        first = islice(self._bag.messages([self.topics.left]), _FIRST)
+        periods = np.diff(np.unique([stamp_of(message.message) for message in first]))
+        return int(np.median(periods)) // 2 if periods.size else 0
 
     def _read_info(self, topic: str, message: Any) -> None:
         self._cameras[topic] = camera_model_from_info(message) if message.k[0] else None
 
-    def _pair(
-        self, eyes: dict[str, dict[int, Any]], topic: str, time: int, message: Any
-    ) -> Iterator[_Pair]:
-        """The pair that this image completes, if it does; otherwise keep the image."""
-        stamp = stamp_of(message)
-        eyes[topic][stamp] = message
-        (other,) = eyes.keys() - {topic}
-        nearest = min(eyes[other], key=lambda s: abs(s - stamp), default=None)
-        if nearest is not None and abs(nearest - stamp) <= self.tolerance:
-            stamps = {topic: stamp, other: nearest}
-            left, right = (eyes[eye].pop(stamps[eye]) for eye in eyes)
-            yield _Pair(stamps[self.topics.left], time, left, right, self.calibration)
-        _forget_oldest(eyes[topic])
-
-    def _frame(self, pair: _Pair, truths: dict[int, dict[str, Any]]) -> StereoFrame:
-        truth = truth_from_messages(truths.pop(pair.stamp, {}), pair.calibration)
+    def _frame(self, recorded: _Recorded, truths: dict[int, dict[str, Any]]) -> StereoFrame:
+        pair = recorded.pair
+        truth = truth_from_messages(truths.pop(pair.stamp, {}), recorded.calibration)
         _forget_oldest(truths)
         decode_left = _DECODERS[self._bag.topics[self.topics.left].type_name]
         decode_right = _DECODERS[self._bag.topics[self.topics.right].type_name]
@@ -215,13 +227,13 @@ class StereoBag:
             stamp=pair.stamp,
             left=decode_left(pair.left),
             right=decode_right(pair.right),
-            calibration=pair.calibration,
+            calibration=recorded.calibration,
             frame_id=pair.left.header.frame_id,
             truth=truth,
         )
 
 
 def _forget_oldest(waiting: dict[int, Any]) -> None:
-    """Drop what has waited for its partner for too long (messages of one eye are in order)."""
+    """Drop what has waited for too long (messages of one topic are in order)."""
     while len(waiting) > _MAX_WAITING:
         del waiting[next(iter(waiting))]

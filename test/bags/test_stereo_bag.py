@@ -173,12 +173,45 @@ def test_exact_stamps_drop_what_has_no_partner(tmp_path: Path) -> None:
     assert frames == [(10, 0, 0), (30, 2, 1), (40, 3, 3)]
 
 
-def test_tolerance_pairs_unsynchronised_eyes(tmp_path: Path) -> None:
-    left, right = [100, 200, 300, 400], [103, 198, 390]
-    path = write_images(tmp_path / 'bag', {'/left/image_raw': left, '/right/image_raw': right})
-    assert list(StereoBag(path)) == []
-    frames = [(f.stamp, f.left[0, 0, 0], f.right[0, 0, 0]) for f in StereoBag(path, tolerance=12)]
-    assert frames == [(100, 0, 0), (200, 1, 1), (400, 3, 2)]
+@pytest.mark.parametrize('tolerance', [12, None])
+def test_tolerance_pairs_unsynchronised_eyes(tmp_path: Path, tolerance: int | None) -> None:
+    assert paired(tmp_path, [100, 200, 300, 400], [103, 198, 390], tolerance) == [
+        (100, 0, 0), (200, 1, 1), (400, 3, 2)]
+
+
+def paired(folder: Path, left: list[int], right: list[int], tolerance: int | None = None):
+    """Stamp, index of the left and of the right image of every frame."""
+    path = write_images(folder / 'bag', {'/left/image_raw': left, '/right/image_raw': right})
+    with StereoBag(path, tolerance=tolerance) as bag:
+        return [(f.stamp, f.left[0, 0, 0], f.right[0, 0, 0]) for f in bag]
+
+
+@pytest.mark.parametrize(('left', 'right', 'expected'), [
+    ([100, 200, 300], [140, 240, 340], [(100, 0, 0), (200, 1, 1), (300, 2, 2)]),
+    ([100, 200, 300], [60, 100, 200], [(100, 0, 1), (200, 1, 2)]),   # exact ones win
+    ([100, 200, 300], [60, 103, 198], [(100, 0, 1), (200, 1, 2)]),   # closer ones win
+    ([100, 200, 300], [160, 260], [(200, 1, 0), (300, 2, 1)]),
+    ([100, 133, 166, 200], [110, 176], [(100, 0, 0), (166, 2, 1)]),   # right eye half as fast
+])
+def test_closest_stamps_are_paired(tmp_path: Path, left, right, expected) -> None:
+    assert paired(tmp_path, left, right) == expected
+
+
+@pytest.mark.parametrize(('tolerance', 'tolerated'), [(0, '0 ms'), (2_000_000, '2 ms')])
+def test_eyes_that_never_meet_are_said(tmp_path: Path, tolerance: int, tolerated: str) -> None:
+    left, right = [100_000_000, 200_000_000], [103_000_000, 203_000_000]
+    with pytest.raises(BagError, match=f'are 3 ms apart or more, {tolerated} are tolerated'):
+        paired(tmp_path, left, right, tolerance)
+    with StereoBag(tmp_path / 'bag') as bag:
+        assert len(list(bag)) == 2
+
+
+def test_a_stamp_comes_once(tmp_path: Path) -> None:
+    """A pair sent again in lockstep is recorded twice."""
+    frames = fake_frames(3)
+    path = write_bag(tmp_path / 'bag', [frames[0], frames[0], frames[1], frames[1], frames[2]])
+    for actual, expected in zip(StereoBag(path), frames, strict=True):
+        assert_same_frame(actual, expected)
 
 
 @pytest.mark.parametrize(
