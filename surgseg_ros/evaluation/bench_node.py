@@ -52,6 +52,7 @@ def measure(bag: Path, parameters: dict[str, Any], seconds: float) -> str:
         time.sleep(seconds)
         supervisor.stop('endoscope')
         time.sleep(3)   # the last output, and a report that counts it
+        monitor.check()
         peak = _peak(node.pid)
         values = monitor.values(f'{NAMESPACE}/stereo')
     return _line(parameters, active, peak, values, seconds)

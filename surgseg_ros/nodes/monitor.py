@@ -48,7 +48,7 @@ class DiagnosticsMonitor:
 
     def check(self) -> None:
         """Raise ValueError with what a node, or its process, says it failed of."""
-        for name, status in self.statuses.items():
+        for name, status in self.statuses.copy().items():   # the thread adds to it
             if status.level == DiagnosticStatus.ERROR and not status.values:
                 raise ValueError(f'{name}: {status.message}')
         self._supervisor.check()
