@@ -115,7 +115,7 @@ def _storage_files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.iterdir()) if path.suffix in STORAGES)
 
 
-def partial_path(path: Path) -> Path:
+def unfinished_path(path: Path) -> Path:
     """Where BagWriter keeps the bag `path` until it is closed."""
     return path.with_name(path.name + '.partial')
 
@@ -123,7 +123,7 @@ def partial_path(path: Path) -> Path:
 def _storage_path(path: Path) -> Path:
     """What to open for `path`: itself, or the one file of a folder without metadata.yaml."""
     if not path.exists():
-        partial = partial_path(path)
+        partial = unfinished_path(path)
         lost = f': its recording was interrupted, {partial} is there (try `surgseg bags recover`)'
         raise BagError(f'there is no bag at {path}{lost if partial.exists() else ""}')
     if path.is_file():

@@ -8,7 +8,7 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from surgseg_ros.bags.reader import BagError, partial_path
+from surgseg_ros.bags.reader import BagError, unfinished_path
 
 _MAGIC = b'\x89MCAP0\r\n'
 _DATA_END, _FOOTER, _NOTHING = 0x0F, 0x02, 0x00
@@ -27,7 +27,7 @@ def find_remains(path: Path) -> Path:
 
     Raises BagError if there is none (an interrupted sqlite3 recording holds nothing).
     """
-    folders = (path, path / 'bag', partial_path(path) / 'bag')
+    folders = (path, path / 'bag', unfinished_path(path) / 'bag')
     found = [path] if path.is_file() else [f for d in folders for f in sorted(d.glob('*.mcap'))]
     if not found:
         raise BagError(f'there are no remains of an mcap recording at {path}')

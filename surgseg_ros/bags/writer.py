@@ -18,7 +18,7 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys.store import Typestore
 
-from surgseg_ros.bags.reader import STORAGES, BagError, is_bag, partial_path
+from surgseg_ros.bags.reader import STORAGES, BagError, is_bag, unfinished_path
 from surgseg_ros.bags.types import find_type
 
 T = TypeVar('T')
@@ -28,12 +28,13 @@ _FOREVER = QosTime(9223372036, 854775807)
 
 
 class BagWriter:
-    """A new bag; a context manager that closes it properly whatever happens inside.
+    """A new bag; a context manager that gives it its name, unless an error happens inside.
 
     path: a folder, or a file name ending in .mcap or .db3 for a bare storage file.
     storage: 'mcap' (default) or 'sqlite3'; a file name says it itself.
-    The bag lies in `<path>.partial` until it is closed: `path` is a whole bag or not there. Only
-    what is written ends up inside, no clock: equal messages make equal files.
+    The bag lies in `<path>.partial` until it is closed: `path` is a whole bag or not there, and
+    with `overwrite` the old one until then. Stopping (Ctrl-C) closes it, an error leaves it there.
+    Only what is written ends up inside, no clock: equal messages make equal files.
     Raises BagError if `path` exists (without `overwrite`), UnknownType for a type nobody defines.
     """
 
@@ -42,10 +43,12 @@ class BagWriter:
     ) -> None:
         self.path = Path(path)
         self.count = 0
-        self._partial = partial_path(self.path)
+        self._partial = unfinished_path(self.path)
         self._connections: dict[str, Connection] = {}
         plugin = _plugin(self.path, storage)
-        _make_room([self.path, self._partial], overwrite)
+        for there in filter(Path.exists, (self.path, self._partial)):
+            _check_replaceable(there, overwrite)
+        _remove(self._partial)
         self._writer = Writer(self._partial / 'bag', version=_JAZZY, storage_plugin=plugin)
         # A thread of its own, so that Ctrl-C cannot fall into the middle of a record.
         self._worker = ThreadPoolExecutor(1, 'bag')
@@ -95,27 +98,36 @@ class BagWriter:
 
     def close(self) -> None:
         """Finish the files and move them to their place; a second call does nothing."""
-        if self._open:
-            self._open = False
-            self._do(self._finish)
-            self._worker.shutdown()
+        self._close(self._publish)
+
+    def abandon(self) -> None:
+        """Close the files where they are, and keep what there was at `path`."""
+        self._close(lambda: None if self.count else _remove(self._partial))
 
     def __enter__(self) -> 'BagWriter':
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        stopped = kind is None or not issubclass(kind, Exception)   # Ctrl-C, SystemExit
+        self.close() if stopped else self.abandon()
+
+    def _close(self, then: Callable[[], None]) -> None:
+        if self._open:
+            self._open = False
+            self._do(self._writer.close)
+            self._do(then)
+            self._worker.shutdown()
 
     def _do(self, function: Callable[..., T], *args: Any, **options: Any) -> T:
         return self._worker.submit(function, *args, **options).result()
 
-    def _finish(self) -> None:
-        self._writer.close()
+    def _publish(self) -> None:
         finished = self._partial / 'bag'
         if self.path.suffix in STORAGES:
             finished = finished / f'bag{self.path.suffix}'
+        _remove(self.path)
         finished.rename(self.path)
-        shutil.rmtree(self._partial)
+        _remove(self._partial)
 
 
 def _plugin(path: Path, storage: str | None) -> StoragePlugin:
@@ -128,13 +140,15 @@ def _plugin(path: Path, storage: str | None) -> StoragePlugin:
     return StoragePlugin[storage.upper()]
 
 
-def _make_room(paths: list[Path], overwrite: bool) -> None:
-    for path in filter(Path.exists, paths):
-        if not overwrite:
-            raise BagError(f'{path} exists already')
-        if not is_bag(path) and not is_bag(path / 'bag'):
-            raise BagError(f'{path} exists and is no bag, so it is not overwritten')
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+def _check_replaceable(path: Path, overwrite: bool) -> None:
+    if not overwrite:
+        raise BagError(f'{path} exists already')
+    if not is_bag(path) and not is_bag(path / 'bag'):
+        raise BagError(f'{path} exists and is no bag, so it is not overwritten')
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _qos(latched: bool) -> Qos:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from surgseg_ros.bags import BagError, BagReader, BagWriter, UnknownType, make_message
-from surgseg_ros.bags.reader import partial_path
+from surgseg_ros.bags.reader import unfinished_path
 from surgseg_ros.bags.types import find_type
 from surgseg_ros.images import decode_image
 
@@ -217,7 +217,7 @@ def test_ctrl_c_leaves_a_whole_bag(tmp_path: Path, name: str) -> None:
     with BagReader(tmp_path / name) as bag:
         times = [message.time for message in bag.messages()]
     assert len(times) >= 20 and times == list(range(1, len(times) + 1))
-    assert not partial_path(tmp_path / name).exists()
+    assert not unfinished_path(tmp_path / name).exists()
 
 
 @pytest.mark.parametrize('name', ['bag.mcap', 'bag.db3', 'bag'])
@@ -227,7 +227,7 @@ def test_a_killed_writer_leaves_no_bag_but_says_so(tmp_path: Path, name: str) ->
     with pytest.raises(BagError, match='no bag at .* recording was interrupted, .*partial'):
         BagReader(path)
     with pytest.raises(BagError, match='interrupted'):
-        BagReader(partial_path(path) / 'bag')
+        BagReader(unfinished_path(path) / 'bag')
     with pytest.raises(BagError, match='exists already'):
         write_strings(path)
     assert texts(write_strings(path, overwrite=True)) == ['0', '1', '2']
@@ -262,6 +262,31 @@ def test_never_overwrites_unasked_nor_what_is_no_bag(tmp_path: Path) -> None:
     with pytest.raises(BagError, match='exists and is no bag'):
         BagWriter(precious, overwrite=True)
     assert (precious / 'thesis.txt').exists()
+
+
+@pytest.mark.parametrize('name', ['bag', 'bag.mcap', 'bag.db3'])
+@pytest.mark.parametrize('written', [0, 2])
+def test_an_error_leaves_the_old_bag(tmp_path: Path, name: str, written: int) -> None:
+    path = write_strings(tmp_path / name)
+    with pytest.raises(OSError, match='disk'), BagWriter(path, overwrite=True) as writer:
+        for index in range(written):
+            message = make_message(STRING, data=f'new {index}')
+            writer.write('/text', STRING, message, 1 + index)
+        raise OSError('disk')
+    assert texts(path) == ['0', '1', '2']
+    remains = unfinished_path(path)
+    assert remains.exists() == (written > 0)
+    if written:
+        assert texts(remains / 'bag') == ['new 0', 'new 1']
+
+
+def test_the_old_bag_stays_until_the_new_one_is_closed(tmp_path: Path) -> None:
+    path = write_strings(tmp_path / 'bag')
+    writer = BagWriter(path, overwrite=True)
+    writer.write('/text', STRING, make_message(STRING, data='new'), 1)
+    assert texts(path) == ['0', '1', '2']
+    writer.close()
+    assert texts(path) == ['new']
 
 
 def test_wrong_use_of_the_writer(tmp_path: Path) -> None:
