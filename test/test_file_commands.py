@@ -170,6 +170,23 @@ def test_simulate_stopped_by_ctrl_c_leaves_a_bag(tmp_path: Path) -> None:
     assert len(list(StereoBag(tmp_path / 'bag'))) >= 3
 
 
+@pytest.mark.parametrize(('arguments', 'least'), [
+    (['simulate', 'OUT', '--frames', '-3'], 1),
+    (['simulate', 'OUT', '--frames', '1.5'], 1),
+    (['simulate', 'OUT', '--tools', '-1'], 0),
+    (['bags', 'pack', 'IN', 'OUT', '--frames', '-1'], 1),
+    (['infer', 'stereo', 'IN', '--out', 'OUT', '--frames', '-1'], 1),
+    (['infer', 'stereo', 'IN', '--out', 'OUT', '--writers', '0'], 1),
+])
+def test_counts(bag: Path, tmp_path: Path, arguments: list[str], least: int, capsys) -> None:
+    places = {'IN': str(bag), 'OUT': str(tmp_path / 'out')}
+    with pytest.raises(SystemExit) as stop:
+        main([places.get(word, word) for word in arguments])
+    assert stop.value.code == 2
+    assert f'is not a whole number of at least {least}' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
 def test_sizes(capsys) -> None:
     with pytest.raises(SystemExit):
         main(['simulate', 'out', '--size', 'large'])

@@ -205,7 +205,7 @@ def test_a_wrong_list_is_refused(
     (['--out', 'x', '--scale', '2'], 'scale is 2, expected'),
     (['--out', 'x', '--root', 'y'], 'root cannot be given with'),
     (['--video', 'x.mp4', '--render-orbit', './x.mp4'], 'must be different files'),
-    (['--out', 'x', '--disparity-scale', '0'], '--disparity-scale are positive'),
+    (['--out', 'x', '--disparity-scale', '0'], '--disparity-scale must be positive'),
 ])
 def test_what_cannot_be_is_refused(
         folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],

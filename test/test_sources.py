@@ -226,6 +226,9 @@ def rendered(spec: str):
 def test_simulator_options() -> None:
     with pytest.raises(ValueError, match=r"'seed' is not NAME=NUMBER in sim:seed"):
         open_source('sim:seed')
+    for frames in ('1.5', '-3', '0'):
+        with pytest.raises(ValueError, match=f'frames={frames} .* is no whole number of at least'):
+            open_source(f'sim:frames={frames}')
     with pytest.raises(ValueError, match='cannot be set up so: .*colour'):
         rendered('sim:colour=3')
 

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from surgseg_ros.bags import BagError, BagReader, BagWriter
 from surgseg_ros.bags.recovery import find_remains, repair_mcap
 from surgseg_ros.bags.stereo_bag import NAMESPACE, write_frame
+from surgseg_ros.commands.argument_types import whole_number
 from surgseg_ros.commands.progress import progress
 from surgseg_ros.commands.source_arguments import add_source_arguments, source_of
 
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     pack = actions.add_parser('pack', help='put any source of stereo frames into a bag')
     add_source_arguments(pack)
-    pack.add_argument('--frames', type=int, help='at most so many')
+    pack.add_argument('--frames', type=whole_number(1), help='at most so many')
     pack.add_argument('--namespace', default=NAMESPACE, help='topics lie below this')
     _add_output(pack)
     pack.set_defaults(action=_pack)

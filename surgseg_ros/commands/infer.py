@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from surgseg_ros import backends, networks, predictors
+from surgseg_ros.commands.argument_types import whole_number
 from surgseg_ros.commands.progress import progress
 from surgseg_ros.commands.source_arguments import add_source_arguments, source_of
 from surgseg_ros.commands.stereo_outputs import (
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     stereo = tasks.add_parser('stereo', help='disparity and tool masks, points and videos')
     add_source_arguments(stereo)
     stereo.add_argument('--root', type=Path, help="of a CSV list's images, default its folder")
-    stereo.add_argument('--frames', type=int, help='at most so many')
+    stereo.add_argument('--frames', type=whole_number(1), help='at most so many')
     stereo.add_argument('--alpha', type=float,
                         help='rectify anew: 0 without black borders, 1 with every pixel, -1 as is')
     _add_model_arguments(stereo)
@@ -71,7 +72,7 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument('--backend', choices=('auto', *backends.available()))
     model.add_argument('--device', choices=('auto', *backends.DEVICES))
     model.add_argument('--precision', choices=('auto', *backends.PRECISIONS))
-    model.add_argument('--threads', type=int, help='of the CPU, for the network')
+    model.add_argument('--threads', type=whole_number(1), help='of the CPU, for the network')
 
 
 def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +84,8 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument('--disparity-scale', type=float, default=_DISPARITY_SCALE,
                         help=f'of 16-bit disparity: value / scale is px ({_DISPARITY_SCALE})')
     output.add_argument('--cloud', action='store_true', help='a coloured PLY cloud per frame too')
-    output.add_argument('--writers', type=int, default=2, help='threads that write files (2)')
+    output.add_argument('--writers', type=whole_number(1), default=2,
+                        help='threads that write files (2)')
     output.add_argument('--video', type=Path, metavar='MP4',
                         help='left image beside disparity in colours, tools in cyan')
     output.add_argument('--render-orbit', type=Path, metavar='MP4',
@@ -172,8 +174,8 @@ def _check(args: argparse.Namespace) -> None:
     files = [path.resolve() for path in (Path(args.source), args.video, args.render_orbit) if path]
     if len(set(files)) < len(files):
         raise ValueError('the source, --video and --render-orbit must be different files')
-    if args.writers < 1 or args.disparity_scale <= 0 or (args.frames or 1) < 0:
-        raise ValueError('--frames, --writers and --disparity-scale are positive numbers')
+    if not args.disparity_scale > 0:
+        raise ValueError('--disparity-scale must be positive')
 
 
 def _listed(args: argparse.Namespace) -> bool:

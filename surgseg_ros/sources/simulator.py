@@ -20,7 +20,7 @@ class SimulatorSource(FrameSource):
 
     def __init__(self, details: str = '', **options: Any) -> None:
         given = _parse(details) | options
-        self.count = given.pop('frames', None)
+        self.count = _checked(given.pop('frames', None))
         try:
             from surgseg_ros.simulation import VirtualEndoscope  # imports MuJoCo and OpenGL
 
@@ -42,6 +42,12 @@ class SimulatorSource(FrameSource):
     def close(self) -> None:
         """Free the renderer."""
         self._endoscope.close()
+
+
+def _checked(frames: Any) -> int | None:
+    if frames is not None and not (isinstance(frames, int) and frames > 0):
+        raise ValueError(f'frames={frames} of the simulator is no whole number of at least 1')
+    return frames
 
 
 def _parse(details: str) -> dict[str, Any]:
