@@ -14,6 +14,7 @@ from surgseg_ros import domains
 from surgseg_ros.bags import BagReader
 from surgseg_ros.domains import own_domain, reserve_domain
 from surgseg_ros.messages import stamp_of
+from surgseg_ros.supervisor import Supervisor
 
 FRAMES = 6
 SMALL = 'source:=sim:width=320,height=256'
@@ -142,3 +143,17 @@ def test_the_benchmark_of_a_model_that_cannot_be_loaded_ends(tmp_path: Path) -> 
     assert process.returncode == 2, printed
     assert 'none.pt' in printed.splitlines()[-1]
     assert 'Traceback' not in printed
+
+
+def test_waiting_ends_after_a_while_and_ros_does_not_read_the_command_line(
+        monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip('rclpy')
+    from surgseg_ros.nodes.monitor import DiagnosticsMonitor
+
+    monkeypatch.setattr(sys, 'argv', ['surgseg', 'demo', 'namespace:=foo'])
+    with own_domain(), Supervisor() as supervisor, DiagnosticsMonitor(supervisor) as monitor:
+        with pytest.raises(ValueError, match='endoscope/stereo did not start within 0.2 s'):
+            monitor.await_active('endoscope/stereo', timeout=0.2)
+        with pytest.raises(ValueError, match='nothing came within 0.2 s'):
+            monitor.wait(lambda: False, 'nothing came', timeout=0.2)
+    assert 'remap rule' not in capfd.readouterr().err
