@@ -114,6 +114,40 @@ def test_unequal_folders(images: Path) -> None:
         open_source(images, disparity=images / 'truth')
 
 
+@pytest.mark.parametrize(('left', 'right'), [
+    (['frame1', 'frame2'], ['frame1', 'frame2']),
+    (['left_001', 'left_002'], ['right_001', 'right_002']),
+    (['001L', '002L'], ['001R', '002R']),
+    (['l1', 'l2'], ['r1', 'r2']),
+    (['case3_1_left', 'case3_2_left'], ['case3_01_right', 'case3_02_right']),
+    (['cam0_1', 'cam0_2'], ['cam1_1', 'cam1_2']),
+    (['liver-left', 'spleen-left'], ['liver-right', 'spleen-right']),
+])
+def test_names_of_one_frame(tmp_path: Path, left: list[str], right: list[str]) -> None:
+    save_names(tmp_path, left, right)
+    assert open_source(tmp_path).count == 2
+
+
+@pytest.mark.parametrize(('left', 'right', 'first'), [
+    (['frame1', 'frame2', 'frame4'], ['frame1', 'frame3', 'frame4'], ('frame2', 'frame3')),
+    (['left_1', 'left_2'], ['right_1', 'right_3'], ('left_2', 'right_3')),
+    (['1L', '2L'], ['2R', '3R'], ('1L', '2R')),
+    (['kidney', 'liver'], ['kidney', 'spleen'], ('liver', 'spleen')),
+])
+def test_names_of_different_frames_are_refused(
+        tmp_path: Path, left: list[str], right: list[str], first: tuple[str, str]) -> None:
+    save_names(tmp_path, left, right)
+    one, other = first
+    with pytest.raises(ValueError, match=f'left/{one}.png would be paired with .*/{other}.png:'):
+        open_source(tmp_path)
+
+
+def save_names(folder: Path, left: list[str], right: list[str]) -> None:
+    for eye, names in (('left', left), ('right', right)):
+        for name in names:
+            save_rgb(folder / eye / f'{name}.png', fake_frames(1)[0].left)
+
+
 def test_files_that_are_no_images(images: Path) -> None:
     (images / 'left/frame0.png').write_text('no image')
     with pytest.raises(ValueError, match='frame0.png is not an image'):

@@ -17,12 +17,16 @@ from surgseg_ros.sources.base import (
     stamp_at,
 )
 
+# left, right, l and r as words of their own or beside a number, cam0, camera_1
+_EYE = re.compile(r'[-_ ]*(left|right|(?<![a-z])[lr](?![a-z])|cam(era)?[-_]?\d(?!\d))')
 _IMAGES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.ppm', '.pgm')
 
 
 class FolderSource(FrameSource):
     """Images of two folders (or two images), paired in natural order of their names.
 
+    In folders the numbers in the names of a pair agree (names without numbers agree themselves),
+    apart from what tells the eye; else one is missing, and ValueError names the first.
     disparity: folder or file of true disparities x_left - x_right in px, float TIFF or .npy; 0, as
     in SCARED, and what is not finite is unknown. rate: Hz.
     """
@@ -46,6 +50,8 @@ class FolderSource(FrameSource):
                 f'{left} has {len(self._left)} images, {right} has {len(self._right)}'
                 + (f', {disparity} has {len(truth)} disparities' if disparity else '')
             )
+        for others in (self._right, truth):
+            _check_names(self._left, others)
         self.count = len(self._left)
         self.rate = rate
         self.calibration = load_calibration(calibration, size_of(read_rgb(self._left[0])))
@@ -77,6 +83,21 @@ def _files(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
     if not files:
         raise ValueError(f'{path} has no files ending in {", ".join(suffixes)}')
     return sorted(files, key=_natural)
+
+
+def _check_names(left: list[Path], others: list[Path]) -> None:
+    if len(left) == 1:
+        return   # a pair that somebody chose, whatever it is called
+    for one, other in zip(left, others, strict=False):
+        if _frame_of(one) != _frame_of(other):
+            raise ValueError(f'{one} would be paired with {other}: their names are of different '
+                             'frames, so one is missing')
+
+
+def _frame_of(path: Path) -> list[int] | str:
+    """Which frame a name is of: 7 of left_007, 007R or frame_7_cam1, 'liver' of liver-l."""
+    name = _EYE.sub('', path.stem.lower())
+    return [int(number) for number in re.findall(r'\d+', name)] or name
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
