@@ -26,7 +26,7 @@ def onnx_file(model: Model) -> Path:
 
     Several processes may ask at once: the file appears complete or not at all. Raises ValueError
     or FileNotFoundError where the weights are not the network's, ImportError where packages are
-    missing for an export.
+    missing for an export, OSError where it fails.
     """
     folder = cache_folder() / 'onnx'
     path = folder / f'{model.name}-{model.digest()}.onnx'
@@ -57,4 +57,4 @@ def _export(model: Model, path: Path) -> None:
         reason = (child.stderr.strip().splitlines() or [f'exit code {child.returncode}'])[-1]
         if child.returncode == 3:
             raise ValueError(reason)
-        raise RuntimeError(f'{model.name} could not be exported to ONNX: {reason}')
+        raise OSError(f'{model.name} could not be exported to ONNX: {reason}')

@@ -116,6 +116,15 @@ def test_wrong_weights_are_named_by_the_exporting_process(folder):
     assert not list((exports.cache_folder() / 'onnx').glob(f'*{wrong.digest()}*'))
 
 
+def test_an_export_that_fails_is_one_sentence(folder, tmp_path, monkeypatch):
+    model = stereo_model(folder, 'msdesis_light')
+    (tmp_path / 'torch.py').write_text('raise RuntimeError("broken torch")')
+    monkeypatch.setenv('SURGSEG_CACHE', str(tmp_path / 'cache'))
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    with pytest.raises(OSError, match='could not be exported .*: RuntimeError: broken torch'):
+        exports.onnx_file(model)
+
+
 def test_the_digest_covers_weights_options_and_shapes(tmp_path):
     (tmp_path / 'a.pt').write_bytes(b'a')
     (tmp_path / 'b.pt').write_bytes(b'b')
