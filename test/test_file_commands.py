@@ -10,11 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fake_frames import assert_same_frame, fake_frames
+from fake_frames import assert_same_camera, assert_same_frame, fake_calibration, fake_frames
 
 from surgseg_ros.bags import BagReader, BagWriter
 from surgseg_ros.bags.stereo_bag import StereoBag, write_frame
 from surgseg_ros.cli import main
+from surgseg_ros.geometry.calibration_files import read_calibration
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -33,6 +34,29 @@ def test_bags_info(bag: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[0] == f'{bag}: 24 messages, 0.200 s from 1970-01-01 00:00:01 UTC'
     assert '       3  /endoscope/left/image_rect  sensor_msgs/msg/Image' in lines
     assert len(lines) == 9
+
+
+def test_bags_info_of_a_device(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['bags', 'info', '/dev/null']) == 2
+    assert '/dev/null is no bag: expected a folder' in capsys.readouterr().err
+
+
+def test_bags_calibration(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / 'calibration'
+    assert main(['bags', 'calibration', str(bag), str(folder)]) == 0
+    written = read_calibration(folder)
+    assert_same_camera(written.left, fake_calibration().left)
+    assert_same_camera(written.right, fake_calibration().right)
+    cv2.imwrite(str(tmp_path / '0.png'), fake_frames(1)[0].left)
+    images = f'{tmp_path}/0.png,{tmp_path}/0.png'
+    assert main(['bags', 'calibration', images, str(folder)]) == 2
+    assert 'has no calibration' in capsys.readouterr().err
+
+
+def test_true_disparities_are_for_pack_only(bag: Path, tmp_path: Path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(['infer', 'stereo', str(bag), '--out', str(tmp_path), '--disparity', 'truth'])
+    assert '--disparity' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('name', ['copy', 'copy.db3', 'copy.mcap'])

@@ -126,9 +126,9 @@ def _storage_path(path: Path) -> Path:
         partial = unfinished_path(path)
         lost = f': its recording was interrupted, {partial} is there (try `surgseg bags recover`)'
         raise BagError(f'there is no bag at {path}{lost if partial.exists() else ""}')
-    if path.is_file():
-        if path.suffix not in STORAGES:
-            raise BagError(f'{path} is no bag: expected a folder, or a .mcap or .db3 file')
+    if not path.is_dir() and path.suffix not in STORAGES:
+        raise BagError(f'{path} is no bag: expected a folder, or a .mcap or .db3 file')
+    if not path.is_dir():
         files = [path]
     elif (path / 'metadata.yaml').is_file():
         return path

@@ -11,10 +11,11 @@ from surgseg_ros.bags.stereo_bag import NAMESPACE, write_frame
 from surgseg_ros.commands.argument_types import whole_number
 from surgseg_ros.commands.progress import progress
 from surgseg_ros.commands.source_arguments import add_source_arguments, source_of
+from surgseg_ros.geometry.calibration_files import write_camera_info
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the actions info, convert, recover and pack."""
+    """Add the actions info, convert, recover, pack and calibration."""
     actions = parser.add_subparsers(dest='action', required=True)
 
     info = actions.add_parser('info', help='topics, types, counts and duration')
@@ -33,11 +34,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recover.set_defaults(action=_recover)
 
     pack = actions.add_parser('pack', help='put any source of stereo frames into a bag')
-    add_source_arguments(pack)
+    add_source_arguments(pack, truth=True)
     pack.add_argument('--frames', type=whole_number(1), help='at most so many')
     pack.add_argument('--namespace', default=NAMESPACE, help='topics lie below this')
     _add_output(pack)
     pack.set_defaults(action=_pack)
+
+    calibration = actions.add_parser(
+        'calibration', help='write the camera_info of a bag, or of any source, as YAML')
+    add_source_arguments(calibration)
+    calibration.add_argument('folder', type=Path, help='for left.yaml and right.yaml')
+    calibration.set_defaults(action=_calibration)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -96,3 +103,11 @@ def _pack(args: argparse.Namespace) -> None:
         for frame in progress(source.first(args.frames), args.frames or source.count):
             write_frame(writer, frame, args.namespace)
     print(f'{args.out}: {writer.count} messages of {source.describe()}')
+
+
+def _calibration(args: argparse.Namespace) -> None:
+    with source_of(args) as source:
+        if source.calibration is None:
+            raise ValueError(f'{source.name} has no calibration')
+        left, right = write_camera_info(source.calibration, args.folder)
+    print(f'{left}, {right}: calibration of {source.describe()}')

@@ -6,8 +6,8 @@ from typing import Any
 from surgseg_ros.sources import FrameSource, open_source
 
 
-def add_source_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the source and what may be said about it."""
+def add_source_arguments(parser: argparse.ArgumentParser, truth: bool = False) -> None:
+    """Add the source and what may be said about it, with `truth` also where that is."""
     parser.add_argument(
         'source',
         help="'sim:frames=20', a bag, a stereo video, a folder with left/ and right/, "
@@ -18,9 +18,10 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--stacking', choices=('horizontal', 'vertical'), help='of a video')
     parser.add_argument('--rate', type=float, help='Hz, of a video or images')
-    parser.add_argument('--disparity', help='folder or file of true disparities, of images')
     parser.add_argument('--left', help='topic of the left image, of a bag')
     parser.add_argument('--tolerance', type=float, help='ms between the eyes, of a bag')
+    if truth:
+        parser.add_argument('--disparity', help='folder or file of true disparities, of images')
 
 
 def source_of(args: argparse.Namespace, **options: Any) -> FrameSource:
@@ -30,7 +31,7 @@ def source_of(args: argparse.Namespace, **options: Any) -> FrameSource:
         args.calibration,
         stacking=args.stacking,
         rate=args.rate,
-        disparity=args.disparity,
+        disparity=getattr(args, 'disparity', None),
         left=args.left,
         tolerance=None if args.tolerance is None else round(args.tolerance * 1e6),
         **options,
