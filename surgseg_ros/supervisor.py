@@ -78,11 +78,10 @@ class Supervisor:
 
 def command(node: PipelineNode) -> list[str]:
     """Return the command line of a node, with its parameters as ROS arguments."""
-    if node.package != PACKAGE:
-        return [node.executable, *node.arguments,
-                *ros_arguments(node.parameters, node.namespace)]
-    return [sys.executable, '-m', f'{PACKAGE}.nodes.{node.executable}', *node.arguments,
-            *ros_arguments(node.parameters, node.namespace)]
+    program = ([sys.executable, '-m', f'{PACKAGE}.nodes.{node.executable}']
+               if node.package == PACKAGE else [node.executable])
+    return [*program, *node.arguments,
+            *ros_arguments(node.parameters, node.namespace, node.remaps)]
 
 
 def ros_arguments(

@@ -1,17 +1,14 @@
 """Real nodes in real processes, watched and fed over real DDS."""
 
-import fcntl
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,11 +19,12 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from surgseg_ros import messages
+from surgseg_ros.domains import reserve_domain
 from surgseg_ros.geometry.calibration import StereoCalibration
 from surgseg_ros.messages import stamp_of
 from surgseg_ros.nodes.messages import make_message, message_type
 from surgseg_ros.pipelines import Pipeline, PipelineNode
-from surgseg_ros.supervisor import command
+from surgseg_ros.supervisor import command, end_with_parent
 
 NAMESPACE = 'endoscope'
 FRAME_ID = 'endoscope_left_optical'
@@ -47,7 +45,8 @@ class Graph:
     """One DDS domain of its own: starts node processes, publishes to them, collects answers."""
 
     def __init__(self) -> None:
-        self.domain, self._reservation = _reserve_domain()
+        self._reservation = reserve_domain()
+        self.domain = self._reservation.__enter__()
         # Also for this process: the publisher's shared memory has to hold a frame, or images
         # travel as UDP fragments that a best-effort reader may lose.
         os.environ.update(Pipeline.environment(), ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST')
@@ -68,13 +67,20 @@ class Graph:
         self._thread.start()
 
     def close(self) -> None:
+        try:
+            for process in self.processes:
+                self.stop(process)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
         for process in self.processes:
-            self.stop(process)
+            process.kill()
         self._executor.shutdown()
         self._thread.join()
         self.node.destroy_node()
         self._context.try_shutdown()
-        self._reservation.close()
+        self._reservation.__exit__(None, None, None)
 
     # Processes.
 
@@ -86,7 +92,7 @@ class Graph:
     def run(self, words: list[str]) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             words, env=self.environment, text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT)
+            stderr=subprocess.STDOUT, preexec_fn=end_with_parent)
         self.processes.append(process)
         process.lines = []   # type: ignore[attr-defined]
         threading.Thread(target=_collect, args=(process,), daemon=True).start()
@@ -187,19 +193,6 @@ class Graph:
     def _spin(self) -> None:
         with suppress(ExternalShutdownException):
             self._executor.spin()
-
-
-def _reserve_domain() -> tuple[int, IO[str]]:
-    """A ROS_DOMAIN_ID that no other test run on this machine uses, held by a file lock."""
-    for domain in range(40, 100):
-        file = (Path(tempfile.gettempdir()) / f'surgseg_test_domain_{domain}').open('w')
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-        else:
-            return domain, file
-    raise RuntimeError('no free ROS_DOMAIN_ID')
 
 
 def output(process: subprocess.Popen[str]) -> str:

@@ -6,8 +6,8 @@ import pytest
 import yaml
 from harness import graph, output, wait_for
 
-from surgseg_ros.pipelines import Pipeline, share
-from surgseg_ros.supervisor import ros_arguments
+from surgseg_ros.pipelines import Pipeline, PipelineNode, share
+from surgseg_ros.supervisor import command, ros_arguments
 
 
 def test_arguments_reach_the_parameters_with_their_types():
@@ -47,6 +47,12 @@ def test_unknown_pipeline_lists_the_known():
 def test_ros_arguments_keep_types(value):
     word = ros_arguments({'p': value})[-1]
     assert yaml.safe_load(word.removeprefix('p:=')) == value
+
+
+def test_remaps_reach_the_command_line():
+    node = PipelineNode('stereo_node', 'stereo', 'rig', remaps={'left/image_rect': '/a/left'})
+    words = command(node)
+    assert words[-3:] == ['__ns:=/rig', '-r', 'left/image_rect:=/a/left']
 
 
 def test_up_runs_the_pipeline_and_ends_it_with_one_signal():
