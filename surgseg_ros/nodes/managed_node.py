@@ -89,10 +89,12 @@ class ManagedNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run configure(); its error fails the transition with one sentence."""
+        self._fault = ''
         return self._guard(self.configure, undo=self.cleanup)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run activate()."""
+        self._fault = ''
         return self._guard(self.activate)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -124,7 +126,6 @@ class ManagedNode(LifecycleNode):
             if undo:
                 undo()
             return TransitionCallbackReturn.FAILURE
-        self._fault = ''
         return TransitionCallbackReturn.SUCCESS
 
     def _autostart(self) -> None:

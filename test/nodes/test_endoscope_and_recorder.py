@@ -4,6 +4,7 @@ import signal
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from harness import SECOND, Graph, graph, output, wait_for
@@ -112,6 +113,17 @@ def test_an_unusable_source_is_one_sentence_and_an_exit_code(net, source, words)
     assert replay.wait(40) == 1, output(replay)
     assert words in output(replay)
     assert 'Traceback' not in output(replay)
+
+
+def test_a_source_that_breaks_midway_says_so_and_fails(net, tmp_path):
+    for side in ('left', 'right'):
+        (tmp_path / side).mkdir()
+        for number in range(3):
+            cv2.imwrite(str(tmp_path / side / f'{number}.png'), frame(number).left)
+    (tmp_path / 'left' / '2.png').write_bytes(b'no picture')
+    replay = net.surgseg('replay', str(tmp_path))
+    assert replay.wait(40) == 1, output(replay)
+    assert 'source failed after 2 frames' in output(replay)
 
 
 def test_a_looped_picture_goes_on_in_time(net, tmp_path):
