@@ -14,7 +14,7 @@ from pathlib import Path
 TESTED_PYTHON = ((3, 11), (3, 12))
 PROFILE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
 SHARED_MEMORY = Path('/dev/shm')
-LEAST_SHARED_MEMORY_MB = 512   # config/fastdds.xml takes 128 MB per process
+LEAST_SHARED_MEMORY_MB = 256   # config/fastdds.xml takes 64 MB per process
 SLOW_MS = 15.0   # for 3.9 MB; with the profile 2 ms are usual, without it 25 ms
 
 LIBRARIES = {   # import name: how to get it where rosdep or pip did not bring it
@@ -143,7 +143,7 @@ def check_shared_memory() -> Iterator[Check]:
         yield Check('ok', 'shared memory', found)
     else:
         yield Check('warning', 'shared memory', found,
-                    f'each node wants 128 MB: remove stale {SHARED_MEMORY}/fastrtps_* files; in '
+                    f'each node wants 64 MB: remove stale {SHARED_MEMORY}/fastrtps_* files; in '
                     'a container: docker run --shm-size=2g')
 
 

@@ -90,7 +90,9 @@ class ManagedNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run configure(); its error fails the transition with one sentence."""
         self._fault = ''
-        return self._guard(self.configure, undo=self.cleanup)
+        outcome = self._guard(self.configure, undo=self.cleanup)
+        transport.release_memory()
+        return outcome
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run activate()."""

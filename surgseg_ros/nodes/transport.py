@@ -14,12 +14,22 @@ def tune_allocator() -> None:
 
     glibc otherwise maps and unmaps each 4 MB message: thousands of page faults per frame.
     """
+    if libc := _glibc():
+        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 25)
+        libc.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
+
+
+def release_memory() -> None:
+    """Give freed memory back once: loading a model leaves more behind than frames will need."""
+    if libc := _glibc():
+        libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
     try:
-        libc = ctypes.CDLL('libc.so.6')
-    except OSError:   # not glibc: nothing to tune
-        return
-    libc.mallopt(_M_MMAP_THRESHOLD, 1 << 25)
-    libc.mallopt(_M_TRIM_THRESHOLD, 1 << 30)
+        return ctypes.CDLL('libc.so.6')
+    except OSError:   # another libc: nothing to tune
+        return None
 
 
 def advise(node: Node) -> None:
