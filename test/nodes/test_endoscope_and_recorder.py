@@ -78,6 +78,7 @@ def test_loop_begins_again_and_clock_follows_the_stamps(net, bag):
     net.listen('/clock', 'rosgraph_msgs/msg/Clock')
     replay = net.surgseg('replay', str(bag), '--loop', '--clock')
     wait_for(lambda: len(net.received['disparity']) > 2 * COUNT, 60, net.report)
+    wait_for(lambda: net.received['/clock'], 20, net.report)
     assert net.stop(replay) == 0
     assert int(net.fresh_values('stereo')['epochs']) >= 1
     first = net.received['/clock'][0].clock
