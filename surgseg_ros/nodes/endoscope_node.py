@@ -22,7 +22,7 @@ from surgseg_ros.nodes.messages import make_message, message_type
 from surgseg_ros.nodes.parameters import Parameter
 from surgseg_ros.sources import DEFAULT_RATE, FrameSource, open_source
 
-SETTLING = 0.3   # s between knowing a subscriber and being known by it
+SETTLING = 1.0   # s between knowing a subscriber and being known by it
 RESEND = 3.0     # s, at least, without an answer in lockstep; who had the pair drops the second
 SHORT = 600_000_000   # ns; a shorter round of a loop goes on in time, instead of back
 

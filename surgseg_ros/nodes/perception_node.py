@@ -125,11 +125,12 @@ class PerceptionNode(ManagedNode):
         self._reset()
         self._worker = NewestWorker(
             self._compute, lambda pair: self.ledger.count_dropped('newer frame waiting'))
+        # camera_info first: the executor then takes it before the images that came with it.
+        infos = {side: self._subscribe(CameraInfo, f'{side}/camera_info')
+                 for side in ('left', 'right')}
         kind = Image if self.p.image_transport == 'raw' else CompressedImage
         self._inputs = {side: self._subscribe(kind, self._image_topic(side))
                         for side in self.pairer.sides}
-        infos = {side: self._subscribe(CameraInfo, f'{side}/camera_info')
-                 for side in ('left', 'right')}
         for side, source in self._inputs.items():
             source.registerCallback(self._note_arrival, side)
         for side, source in infos.items():

@@ -145,6 +145,7 @@ def assert_refuses_then_recovers(node: Graph, send, words: str) -> None:
     assert words in status.message
     assert stamp not in node.stamps('disparity')
     node.send_info(CALIBRATION)
+    time.sleep(0.1)
     exchange(node)
 
 
