@@ -9,7 +9,12 @@ _STEREO = {
     'msdesis_resnet34': 'surgseg_ros.predictors.msdesis:resnet34',
     'sgbm': 'surgseg_ros.predictors.sgbm:SgbmPredictor',
 }
-_PREDICTORS = {**_STEREO}
+# semantic: predict(image, probabilities=False) -> SemanticResult
+_SEMANTIC = {
+    'lwanet': 'surgseg_ros.predictors.lwanet:LwanetPredictor',
+    'surgicalsam': 'surgseg_ros.predictors.surgicalsam:SurgicalSamPredictor',
+}
+_PREDICTORS = {**_STEREO, **_SEMANTIC}
 
 
 def available() -> list[str]:
@@ -20,6 +25,11 @@ def available() -> list[str]:
 def stereo() -> tuple[str, ...]:
     """Names of the stereo matchers."""
     return tuple(_STEREO)
+
+
+def semantic() -> tuple[str, ...]:
+    """Names of the networks that give every pixel a class."""
+    return tuple(_SEMANTIC)
 
 
 def create(name: str, **options: Any) -> Any:

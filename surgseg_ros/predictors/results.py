@@ -22,3 +22,20 @@ class StereoResult:
     milliseconds: Mapping[str, float] = field(default_factory=dict)
     disparity_range: tuple[float, float] | None = None
     disparity_step: float = 0.0
+
+
+@dataclass(frozen=True)
+class SemanticResult:
+    """labels: HxW uint8 class ids of the given image (0 background, 255 unlabelled).
+
+    probabilities: CxHxW float32 in [0, 1], one plane per class id, or None where not asked for.
+    class_names: by class id. milliseconds: time spent per stage. feature_age: by how many frames
+    the features are older than the image. scores: quality per class id, where the model has them.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray | None = None
+    class_names: tuple[str, ...] = ()
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
+    feature_age: int = 0
+    scores: Mapping[int, float] = field(default_factory=dict)
