@@ -14,7 +14,15 @@ _SEMANTIC = {
     'lwanet': 'surgseg_ros.predictors.lwanet:LwanetPredictor',
     'surgicalsam': 'surgseg_ros.predictors.surgicalsam:SurgicalSamPredictor',
 }
-_PREDICTORS = {**_STEREO, **_SEMANTIC}
+# instances: predict(image) -> InstanceResult
+_INSTANCE = {
+    'solo_r50': 'surgseg_ros.predictors.solo:r50',
+    'solo_r18': 'surgseg_ros.predictors.solo:r18',
+    'solo_mobilenet': 'surgseg_ros.predictors.solo:mobilenet',
+    'fassst_416': 'surgseg_ros.predictors.fassst:fassst_416',
+    'fassst_768': 'surgseg_ros.predictors.fassst:fassst_768',
+}
+_PREDICTORS = {**_STEREO, **_SEMANTIC, **_INSTANCE}
 
 
 def available() -> list[str]:
@@ -30,6 +38,11 @@ def stereo() -> tuple[str, ...]:
 def semantic() -> tuple[str, ...]:
     """Names of the networks that give every pixel a class."""
     return tuple(_SEMANTIC)
+
+
+def instance() -> tuple[str, ...]:
+    """Names of the networks that tell one instrument from another."""
+    return tuple(_INSTANCE)
 
 
 def create(name: str, **options: Any) -> Any:

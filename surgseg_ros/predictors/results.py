@@ -39,3 +39,22 @@ class SemanticResult:
     milliseconds: Mapping[str, float] = field(default_factory=dict)
     feature_age: int = 0
     scores: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InstanceResult:
+    """N instances of the given image, the best first.
+
+    class_ids: N int64, index into class_names (0 is background and never occurs). scores: N
+    float32 in [0, 1]. boxes: N x 4 float32, x0 y0 x1 y1 px, x1 and y1 exclusive: the extent of
+    the masks. masks: N x H x W bool; they may overlap. parts: N x H x W uint8 part ids inside
+    the masks, or None where the model has none. milliseconds: time spent per stage.
+    """
+
+    class_ids: np.ndarray
+    scores: np.ndarray
+    boxes: np.ndarray
+    masks: np.ndarray
+    parts: np.ndarray | None = None
+    class_names: tuple[str, ...] = ()
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
