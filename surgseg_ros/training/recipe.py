@@ -1,0 +1,187 @@
+"""Recipes: everything that decides a training run, from YAML into frozen dataclasses.
+
+Imports no torch. A task adds its own keys by a subclass of Recipe.
+"""
+
+import dataclasses
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+T = TypeVar('T')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimiser:
+    """Which optimiser, over which batches."""
+
+    name: Literal['adam', 'adamw', 'sgd'] = 'adam'
+    learning_rate: float
+    weight_decay: float = 0.0
+    momentum: float = 0.9                 # of sgd
+    batch_size: int                       # over all processes together
+    clip_norm: float | None = None        # largest norm of the gradient; null: any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How the learning rate changes, and when training ends."""
+
+    epochs: int
+    name: Literal['constant', 'step', 'cosine'] = 'constant'
+    gamma: float = 0.8                    # step: the factor ...
+    every: int = 30                       # ... after so many epochs
+    final: float = 0.0                    # cosine: factor at the end
+    warmup_steps: int = 0                 # linear from 0
+    max_minutes: float | None = None      # of training, resumed runs together; null: no limit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """When to validate, what is best, and when it no longer gets better."""
+
+    metric: str                           # of the task's metrics; decides which weights are kept
+    mode: Literal['max', 'min'] = 'max'   # is more of it better, or less?
+    every: int = 1                        # epochs
+    batch_size: int = 1
+    patience: int | None = None           # stop after so many epochs without a better one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where it runs. A resumed run may differ in these keys only."""
+
+    accelerator: str = 'auto'             # cpu, cuda, ...
+    devices: int = 1                      # processes on this machine; torchrun decides instead
+    precision: Literal['32-true', '16-mixed', 'bf16-mixed'] = '32-true'
+    workers: int = 0                      # processes that prepare samples; 0: none
+    save_seconds: float = 60.0            # training lost at most when killed
+    deterministic: bool = False           # on a GPU: the same bits every time, slower
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The keys of every recipe."""
+
+    task: str
+    seed: int = 0
+    optimiser: Optimiser
+    schedule: Schedule
+    evaluation: Evaluation
+    machine: Machine = field(default_factory=Machine)
+
+
+def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a recipe and lay 'key.path=value' overrides over it; keys are not checked yet.
+
+    Raises FileNotFoundError, or ValueError with one sentence.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'there is no recipe {path}')
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f'{path} is no YAML: {" ".join(str(error).split())}') from error
+    if not isinstance(content, dict):
+        raise ValueError(f'{path} is no recipe: expected keys with values')
+    for override in overrides:
+        _override(content, override)
+    return content
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    keys, equals, text = override.partition('=')
+    if not equals:
+        raise ValueError(f'--set {override} is not of the form key.path=value')
+    *sections, last = keys.split('.')
+    for section in sections:
+        content = content.setdefault(section, {})
+        if not isinstance(content, dict):
+            raise ValueError(f'--set {override}: {section} is no section')
+    content[last] = yaml.safe_load(text)
+
+
+def parse(kind: type[T], content: Any, place: str = '') -> T:
+    """Make the dataclass `kind` of nested mappings; `place` is where they stand, for errors.
+
+    Field types may be numbers, str, bool, Literal, | None, tuple[X, ...], Mapping[str, X] and
+    dataclasses. An int passes as a float, nothing else is converted. Raises ValueError with one
+    sentence that names the key, what was expected and the nearest known key.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(f'{place or "a recipe"} must be a section with keys, not {content!r}')
+    hints = get_type_hints(kind)
+    fields = {one.name: one for one in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for key in content:
+        if key not in fields:
+            raise ValueError(_unknown(str(key), place, list(fields)))
+    missing = [name for name, one in fields.items() if name not in content and _required(one)]
+    if missing:
+        raise ValueError(f'the key {_join(place, missing[0])} is missing: '
+                         f'expected {describe(hints[missing[0]])}')
+    return kind(**{key: _convert(hints[key], value, _join(place, key))
+                   for key, value in content.items()})
+
+
+def _convert(kind: Any, value: Any, place: str) -> Any:
+    """`value` as the type `kind`, or a ValueError."""
+    if dataclasses.is_dataclass(kind):
+        return parse(kind, value, place)  # type: ignore[arg-type]
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(next(one for one in arguments if one is not type(None)), value, place)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_convert(arguments[0], one, f'{place}[{i}]') for i, one in enumerate(value))
+    if origin is Mapping and isinstance(value, dict):
+        return {key: _convert(arguments[1], one, _join(place, key)) for key, one in value.items()}
+    if _fits(kind, value):
+        return float(value) if kind is float else value
+    raise ValueError(f'{place} must be {describe(kind)}, not {value!r}')
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    if kind is Any:
+        return True
+    if get_origin(kind) is Literal:
+        return value in get_args(kind) and type(value) is type(get_args(kind)[0])
+    if kind is float:
+        return type(value) in (int, float)
+    return type(value) is kind
+
+
+def describe(kind: Any) -> str:
+    """A field's type in words."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return ' or '.join(describe(one) for one in arguments)
+    if origin is Literal:
+        return 'one of ' + ', '.join(map(str, arguments))
+    if origin is tuple:
+        return f'a list, each {describe(arguments[0])}'
+    if origin is Mapping or dataclasses.is_dataclass(kind):
+        return 'a section with keys'
+    words = {int: 'a whole number', float: 'a number (1.0e-4, not 1e-4)', str: 'a text',
+             bool: 'true or false', type(None): 'null', Any: 'any value'}
+    return words.get(kind, str(kind))
+
+
+def _unknown(key: str, place: str, known: list[str]) -> str:
+    near = get_close_matches(key, known, n=1)
+    hint = f'did you mean {_join(place, near[0])}?' if near else f'known: {", ".join(known)}'
+    return f'there is no key {_join(place, key)}; {hint}'
+
+
+def _required(one: dataclasses.Field) -> bool:
+    return one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+
+
+def _join(place: str, key: str) -> str:
+    return f'{place}.{key}' if place else str(key)
