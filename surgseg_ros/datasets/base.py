@@ -1,0 +1,90 @@
+"""What every segmentation dataset is: named images, each with a class id per pixel."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from surgseg_ros.metrics.segmentation import UNLABELLED
+
+
+class SegmentationSample(NamedTuple):
+    """name: unique in its dataset, without a suffix. image: HxWx3 uint8 RGB.
+
+    labels: HxW uint8 class ids, 0 background, 255 unlabelled.
+    """
+
+    name: str
+    image: np.ndarray
+    labels: np.ndarray
+
+
+class SegmentationDataset(ABC):
+    """A sequence of SegmentationSample that reads its files when an item is asked for.
+
+    class_names: by class id, the background first.
+    """
+
+    class_names: tuple[str, ...]
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of images."""
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """Return what image number index is called; IndexError beyond the last one."""
+
+    @abstractmethod
+    def image(self, index: int) -> np.ndarray:
+        """HxWx3 uint8 RGB."""
+
+    @abstractmethod
+    def labels(self, index: int) -> np.ndarray:
+        """HxW uint8 class ids, 255 unlabelled."""
+
+    def __getitem__(self, index: int) -> SegmentationSample:
+        """Read image and labels; IndexError beyond the last, ValueError for a broken file."""
+        name, image, labels = self.name(index), self.image(index), self.labels(index)
+        if labels.shape != image.shape[:2]:
+            raise ValueError(f'the labels of {name} are {_size(labels)}, its image {_size(image)}')
+        return SegmentationSample(name, image, labels)
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """HxW uint8 as stored; ValueError if the file is missing or no image."""
+    values = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if values is None:
+        raise ValueError(f'{path} is not an image that OpenCV can read')
+    return values
+
+
+def check_ids(labels: np.ndarray, class_names: Sequence[str], path: Path) -> np.ndarray:
+    """Return the labels; ValueError if they have an id that is neither a class nor 255."""
+    wrong = np.setdiff1d(np.unique(labels), [*range(len(class_names)), UNLABELLED])
+    if wrong.size:
+        raise ValueError(f'{path} has label {wrong[0]}, expected class ids 0 to '
+                         f'{len(class_names) - 1} or {UNLABELLED} for unlabelled')
+    return labels
+
+
+def choose(value: str, known: Sequence[str], what: str) -> str:
+    """Return value; ValueError if it is not one of the known ones."""
+    if value not in known:
+        raise ValueError(f'{what} is {value!r}, expected one of {", ".join(known)}')
+    return value
+
+
+def contents(folder: Path) -> str:
+    """Say in a few words what a folder holds, for errors."""
+    if not folder.is_dir():
+        return f'{folder} is not a folder'
+    names = sorted(path.name for path in folder.iterdir())
+    return f'{folder} has {", ".join(names[:6]) or "nothing"}{", ..." if names[6:] else ""}'
+
+
+def _size(image: np.ndarray) -> str:
+    return f'{image.shape[1]}x{image.shape[0]}'

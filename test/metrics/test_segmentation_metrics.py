@@ -1,0 +1,137 @@
+"""Counted by hand, read from the papers' tables, or compared with golden figures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from surgseg_ros.metrics.segmentation import (
+    ConfusionMatrix,
+    InstrumentMeans,
+    binary_iou,
+    mean_over_classes,
+    sequence_scores,
+)
+
+GOLDEN = Path(__file__).parent.parent / 'golden' / 'lwanet_metrics.npz'
+NAN = np.nan
+
+
+def labels(*rows):
+    return np.array(rows, np.uint8)
+
+
+def matrix(prediction, truth, num_classes=3):
+    counted = ConfusionMatrix(num_classes)
+    counted.add(labels(prediction), labels(truth))
+    return counted
+
+
+def test_counted_by_hand():
+    counted = matrix([0, 0, 1, 1, 2, 1], [0, 1, 1, 1, 2, 2])
+    np.testing.assert_array_equal(counted.counts[:, :3], [[1, 0, 0], [1, 2, 0], [0, 1, 1]])
+    np.testing.assert_allclose(counted.iou, [1 / 2, 2 / 4, 1 / 2])
+    np.testing.assert_allclose(counted.dice, [2 / 3, 4 / 6, 2 / 3])
+    assert counted.accuracy == pytest.approx(4 / 6)
+
+
+def test_counts_add_up_over_images():
+    both = matrix([1, 1], [1, 0])
+    both.add(labels([2, 0, 1]), labels([1, 0, 1]))
+    np.testing.assert_allclose(both.iou, [1 / 2, 2 / 4, 0])
+
+
+def test_unlabelled_truth_counts_nowhere_and_unlabelled_prediction_is_missed():
+    counted = matrix([1, 2, 255, 1], [1, 255, 1, 1])
+    np.testing.assert_allclose(counted.iou[1], 2 / 3)
+    assert counted.counts.sum() == 3
+
+
+def test_absent_classes_are_skipped_in_the_mean():
+    counted = matrix([1, 1, 0], [1, 0, 0], num_classes=4)
+    np.testing.assert_array_equal(np.isnan(counted.iou), [False, False, True, True])
+    assert mean_over_classes(counted.iou) == pytest.approx(1 / 2)
+    assert mean_over_classes(counted.iou, background=True) == pytest.approx((1 / 2 + 1 / 2) / 2)
+    assert np.isnan(mean_over_classes(np.array([1.0, NAN])))
+
+
+def test_without_background_only_confusion_among_classes_counts():
+    counted = matrix([0, 1, 2, 2], [1, 1, 1, 0]).without_background()
+    np.testing.assert_allclose(counted.iou, [1 / 2, 0])
+
+
+def test_lwanets_figures():
+    golden = np.load(GOLDEN)
+    counted = ConfusionMatrix(11)
+    counted.add(golden['prediction'], golden['truth'])
+    foreground = counted.without_background()
+    np.testing.assert_allclose(foreground.iou, golden['iou'], rtol=1e-12)
+    np.testing.assert_allclose(foreground.dice, golden['dice'], rtol=1e-12)
+
+
+@pytest.mark.parametrize(('prediction', 'truth', 'message'), [
+    ([1, 3], [1, 1], 'the prediction has class id 3'),
+    ([1, 1], [1, 7], 'the truth has class id 7'),
+    ([1], [1, 1], r'prediction is \(1, 1\)'),
+])
+def test_wrong_input_is_named(prediction, truth, message):
+    with pytest.raises(ValueError, match=message):
+        matrix(prediction, truth)
+
+
+def instrument_means(*images, num_classes=4):
+    means = InstrumentMeans(num_classes)
+    for prediction, truth in images:
+        means.add(labels(prediction), labels(truth))
+    return means
+
+
+def test_means_over_images():
+    scores = instrument_means(
+        ([1, 1, 2, 0], [1, 1, 0, 0]),    # class 1: 1; class 2, predicted only: 0
+        ([1, 3, 3, 3], [1, 1, 3, 3]),    # class 1: 1/2; class 3: 2/3
+    ).scores()
+    assert scores.challenge_iou == pytest.approx((1 + (1 / 2 + 2 / 3) / 2) / 2)
+    assert scores.iou == pytest.approx((1 / 2 + (1 / 2 + 2 / 3) / 2) / 2)
+    np.testing.assert_allclose(scores.class_iou, [3 / 4, 0, 2 / 3])
+    assert scores.mean_class_iou == pytest.approx((3 / 4 + 0 + 2 / 3) / 3)
+    assert scores.cumulative_iou == pytest.approx((2 + 1 + 2) / (2 + 1 + 2 + 3))
+
+
+def test_empty_predictions_count_as_zero_and_empty_images_not_at_all():
+    means = instrument_means(([1, 0], [1, 0]), ([0, 0], [2, 2]), ([0, 0], [0, 0]))
+    np.testing.assert_array_equal(means.challenge_ious, [1, 0, NAN])
+    scores = means.scores()
+    assert scores.challenge_iou == scores.iou == pytest.approx(1 / 2)
+    np.testing.assert_array_equal(scores.class_iou, [1, 0, NAN])
+    assert scores.cumulative_iou == 1   # the published code leaves empty predictions out
+
+
+def test_instruments_found_where_none_are_lower_iou_but_not_challenge_iou():
+    scores = instrument_means(([1, 0], [1, 0]), ([0, 3], [0, 0])).scores()
+    assert scores.challenge_iou == 1 and scores.iou == pytest.approx(1 / 2)
+
+
+def test_challenge_mean_of_the_papers_table():
+    """LWANet Table III: the last column is the mean weighted by the frames of the ten datasets."""
+    frames = [75] * 8 + [300] * 2
+    names = [f'dataset {number}' for number in range(1, 11)]
+    table = {0.542: [.177, .766, .611, .871, .649, .593, .305, .833, .357, .609],
+             0.583: [.096, .758, .889, .898, .761, .627, .454, .875, .230, .763]}
+    for printed, values in table.items():
+        scores = sequence_scores(np.repeat(values, frames), list(np.repeat(names, frames)))
+        assert scores.frame_mean == pytest.approx(printed, abs=5e-4)
+        assert scores.mean == pytest.approx(np.mean(values))
+        assert scores.sequences['dataset 4'] == pytest.approx(values[3])
+
+
+def test_frames_that_do_not_count_and_sequences_of_them():
+    scores = sequence_scores([0.5, NAN, 1, NAN], ['a', 'a', 'b', 'c'])
+    assert scores.mean == pytest.approx(3 / 4)
+    assert scores.frame_mean == pytest.approx((2 * 0.5 + 1) / 3)
+    assert np.isnan(scores.sequences['c'])
+
+
+def test_binary_iou():
+    assert binary_iou(labels([255, 255, 0]), labels([10, 0, 0])) == pytest.approx(1 / 2, abs=1e-5)
+    assert binary_iou(labels([0]), labels([0])) == 1
