@@ -35,15 +35,18 @@ class ConfusionMatrix:
         if prediction.shape != truth.shape:
             raise ValueError(f'the prediction is {prediction.shape}, the truth {truth.shape}')
         known = truth != UNLABELLED
-        true, found = truth[known].astype(np.intp), prediction[known].astype(np.intp)
-        found[found == UNLABELLED] = self.num_classes
-        for what, ids, least in (('truth', true, 0), ('prediction', found, 1)):
-            if ids.size and not 0 <= ids.min() <= ids.max() < self.num_classes + least:
-                raise ValueError(f'the {what} has class id {ids.max()}, expected 0 to '
-                                 f'{self.num_classes - 1} or {UNLABELLED} for unlabelled')
+        true, found = self._class_ids(truth[known], 'truth'), prediction[known]
+        found = self._class_ids(np.where(found == UNLABELLED, 0, found), 'prediction')
+        found[prediction[known] == UNLABELLED] = self.num_classes
         columns = self.num_classes + 1
         pairs = np.bincount(true * columns + found, minlength=self.counts.size)
         self.counts += pairs.reshape(self.counts.shape)
+
+    def _class_ids(self, ids: np.ndarray, what: str) -> np.ndarray:
+        if ids.size and not 0 <= ids.min() <= ids.max() < self.num_classes:
+            raise ValueError(f'the {what} has class id {ids.max()}, expected 0 to '
+                             f'{self.num_classes - 1} or {UNLABELLED} for unlabelled')
+        return ids.astype(np.intp)
 
     def without_background(self) -> 'ConfusionMatrix':
         """Drop row and column 0, as LWANet's evaluation does.
