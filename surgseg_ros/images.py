@@ -5,6 +5,7 @@ The functions read the fields of a message and nothing else, so they serve rclpy
 under NumPy 2 (vision_opencv#535), copies every image, and is missing where ROS comes from wheels.
 """
 
+import re
 from typing import Any, NamedTuple
 
 import cv2
@@ -83,6 +84,12 @@ def decode_float(message: Any) -> np.ndarray:
     return _pixels(message, _lookup(_FLOAT, message.encoding))
 
 
+def decode_planes(message: Any) -> np.ndarray:
+    """sensor_msgs/Image 32FC<n> -> HxWxn float32 view (probabilities). Errors as above."""
+    pixels = _pixels(message, _lookup(_planes(message.encoding), message.encoding))
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
 def decode_compressed(message: Any) -> np.ndarray:
     """sensor_msgs/CompressedImage (jpeg, png) -> HxWx3 uint8 RGB.
 
@@ -102,9 +109,10 @@ def encode_image(array: np.ndarray, encoding: str) -> dict[str, Any]:
     """Array -> fields of a sensor_msgs/Image (all but the header); data is bytes.
 
     Nothing is converted: the array has the shape, dtype and channel order that `encoding` names
-    (HxWx3 uint8 for rgb8, HxW uint8 for mono8, HxW float32 for 32FC1 ...); ValueError if not.
+    (HxWx3 uint8 for rgb8, HxW uint8 for mono8, HxW float32 for 32FC1, HxWxn for 32FC<n> ...);
+    ValueError if not.
     """
-    layout = _lookup(_FORMATS | _FLOAT, encoding)
+    layout = _lookup(_FORMATS | _planes(encoding), encoding)
     shape = array.shape[:2] if layout.channels == 1 else (*array.shape[:2], layout.channels)
     if array.ndim < 2 or array.shape != shape or array.dtype != layout.dtype or not array.size:
         raise ValueError(
@@ -120,6 +128,12 @@ def encode_image(array: np.ndarray, encoding: str) -> dict[str, Any]:
         'step': width * layout.channels * array.itemsize,
         'data': array.tobytes(),
     }
+
+
+def _planes(encoding: str) -> dict[str, _Layout]:
+    """Layouts of floats: that of `encoding` if it is 32FC<n>, as image_encodings.hpp names it."""
+    match = re.fullmatch(r'32FC([1-9]\d*)', encoding)
+    return _FLOAT | ({encoding: _Layout(np.float32, int(match[1]), None)} if match else {})
 
 
 def _lookup(formats: dict[str, _Layout], encoding: str) -> _Layout:

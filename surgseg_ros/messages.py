@@ -46,6 +46,14 @@ def image(make: MessageFactory, header: Any, pixels: np.ndarray, encoding: str) 
     return make('sensor_msgs/msg/Image', header=header, **encode_image(pixels, encoding))
 
 
+def probabilities_image(make: MessageFactory, header: Any, probabilities: np.ndarray) -> Any:
+    """sensor_msgs/Image 32FC<C> of CxHxW float32 planes, one per class id."""
+    planes = np.moveaxis(probabilities, 0, -1)
+    if len(probabilities) == 1:
+        planes = planes[..., 0]
+    return image(make, header, planes, f'32FC{len(probabilities)}')
+
+
 def camera_info(make: MessageFactory, header: Any, camera: CameraModel) -> Any:
     """sensor_msgs/CameraInfo; image_pipeline wants the left optical frame for both eyes."""
     return make(

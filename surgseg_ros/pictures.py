@@ -1,5 +1,7 @@
 """Pictures for people: disparity and masks as colours. RGB uint8 throughout."""
 
+from collections.abc import Mapping, Sequence
+
 import cv2
 import numpy as np
 
@@ -8,6 +10,10 @@ from surgseg_ros.geometry.calibration import StereoCalibration
 NEAR, FAR = 0.03, 0.15   # m: the working range of an endoscope, dark red to dark blue
 INVALID = (40, 40, 40)
 OUTLINE = (90, 255, 90)
+# Classes on red tissue: cyan, yellow, blue, green, magenta, orange, violet, lime, white, brown.
+CLASSES = ((0, 230, 230), (255, 230, 0), (40, 110, 255), (0, 200, 80), (255, 60, 255),
+           (255, 140, 0), (150, 80, 255), (190, 255, 60), (255, 255, 255), (150, 90, 40))
+UNLABELLED = (128, 128, 128)
 _DARKEST = 40   # of 255: what is known shall not look black
 
 
@@ -48,6 +54,48 @@ def colour_by_disparity(
 def blend(image: np.ndarray, colours: np.ndarray, opacity: float) -> np.ndarray:
     """Lay HxWx3 `colours` over an HxWx3 image with this opacity (0..1)."""
     return cv2.addWeighted(image, 1 - opacity, colours, opacity, 0)
+
+
+def class_colours(count: int) -> np.ndarray:
+    """256x3 uint8: colours of the class ids below `count`, which repeat after ten.
+
+    0 is the background and black; ids that no class has, and 255, are grey.
+    """
+    table = np.full((256, 3), UNLABELLED, np.uint8)
+    table[0] = 0
+    ids = np.arange(1, min(count, 255))
+    table[ids] = np.array(CLASSES, np.uint8)[(ids - 1) % len(CLASSES)]
+    return table
+
+
+def overlay_classes(image: np.ndarray, labels: np.ndarray, class_names: Sequence[str],
+                    opacity: float) -> np.ndarray:
+    """Lay the colours of HxW uint8 class ids over a copy of an HxWx3 image, with a legend.
+
+    The background stays as it is; 255, unlabelled, is grey.
+    """
+    table = class_colours(len(class_names))
+    picture = image.copy()
+    cv2.copyTo(blend(image, table[labels], opacity), (labels > 0).astype(np.uint8), picture)
+    return legend(picture, {name: tuple(table[index].tolist())
+                            for index, name in enumerate(class_names) if index > 0})
+
+
+def legend(image: np.ndarray, colours: Mapping[str, tuple[int, int, int]]) -> np.ndarray:
+    """Write names beside their colours on a dark box in the top left corner, in place."""
+    scale = image.shape[0] / 1000
+    line, square = round(32 * scale), round(20 * scale)
+    width = max((cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0]
+                 for name in colours), default=0)
+    box = image[:line * len(colours) + line // 2, :width + 3 * square]
+    box //= 4
+    for row, (name, colour) in enumerate(colours.items()):
+        top = row * line + line // 2
+        cv2.rectangle(image, (square // 2, top), (3 * square // 2, top + square), colour,
+                      cv2.FILLED)
+        cv2.putText(image, name, (2 * square, top + square), cv2.FONT_HERSHEY_SIMPLEX, scale,
+                    (255, 255, 255), 1, cv2.LINE_AA)
+    return image
 
 
 def tint(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:

@@ -19,6 +19,14 @@ def calibration_errors(calibration: StereoCalibration) -> list[str]:
             or _size_errors(calibration) + _baseline_errors(calibration))
 
 
+def camera_errors(side: str, camera: CameraModel) -> list[str]:
+    """One sentence for each thing that makes one camera of a pair unusable."""
+    errors = []
+    if camera.K[0, 0] == 0 or camera.P[0, 0] == 0:
+        errors.append(f'the {side} camera is uncalibrated (K or P is all zero)')
+    return errors + _number_errors(side, {name: getattr(camera, name) for name in 'KDRP'})
+
+
 def extrinsics_errors(
     K: tuple[np.ndarray, np.ndarray], D: tuple[np.ndarray, np.ndarray],
     R: np.ndarray, T: np.ndarray,
@@ -63,12 +71,8 @@ def _sides(calibration: StereoCalibration) -> dict[str, CameraModel]:
 
 
 def _unusable(calibration: StereoCalibration) -> list[str]:
-    errors = []
-    for side, camera in _sides(calibration).items():
-        if camera.K[0, 0] == 0 or camera.P[0, 0] == 0:
-            errors.append(f'the {side} camera is uncalibrated (K or P is all zero)')
-        errors += _number_errors(side, {name: getattr(camera, name) for name in 'KDRP'})
-    return errors
+    return [error for side, camera in _sides(calibration).items()
+            for error in camera_errors(side, camera)]
 
 
 def _number_errors(side: str, matrices: dict[str, np.ndarray]) -> list[str]:

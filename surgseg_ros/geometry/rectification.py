@@ -10,6 +10,29 @@ from surgseg_ros.geometry.calibration import CameraModel, StereoCalibration
 _MODELS = ('plumb_bob', 'rational_polynomial')
 
 
+class EyeRectifier:
+    """Warps the images of one eye to what R and P of its camera describe.
+
+    side: for sentences. Raises ValueError where the camera is uncalibrated or its distortion
+    model is unknown.
+    """
+
+    def __init__(self, side: str, camera: CameraModel) -> None:
+        self._maps = _maps(side, camera)
+
+    def rectify(self, image: np.ndarray) -> np.ndarray:
+        """Rectify an image, HxW or HxWxC of the calibrated size; pixels unseen are 0.
+
+        Raises ValueError if the image has another size than its camera.
+        """
+        if image.shape[:2] != self._maps[0].shape[:2]:
+            raise ValueError(
+                f'the image is {image.shape[1]}x{image.shape[0]}, '
+                f'its calibration is for {self._maps[0].shape[1]}x{self._maps[0].shape[0]}'
+            )
+        return cv2.remap(image, *self._maps, interpolation=cv2.INTER_LINEAR)
+
+
 class Rectifier:
     """Warps both eyes to the rectified pair that R and P of the calibration describe.
 
@@ -19,22 +42,12 @@ class Rectifier:
 
     def __init__(self, calibration: StereoCalibration) -> None:
         self.calibration = rectified_calibration(calibration)
-        self._maps = _maps('left', calibration.left), _maps('right', calibration.right)
+        self._left = EyeRectifier('left', calibration.left)
+        self._right = EyeRectifier('right', calibration.right)
 
     def rectify(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rectify one pair; images HxW or HxWxC of the calibrated size, pixels unseen are 0.
-
-        Raises ValueError if an image has another size than its camera.
-        """
-        warped = []
-        for image, maps in zip((left, right), self._maps, strict=True):
-            if image.shape[:2] != maps[0].shape[:2]:
-                raise ValueError(
-                    f'the image is {image.shape[1]}x{image.shape[0]}, '
-                    f'its calibration is for {maps[0].shape[1]}x{maps[0].shape[0]}'
-                )
-            warped.append(cv2.remap(image, *maps, interpolation=cv2.INTER_LINEAR))
-        return warped[0], warped[1]
+        """Rectify one pair, see EyeRectifier.rectify."""
+        return self._left.rectify(left), self._right.rectify(right)
 
 
 def rectified_calibration(calibration: StereoCalibration) -> StereoCalibration:

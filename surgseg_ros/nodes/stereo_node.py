@@ -1,45 +1,37 @@
 """stereo_node: rectified pairs in; disparity, depth, points, tool mask and a picture out."""
 
 import math
-import re
-import time
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from sensor_msgs.msg import Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
-from vision_msgs.msg import LabelInfo
 
-from surgseg_ros import backends, messages, networks, pictures, predictors
+from surgseg_ros import messages, networks, pictures, predictors
 from surgseg_ros.geometry.points import disparity_to_cloud, disparity_to_depth
 from surgseg_ros.geometry.rectification import align_principal_points, true_disparity
-from surgseg_ros.nodes.managed_node import LATCHED, run
+from surgseg_ros.nodes.managed_node import run
 from surgseg_ros.nodes.messages import make_message
+from surgseg_ros.nodes.network_parameters import NETWORK_PARAMETERS, image_size, network_options
 from surgseg_ros.nodes.parameters import Parameter
-from surgseg_ros.nodes.perception_node import PerceptionNode, StereoInput
+from surgseg_ros.nodes.stereo_pair_node import StereoInput, StereoPairNode
 from surgseg_ros.predictors.results import StereoResult
 from surgseg_ros.predictors.scaling import predict_scaled
 from surgseg_ros.simulation.camera import pinhole_pair
 
 
-class StereoNode(PerceptionNode):
+class StereoNode(StereoPairNode):
     """Disparity of a stereo endoscope by any stereo predictor."""
 
     OUTPUTS: ClassVar[tuple[str, ...]] = (
         'disparity', 'depth', 'points2', 'tool_mask', 'overlay', 'left_image_rect',
         'right_image_rect')
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = (
-        *PerceptionNode.PARAMETERS,
+        *StereoPairNode.PARAMETERS,
+        *NETWORK_PARAMETERS,
         Parameter('model', 'sgbm', 'stereo matcher', choices=predictors.stereo()),
         Parameter('weights', '', "file of the network's weights; sgbm needs none"),
-        Parameter('backend', 'auto', 'what runs a network; auto: torch on a GPU, else the first '
-                  'of the others that is installed', choices=('auto', *backends.available())),
-        Parameter('precision', 'auto', 'arithmetic of a network; auto: f32, for bf16 moves '
-                  'disparity', choices=('auto', *backends.PRECISIONS)),
-        Parameter('threads', 0, 'CPU threads of a network, 0 all', range=(0, 256)),
-        Parameter('image_size', '1280x1024', 'WIDTHxHEIGHT for which a network is prepared while '
-                  'configuring; another size is prepared when it comes (seconds)'),
         Parameter('tool_threshold', 0.5, 'probability above which a pixel is a tool',
                   range=(0.001, 0.999), live=True),
         Parameter('max_disparity', 0, 'largest disparity searched by sgbm, in full-resolution px; '
@@ -67,7 +59,7 @@ class StereoNode(PerceptionNode):
         self.output('overlay', Image, '~/overlay')
         if self.p.model in networks.available():
             self.output('tool_mask', Image, 'tool_mask')
-            self._announce_labels(networks.spec(self.p.model).class_names)
+            self.announce_labels('tool_mask', networks.spec(self.p.model).class_names)
         if self.p.rectify:
             self.output('left_image_rect', Image, 'left/image_rect')
             self.output('right_image_rect', Image, 'right/image_rect')
@@ -78,22 +70,15 @@ class StereoNode(PerceptionNode):
         self._predictor = None
 
     def _create_predictor(self) -> Any:
-        weights = self.p.weights or None
         if self.p.model not in networks.available():
             return predictors.create(
-                self.p.model, weights=weights, backend=self.p.backend, precision=self.p.precision,
+                self.p.model, weights=self.p.weights or None, **network_options(self.p),
                 max_disparity=math.ceil(self.p.max_disparity * self.p.scale) or None)
         predictor = predictors.create(
-            self.p.model, weights=weights, backend=self.p.backend, precision=self.p.precision,
-            threads=self.p.threads or None)
-        width, height = _parse_size(self.p.image_size)
+            self.p.model, weights=self.p.weights or None, **network_options(self.p))
+        height, width = image_size(self.p)
         predictor.prepare(round(height * self.p.scale), round(width * self.p.scale))
         return predictor
-
-    def _announce_labels(self, class_names: tuple[str, ...]) -> None:
-        self._labels = self.publisher(LabelInfo, 'tool_mask/label_info', LATCHED)
-        header = messages.header(make_message, self.get_clock().now().nanoseconds, '')
-        self._labels.publish(messages.label_info(make_message, header, class_names))
 
     def process(self, frame: StereoInput) -> None:
         """Publish what is wanted of one pair."""
@@ -104,10 +89,7 @@ class StereoNode(PerceptionNode):
             return
         result = self._predict(frame)
         frame.milliseconds.update(result.milliseconds)
-        start = time.perf_counter()
-        for name in wanted:
-            self.publish(name, getattr(self, f'_{name}_message')(frame, result))
-        frame.milliseconds['publish'] = 1000 * (time.perf_counter() - start)
+        self.publish_wanted(wanted, frame, result)
 
     def _predict(self, frame: StereoInput) -> StereoResult:
         """Disparity without cx_left - cx_right, NaN unknown."""
@@ -153,13 +135,6 @@ class StereoNode(PerceptionNode):
         calibration = frame.calibration
         least = calibration.focal_length * calibration.baseline / self.p.max_depth
         return np.where(result.disparity >= least, result.disparity, np.float32(np.nan))
-
-
-def _parse_size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r'(\d+)x(\d+)', text)
-    if not match:
-        raise ValueError(f'image_size is "{text}", expected WIDTHxHEIGHT such as 1280x1024')
-    return int(match[1]), int(match[2])
 
 
 def _compile_kernels() -> None:

@@ -1,0 +1,9 @@
+"""Endoscope, stereo node and semantic node, as config/pipelines/perception.yaml describes them."""
+
+from launch import LaunchDescription
+
+from surgseg_ros.nodes.launching import launch_description
+
+
+def generate_launch_description() -> LaunchDescription:
+    return launch_description('perception')

@@ -1,0 +1,9 @@
+"""Endoscope and semantic node, as config/pipelines/semantic.yaml describes them."""
+
+from launch import LaunchDescription
+
+from surgseg_ros.nodes.launching import launch_description
+
+
+def generate_launch_description() -> LaunchDescription:
+    return launch_description('semantic')
