@@ -9,9 +9,9 @@ from surgseg_ros.bags import BagError, BagReader, BagWriter
 from surgseg_ros.bags.recovery import find_remains, repair_mcap
 from surgseg_ros.bags.stereo_bag import NAMESPACE, write_frame
 from surgseg_ros.commands.argument_types import whole_number
-from surgseg_ros.commands.progress import progress
 from surgseg_ros.commands.source_arguments import add_source_arguments, source_of
 from surgseg_ros.geometry.calibration_files import write_camera_info
+from surgseg_ros.progress import progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

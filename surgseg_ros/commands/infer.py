@@ -10,7 +10,6 @@ import numpy as np
 
 from surgseg_ros import backends, networks, predictors
 from surgseg_ros.commands.argument_types import whole_number
-from surgseg_ros.commands.progress import progress
 from surgseg_ros.commands.source_arguments import add_source_arguments, source_of
 from surgseg_ros.commands.stereo_outputs import (
     ORBIT_RATE,
@@ -35,6 +34,7 @@ from surgseg_ros.geometry.rectification import (
 )
 from surgseg_ros.geometry.stereo_frame import StereoFrame
 from surgseg_ros.predictors.scaling import StereoPredictor, predict_scaled
+from surgseg_ros.progress import progress
 from surgseg_ros.sources import DEFAULT_RATE, FrameSource
 from surgseg_ros.video import SUFFIXES as VIDEO_SUFFIXES
 from surgseg_ros.video import VideoFile

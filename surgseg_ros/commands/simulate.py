@@ -7,7 +7,7 @@ from pathlib import Path
 from surgseg_ros.bags import BagWriter
 from surgseg_ros.bags.stereo_bag import NAMESPACE, write_frame
 from surgseg_ros.commands.argument_types import whole_number
-from surgseg_ros.commands.progress import progress
+from surgseg_ros.progress import progress
 from surgseg_ros.sources import SimulatorSource
 
 

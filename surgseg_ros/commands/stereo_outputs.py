@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 
 from surgseg_ros import pictures
-from surgseg_ros.commands.progress import progress
 from surgseg_ros.evaluation.orbit import Orbit
 from surgseg_ros.files import Writers, whole_file
 from surgseg_ros.geometry.calibration import StereoCalibration
 from surgseg_ros.geometry.ply import write_ply
 from surgseg_ros.geometry.points import disparity_to_cloud
 from surgseg_ros.predictors.results import StereoResult
+from surgseg_ros.progress import progress
 from surgseg_ros.sources import CsvSource, FrameSource
 from surgseg_ros.video import VideoFile
 
