@@ -4,6 +4,7 @@ Imports no torch. A task adds its own keys by a subclass of Recipe.
 """
 
 import dataclasses
+import re
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,15 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import yaml
 
 T = TypeVar('T')
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's numbers: 2e-4 is one, which PyYAML takes for a text."""
+
+
+_Loader.add_implicit_resolver(
+    'tag:yaml.org,2002:float', re.compile(r'[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$'),
+    list('-+.0123456789'))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +95,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
     if not path.is_file():
         raise FileNotFoundError(f'there is no recipe {path}')
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(), _Loader)
     except yaml.YAMLError as error:
         raise ValueError(f'{path} is no YAML: {" ".join(str(error).split())}') from error
     if not isinstance(content, dict):
@@ -104,7 +114,7 @@ def _override(content: dict[str, Any], override: str) -> None:
         content = content.setdefault(section, {})
         if not isinstance(content, dict):
             raise ValueError(f'--set {override}: {section} is no section')
-    content[last] = yaml.safe_load(text)
+    content[last] = yaml.load(text, _Loader)
 
 
 def parse(kind: type[T], content: Any, place: str = '') -> T:
@@ -168,7 +178,7 @@ def describe(kind: Any) -> str:
         return f'a list, each {describe(arguments[0])}'
     if origin is Mapping or dataclasses.is_dataclass(kind):
         return 'a section with keys'
-    words = {int: 'a whole number', float: 'a number (1.0e-4, not 1e-4)', str: 'a text',
+    words = {int: 'a whole number', float: 'a number', str: 'a text',
              bool: 'true or false', type(None): 'null', Any: 'any value'}
     return words.get(kind, str(kind))
 

@@ -33,9 +33,11 @@ class Task(ABC):
     network_name, network_options: as for networks.create, for the card.
     class_names: index = class id, 0 = background.
     train_samples, val_samples: see Samples.
+    has_unused_parameters: may a step leave some trained parameters without a gradient?
     """
 
     Recipe: ClassVar[type[Recipe]]
+    has_unused_parameters: ClassVar[bool] = False
     network: nn.Module
     network_name: str
     network_options: Mapping[str, Any]
@@ -88,3 +90,5 @@ class Task(ABC):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take what state_dict() gave; called once, before the first step."""
+        if state:
+            raise ValueError(f'{type(self).__name__} keeps no state, but finds {", ".join(state)}')

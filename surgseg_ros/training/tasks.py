@@ -1,0 +1,44 @@
+"""What can be trained, by the name that a recipe calls it. Imports no torch."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from surgseg_ros.training.recipe import Recipe, parse, read_recipe
+
+if TYPE_CHECKING:
+    from surgseg_ros.training.task import Task
+
+_TASKS = {
+    'segmentation': 'surgseg_ros.training.segmentation:SegmentationTask',
+}
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read and check a recipe; overrides as 'key.path=value'.
+
+    Raises FileNotFoundError, or ValueError with one sentence that names the key.
+    """
+    content = read_recipe(path, overrides)
+    try:
+        return parse(task_class(content.get('task')).Recipe, content)
+    except ValueError as error:
+        raise ValueError(f'{path}: {error}') from error
+
+
+def create(recipe: Recipe) -> 'Task':
+    """The task that a recipe describes, its network with fresh weights."""
+    return task_class(recipe.task)(recipe)  # type: ignore[call-arg]
+
+
+def task_class(name: object) -> type['Task']:
+    """The class of a task; ValueError with the known names if there is none."""
+    if name not in _TASKS:
+        near = get_close_matches(str(name), _TASKS, n=1)
+        raise ValueError(f'there is no task {name!r}; '
+                         + (f'did you mean {near[0]}?' if near else f'known: {", ".join(_TASKS)}'))
+    module, _, attribute = _TASKS[str(name)].partition(':')
+    found: type[Task] = getattr(import_module(module), attribute)
+    return found
