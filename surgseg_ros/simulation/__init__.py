@@ -24,6 +24,9 @@ What to choose
 - noise: factor on the sensor's noise; 1 is a well-lit endoscope, 0 gives clean pictures.
 - focal_length (px), baseline (m): of the ideal, distortion-free pair; default like a da Vinci.
 - truth=False leaves the truth out. frames=N ends the iteration after N frames.
+- threads: that shade at the same time, one per core by default.
+
+render_left(index) gives the left image and its truth only, in about half the time.
 
 Ground truth is of the left view: disparity = focal_length * baseline / depth, exact to 0.02 px;
 parts and instances of the surface at each pixel's centre, so they have no soft edges; one
