@@ -30,7 +30,6 @@ class _Conv(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, size, padding=size // 2)
         nn.init.xavier_uniform_(self.conv.weight)
-        nn.init.zeros_(self.conv.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)
