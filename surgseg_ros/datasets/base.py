@@ -9,6 +9,9 @@ import cv2
 import numpy as np
 
 from surgseg_ros.metrics.segmentation import UNLABELLED
+from surgseg_ros.sources.folders import read_rgb
+
+_IMAGES = ('.png', '.jpg', '.jpeg')
 
 
 class SegmentationSample(NamedTuple):
@@ -54,12 +57,47 @@ class SegmentationDataset(ABC):
         return SegmentationSample(name, image, labels)
 
 
+class Frame(NamedTuple):
+    """Files of one image; masks in the order in which later ones cover earlier ones."""
+
+    name: str
+    image: Path
+    masks: tuple[Path, ...]
+
+
+class FileDataset(SegmentationDataset):
+    """A dataset whose images are files; what its masks mean is the subclass's."""
+
+    def __init__(self, frames: Sequence[Frame], class_names: tuple[str, ...]) -> None:
+        self._frames = frames
+        self.class_names = class_names
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._frames)
+
+    def name(self, index: int) -> str:
+        """Return what image number index is called; IndexError beyond the last one."""
+        return self._frames[index].name
+
+    def image(self, index: int) -> np.ndarray:
+        """HxWx3 uint8 RGB; ValueError if the file is missing or broken."""
+        return read_rgb(self._frames[index].image)
+
+
 def read_grey(path: Path) -> np.ndarray:
     """HxW uint8 as stored; ValueError if the file is missing or no image."""
     values = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if values is None:
         raise ValueError(f'{path} is not an image that OpenCV can read')
     return values
+
+
+def image_files(folder: Path) -> list[Path]:
+    """PNG and JPEG files of a folder by name; none where there is no folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in _IMAGES)
 
 
 def check_ids(labels: np.ndarray, class_names: Sequence[str], path: Path) -> np.ndarray:
