@@ -126,6 +126,10 @@ class InstrumentMeans:
         """Take one image's class ids, HxW each; ids, 255 and errors as in ConfusionMatrix.add."""
         image = ConfusionMatrix(self._num_classes)
         image.add(prediction, truth)
+        self.add_image(image)
+
+    def add_image(self, image: ConfusionMatrix) -> None:
+        """Take the pixels of one image, counted before."""
         self._ious.append(image.iou[1:])
         self._in_truth.append(image.counts[1:].sum(axis=1) > 0)
         if image.counts[:, 1:-1].any():
