@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
+from surgseg_ros.image_files import read_rgb
 from surgseg_ros.metrics.segmentation import UNLABELLED
-from surgseg_ros.sources.folders import read_rgb
 
 _IMAGES = ('.png', '.jpg', '.jpeg')
 
@@ -83,14 +82,6 @@ class FileDataset(SegmentationDataset):
     def image(self, index: int) -> np.ndarray:
         """HxWx3 uint8 RGB; ValueError if the file is missing or broken."""
         return read_rgb(self._frames[index].image)
-
-
-def read_grey(path: Path) -> np.ndarray:
-    """HxW uint8 as stored; ValueError if the file is missing or no image."""
-    values = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if values is None:
-        raise ValueError(f'{path} is not an image that OpenCV can read')
-    return values
 
 
 def image_files(folder: Path) -> list[Path]:

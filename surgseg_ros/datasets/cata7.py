@@ -18,8 +18,8 @@ from surgseg_ros.datasets.base import (
     choose,
     contents,
     image_files,
-    read_grey,
 )
+from surgseg_ros.image_files import read_grey
 
 CLASSES = ('background', *(f'instrument {number}' for number in range(1, 11)))
 STEP = 20   # grey values from one class to the next

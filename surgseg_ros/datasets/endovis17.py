@@ -26,8 +26,8 @@ from surgseg_ros.datasets.base import (
     choose,
     contents,
     image_files,
-    read_grey,
 )
+from surgseg_ros.image_files import read_grey
 
 TYPES = ('background', 'Bipolar Forceps', 'Prograsp Forceps', 'Large Needle Driver',
          'Vessel Sealer', 'Grasping Retractor', 'Monopolar Curved Scissors', 'Other')

@@ -22,8 +22,8 @@ from surgseg_ros.datasets.base import (
     choose,
     contents,
     image_files,
-    read_grey,
 )
+from surgseg_ros.image_files import read_grey
 
 CLASSES = ('background', 'Bipolar Forceps', 'Prograsp Forceps', 'Large Needle Driver',
            'Monopolar Curved Scissors', 'Ultrasound Probe', 'Suction Instrument', 'Clip Applier')

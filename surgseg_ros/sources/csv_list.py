@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from surgseg_ros.geometry.stereo_frame import StereoFrame
+from surgseg_ros.image_files import read_rgb
 from surgseg_ros.sources.base import (
     DEFAULT_RATE,
     Calibration,
@@ -18,7 +19,6 @@ from surgseg_ros.sources.base import (
     size_of,
     stamp_at,
 )
-from surgseg_ros.sources.folders import read_rgb
 
 COLUMNS = ('left', 'right', 'disparity', 'segmentation')
 

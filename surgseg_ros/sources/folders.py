@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from surgseg_ros.geometry.stereo_frame import GroundTruth, StereoFrame
+from surgseg_ros.image_files import read_rgb
 from surgseg_ros.sources.base import (
     DEFAULT_RATE,
     Calibration,
@@ -103,14 +104,6 @@ def _frame_of(path: Path) -> list[int] | str:
 def _natural(path: Path) -> list[tuple[int, str]]:
     parts = re.split(r'(\d+)', path.name)
     return [(int(part), '') if part.isdigit() else (0, part) for part in parts]
-
-
-def read_rgb(path: Path) -> np.ndarray:
-    """HxWx3 uint8 RGB; ValueError if OpenCV cannot read it."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f'{path} is not an image that OpenCV can read')
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _read_disparity(path: Path) -> np.ndarray:
