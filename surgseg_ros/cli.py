@@ -12,6 +12,7 @@ COMMANDS = {
     'simulate': 'write a bag of the virtual endoscope, with ground truth',
     'replay': 'publish a bag as a live endoscope',
     'infer': 'run a model over files',
+    'train': 'train a network as a recipe says',
     'evaluate': 'compare results with ground truth',
     'bench': 'measure speed',
     'bags': 'look into, convert and make bags',

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,9 @@ def recipe_dict(recipe: Recipe) -> dict[str, Any]:
     return plain
 
 
+@cache
 def commit() -> str:
-    """The git commit of this code, '+' after it if files have changed since; 'unknown' if none."""
+    """The git commit of this code, '+' after it if files differ from it; 'unknown' if none."""
     git = ['git', '-C', str(Path(__file__).parent), 'describe', '--always', '--abbrev=40',
            '--exclude=*', '--dirty=+']
     try:

@@ -1,0 +1,29 @@
+"""surgseg train: train a network as a recipe says; the same command again goes on after a stop."""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the recipe, and what the command line changes in it."""
+    parser.add_argument('recipe', type=Path, help='YAML file, such as those in config/train/')
+    parser.add_argument('--out', type=Path, help='folder of the run (default: out/train/RECIPE)')
+    parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE',
+                        dest='overrides', help='change the recipe: optimiser.batch_size=8')
+    parser.add_argument('--resume', choices=('auto', 'never'), default='auto',
+                        help='auto goes on with the run in the folder, never throws it away')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train to the end."""
+    from surgseg_ros.training import tasks
+
+    recipe = tasks.load_recipe(args.recipe, args.overrides)
+    out = args.out or Path('out/train') / args.recipe.stem
+    from surgseg_ros.training.loop import train  # imports torch
+
+    progress = train(recipe, out, resume=args.resume == 'auto')
+    best, metric = progress.best, recipe.evaluation.metric
+    print(f'{out}: {progress.ended}; ' + (
+        f'best {metric} {best[metric]:.4f} in epoch {best["epoch"]:.0f}' if best else 'no best'))
+    return 0
