@@ -25,7 +25,7 @@ def test_camera_starts_no_endoscope_and_rviz_starts_with_its_configuration():
     nodes = {node.name: node for node in Pipeline.load('stereo').nodes(
         {'source': 'camera', 'rviz': 'true'})}
     assert set(nodes) == {'stereo', 'rviz2'}
-    assert nodes['rviz2'].arguments == ['-d', str(share() / 'config' / 'stereo.rviz')]
+    assert nodes['rviz2'].arguments == ['-d', str(share() / 'config' / 'perception.rviz')]
 
 
 @pytest.mark.parametrize('given, words', [

@@ -10,6 +10,8 @@ import yaml
 
 from surgseg_ros.cli import main
 from surgseg_ros.nodes import describe
+from surgseg_ros.nodes.semantic_node import SemanticNode
+from surgseg_ros.nodes.stereo_node import StereoNode
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / 'README.md').read_text()
@@ -21,10 +23,12 @@ def test_tables_are_those_of_the_code() -> None:
     assert describe.filled(README) == README, 'run `make docs`'
 
 
-def test_every_parameter_and_topic_of_stereo_node_is_listed() -> None:
-    for name in ('model', 'scale', 'rectify', 'max_stamp_difference', 'autostart'):
+def test_every_parameter_and_topic_of_the_nodes_is_listed() -> None:
+    for name in ('model', 'scale', 'rectify', 'max_stamp_difference', 'autostart', 'classes',
+                 'backend'):
         assert f'| `{name}` |' in README
-    for topic in ('disparity', 'points2', 'stereo/overlay', 'left/camera_info'):
+    for topic in ('disparity', 'points2', 'stereo/overlay', 'left/camera_info', 'segmentation',
+                  'segmentation/label_info'):
         assert f'| `/endoscope/{topic}` |' in README
 
 
@@ -44,18 +48,21 @@ def test_commands_have_the_arguments_they_are_shown_with(
 
 def test_files_that_the_readme_names_are_there() -> None:
     for path in ('LICENSE', 'Dockerfile', 'config/fastdds.xml', 'config/pipelines/stereo.yaml',
-                 'launch/stereo_pipeline.launch.py'):
+                 'config/pipelines/semantic.yaml', 'config/pipelines/perception.yaml',
+                 'launch/stereo_pipeline.launch.py', 'launch/semantic_pipeline.launch.py'):
         assert (REPOSITORY / path).is_file()
 
 
-def test_rviz_shows_image_overlay_and_cloud_in_the_frame_of_the_endoscope() -> None:
-    config = yaml.safe_load((REPOSITORY / 'config' / 'stereo.rviz').read_text())
+def test_rviz_shows_image_overlays_and_cloud_in_the_frame_of_the_endoscope() -> None:
+    config = yaml.safe_load((REPOSITORY / 'config' / 'perception.rviz').read_text())
     manager = config['Visualization Manager']
     shown = {display['Topic']['Value']: display['Class'] for display in manager['Displays']
              if display['Enabled'] and 'Topic' in display}
     assert shown == {'left/image_rect': 'rviz_default_plugins/Image',
                      'stereo/overlay': 'rviz_default_plugins/Image',
+                     'semantic/overlay': 'rviz_default_plugins/Image',
                      'points2': 'rviz_default_plugins/PointCloud2'}
-    published = {topic for _, topic, *_ in describe._graph('endoscope')}
+    published = {topic for node in (StereoNode, SemanticNode)
+                 for _, topic, *_ in describe.graph(node, 'endoscope')}
     assert {f'/endoscope/{topic}' for topic in shown} <= published
     assert manager['Global Options']['Fixed Frame'] == 'endoscope_left_optical'

@@ -1,6 +1,7 @@
 """Arguments of every command that reads stereo frames from somewhere."""
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 from surgseg_ros.sources import FrameSource, open_source
@@ -24,9 +25,11 @@ def add_source_arguments(parser: argparse.ArgumentParser, truth: bool = False) -
         parser.add_argument('--disparity', help='folder or file of true disparities, of images')
 
 
-def source_of(args: argparse.Namespace, **options: Any) -> FrameSource:
+def source_of(
+    args: argparse.Namespace, opener: Callable[..., FrameSource] = open_source, **options: Any
+) -> FrameSource:
     """Open the source that the arguments name, with more options; raises as open_source does."""
-    return open_source(
+    return opener(
         args.source,
         args.calibration,
         stacking=args.stacking,

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 
 from surgseg_ros import pictures
+from surgseg_ros.commands.destinations import Destinations, write_image
 from surgseg_ros.evaluation.orbit import Orbit
 from surgseg_ros.files import Writers, whole_file
 from surgseg_ros.geometry.calibration import StereoCalibration
@@ -17,12 +17,10 @@ from surgseg_ros.geometry.ply import write_ply
 from surgseg_ros.geometry.points import disparity_to_cloud
 from surgseg_ros.predictors.results import StereoResult
 from surgseg_ros.progress import progress
-from surgseg_ros.sources import CsvSource, FrameSource
 from surgseg_ros.video import VideoFile
 
 ORBIT_RATE = 25.0    # pictures per second, unless the source's frames come one per picture
 _TURN = 200          # pictures, 8 s
-_TIFF = ('.tiff', '.tif')
 
 
 @dataclass(frozen=True)
@@ -44,48 +42,6 @@ class Output(Protocol):
     def take(self, frame: Inferred) -> None:
         """Make something of it."""
         ...
-
-
-class Destinations:
-    """Which file each result of each frame goes to.
-
-    folder: holds disparity/, segmentation/ and cloud/, with names as the inputs; or what relative
-    paths of a CSV list are below, default that of the list. kinds: 'disparity', 'segmentation',
-    'cloud'. suffix: of disparities that are not listed. count: frames, None if unknown.
-    Raises ValueError if two results would be one file, or an image would be overwritten.
-    """
-
-    def __init__(self, source: FrameSource, folder: Path | None, kinds: tuple[str, ...],
-                 suffix: str, count: int | None) -> None:
-        self._source, self._kinds = source, kinds
-        self._suffixes = {'disparity': f'.{suffix}', 'segmentation': '.png', 'cloud': '.ply'}
-        list_folder = source.path.parent if isinstance(source, CsvSource) else Path()
-        self._folder = folder or list_folder
-        self._check(count or 0)
-
-    def paths(self, index: int) -> dict[str, Path]:
-        """By kind, those of one frame."""
-        return {kind: self._path(index, kind) for kind in self._kinds}
-
-    def _path(self, index: int, kind: str) -> Path:
-        if isinstance(self._source, CsvSource) and kind != 'cloud':
-            return self._folder / self._source.rows[index][kind]
-        return self._folder / kind / (self._source.frame_name(index) + self._suffixes[kind])
-
-    def _check(self, count: int) -> None:
-        taken: dict[Path, str] = {}
-        if isinstance(self._source, CsvSource):
-            taken = {path.resolve(): 'an image of the list' for path in self._source.images()}
-        for index in range(count):
-            for kind, path in self.paths(index).items():
-                fitting = _TIFF + ('.png',) if kind == 'disparity' else (self._suffixes[kind],)
-                if path.suffix.lower() not in fitting:
-                    raise ValueError(f'{kind} cannot be written as {path}, expected a name '
-                                     f'ending in {" or ".join(fitting)}')
-                what = f'the {kind} of frame {index}'
-                if path.resolve() in taken:
-                    raise ValueError(f'{path} would be {what} and is {taken[path.resolve()]}')
-                taken[path.resolve()] = what
 
 
 class Files:
@@ -210,10 +166,3 @@ def fixed_point(disparity: np.ndarray, scale: float) -> np.ndarray:
         )
     values = np.rint(np.where(known, disparity, 0) * np.float32(scale))
     return np.where(known, np.maximum(values, 1), 0).astype(np.uint16)
-
-
-def write_image(path: Path, pixels: np.ndarray) -> None:
-    """Write an image as OpenCV does, but wholly or not at all; OSError if it cannot."""
-    with whole_file(path) as partial:
-        if not cv2.imwrite(str(partial), pixels):
-            raise OSError(f'{path} cannot be written')

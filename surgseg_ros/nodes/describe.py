@@ -5,8 +5,9 @@
 
 import argparse
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import rclpy
@@ -15,19 +16,24 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from surgseg_ros.nodes.endoscope_node import EndoscopeNode
 from surgseg_ros.nodes.managed_node import ManagedNode
+from surgseg_ros.nodes.network_parameters import NETWORK_PARAMETERS
 from surgseg_ros.nodes.parameters import Parameter
 from surgseg_ros.nodes.perception_node import PerceptionNode
 from surgseg_ros.nodes.recorder_node import RecorderNode
+from surgseg_ros.nodes.semantic_node import SemanticNode
 from surgseg_ros.nodes.stereo_node import StereoNode
+from surgseg_ros.nodes.stereo_pair_node import StereoPairNode
 
 TITLES: dict[type[ManagedNode], str] = {
     StereoNode: '`stereo_node`',
-    PerceptionNode: 'Every node that takes stereo pairs',
+    SemanticNode: '`semantic_node`',
+    StereoPairNode: 'Every node that takes stereo pairs',
+    PerceptionNode: 'Every node that takes images',
     EndoscopeNode: '`endoscope_node`',
     RecorderNode: '`recorder_node`',
     ManagedNode: 'Every node',
 }
-MEANINGS = {   # of the topics of stereo_node, by name without the namespace
+MEANINGS = {   # of the topics of stereo_node and semantic_node, by name without the namespace
     'left/image_rect': 'rectified left image; its stamp and frame go through to every output',
     'right/image_rect': 'rectified right image',
     'left/camera_info': 'kept until a new one comes; need not be in step with the images',
@@ -38,30 +44,34 @@ MEANINGS = {   # of the topics of stereo_node, by name without the namespace
     'points2': 'organised x y z rgb (and label, where the model has a tool mask), m, left '
     'optical frame; NaN unknown, is_dense false',
     'stereo/overlay': 'depth in colours over the left image, for people',
+    'segmentation': 'mono8, class id per pixel, 0 background, 255 unlabelled',
+    'segmentation/label_info': 'latched: the name of each class id',
+    'segmentation/probabilities': '32FC<n>, one channel per class id; off unless listed in '
+    '`outputs`',
+    'semantic/overlay': 'classes in colours over the left image with a legend, for people',
     '/diagnostics': 'once a second: state, reason, exact counts, rate, latencies p50 and p99',
 }
 _INTERNAL = re.compile('rosout|parameter_events|transition_event')
-_TYPES = {str: 'string', bool: 'bool', int: 'integer', float: 'double', list: 'string list'}
+_TYPES = {str: 'string', bool: 'bool', int: 'integer', float: 'double'}
 
 
 def parameters() -> str:
     """Markdown tables of parameters: those of a class, without those of its base."""
-    head = '| name | type | default | allowed | live | meaning |\n|---|---|---|---|---|---|'
-    tables = []
-    for node, title in TITLES.items():
-        inherited = getattr(node.__mro__[1], 'PARAMETERS', ())
-        rows = [_row(parameter) for parameter in node.PARAMETERS if parameter not in inherited]
-        tables.append('\n'.join((f'**{title}**\n', head, *rows)))
-    return '\n\n'.join(tables)
+    tables = [_table(title, _own(node)) for node, title in TITLES.items()]
+    return '\n\n'.join([*tables, _table('Every node with a network', NETWORK_PARAMETERS)])
 
 
 def topics(namespace: str = 'endoscope') -> str:
-    """Markdown table of what a running stereo_node subscribes to and publishes."""
-    rows = ['| | topic | type | QoS | meaning |', '|---|---|---|---|---|']
-    for direction, name, kind, qos in _graph(namespace):
-        meaning = MEANINGS[name.removeprefix(f'/{namespace}/')]
-        rows.append(f'| {direction} | `{name}` | {kind} | {qos} | {meaning} |')
-    return '\n'.join(rows)
+    """Markdown tables of what running nodes subscribe to and publish."""
+    tables = []
+    for node in (StereoNode, SemanticNode):
+        rows = [f'**{TITLES[node]}**\n', '| | topic | type | QoS | meaning |',
+                '|---|---|---|---|---|']
+        for direction, name, kind, qos in graph(node, namespace):
+            meaning = MEANINGS[name.removeprefix(f'/{namespace}/')]
+            rows.append(f'| {direction} | `{name}` | {kind} | {qos} | {meaning} |')
+        tables.append('\n'.join(rows))
+    return '\n\n'.join(tables)
 
 
 def filled(text: str) -> str:
@@ -79,10 +89,26 @@ def filled(text: str) -> str:
     return text
 
 
+def _own(node: type[ManagedNode]) -> list[Parameter]:
+    inherited = (*getattr(node.__mro__[1], 'PARAMETERS', ()), *NETWORK_PARAMETERS)
+    return [parameter for parameter in node.PARAMETERS if parameter not in inherited]
+
+
+def _table(title: str, rows: Sequence[Parameter]) -> str:
+    head = '| name | type | default | allowed | live | meaning |\n|---|---|---|---|---|---|'
+    return '\n'.join((f'**{title}**\n', head, *map(_row, rows)))
+
+
 def _row(parameter: Parameter) -> str:
-    cells = (f'`{parameter.name}`', _TYPES[type(parameter.default)], _default(parameter),
+    cells = (f'`{parameter.name}`', _type(parameter.default), _default(parameter),
              _allowed(parameter), 'yes' if parameter.live else '', parameter.description)
     return f'| {" | ".join(cells)} |'
+
+
+def _type(default: Any) -> str:
+    if isinstance(default, list):
+        return f'{_TYPES[type(default[0])]} list'
+    return _TYPES[type(default)]
 
 
 def _default(parameter: Parameter) -> str:
@@ -90,7 +116,8 @@ def _default(parameter: Parameter) -> str:
     if isinstance(default, bool):
         return str(default).lower()
     if isinstance(default, list):
-        return 'all' if tuple(default) == parameter.choices else ', '.join(filter(None, default))
+        shown = [str(item) for item in default if item != '']
+        return 'all' if tuple(default) == parameter.choices else ', '.join(shown)
     return str(default)
 
 
@@ -100,11 +127,19 @@ def _allowed(parameter: Parameter) -> str:
     return ', '.join(parameter.choices or ())
 
 
-def _graph(namespace: str) -> list[tuple[str, str, str, str]]:
-    """Direction, topic, type and QoS of an active stereo_node's subscriptions and publishers."""
+class _SemanticNode(SemanticNode):
+    """As it is in a graph, without the weights that a predictor needs."""
+
+    def create_predictor(self) -> Any:
+        return SimpleNamespace(class_names=(), prepare=lambda height, width: None)
+
+
+def graph(kind: type[ManagedNode], namespace: str) -> list[tuple[str, str, str, str]]:
+    """Direction, topic, type and QoS of an active node's subscriptions and publishers."""
     context = Context()
     rclpy.init(context=context, args=['--ros-args', '--log-level', 'error'])
-    node = StereoNode(namespace=namespace, context=context)
+    make: Callable[..., ManagedNode] = _SemanticNode if kind is SemanticNode else kind
+    node = make(namespace=namespace, context=context)
     try:
         node.trigger_configure()
         node.trigger_activate()

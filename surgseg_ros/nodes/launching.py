@@ -1,6 +1,7 @@
 """A pipeline for `ros2 launch`; the launch files call this."""
 
-from launch import LaunchContext, LaunchDescription
+# (mypy takes our folder launch/ for the package)
+from launch import LaunchContext, LaunchDescription  # type: ignore[attr-defined]
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node

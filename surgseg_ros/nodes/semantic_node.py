@@ -48,7 +48,7 @@ class SemanticNode(ImageNode):
 
     def configure(self) -> None:
         """Load the model, make the publishers."""
-        self._predictor = self._create_predictor()
+        self._predictor = self.create_predictor()
         self._predictor.prepare(*image_size(self.p))
         self.output('segmentation', Image, 'segmentation')
         self.output('probabilities', Image, 'segmentation/probabilities')
@@ -60,7 +60,8 @@ class SemanticNode(ImageNode):
         super().cleanup()
         self._predictor = None
 
-    def _create_predictor(self) -> Any:
+    def create_predictor(self) -> Any:
+        """Make what predicts; errors as predictors.create."""
         options = {'weights': self.p.weights or bundled_weights(self.p.model),
                    **network_options(self.p)}
         names = tuple(filter(None, self.p.class_names))

@@ -13,9 +13,9 @@ from surgseg_ros.geometry.calibration_checks import calibration_errors
 from surgseg_ros.sources.bag import BagSource
 from surgseg_ros.sources.base import DEFAULT_RATE, FIRST_STAMP, Calibration, FrameSource
 from surgseg_ros.sources.csv_list import CsvSource
-from surgseg_ros.sources.folders import FolderSource
+from surgseg_ros.sources.folders import IMAGES, FolderSource
 from surgseg_ros.sources.simulator import SimulatorSource
-from surgseg_ros.sources.video import SUFFIXES, VideoSource
+from surgseg_ros.sources.video import SUFFIXES, VideoSource, told_stacking, video_size
 
 __all__ = [
     'DEFAULT_RATE',
@@ -27,6 +27,7 @@ __all__ = [
     'FrameSource',
     'SimulatorSource',
     'VideoSource',
+    'open_left',
     'open_source',
 ]
 
@@ -65,6 +66,23 @@ def open_source(
         origin = calibration if isinstance(calibration, str | Path) else source.name
         raise ValueError(f'calibration of {origin}: {errors[0]}')
     return source
+
+
+def open_left(
+    spec: str | Path, calibration: Calibration | None = None, **options: Any
+) -> FrameSource:
+    """Open what `spec` names for those who look at the left image only; as open_source.
+
+    Besides, `spec` may be an image, a folder of images (without left/) or a video of one eye
+    (unless its shape is that of two, or `stacking` says so): such frames have the image twice.
+    """
+    path = Path(spec)
+    one_eye = path.is_dir() and not is_bag(path) and not (path / 'left').is_dir()
+    if one_eye or path.is_file() and path.suffix.lower() in IMAGES:
+        spec = f'{path},{path}'
+    elif path.suffix.lower() in SUFFIXES and not options.get('stacking'):
+        options['stacking'] = told_stacking(*video_size(path)) or 'mono'
+    return open_source(spec, calibration, **options)
 
 
 def _source(spec: str) -> tuple[type[FrameSource], list[Any]]:

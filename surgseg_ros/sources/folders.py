@@ -20,7 +20,7 @@ from surgseg_ros.sources.base import (
 
 # left, right, l and r as words of their own or beside a number, cam0, camera_1
 _EYE = re.compile(r'[-_ ]*(left|right|(?<![a-z])[lr](?![a-z])|cam(era)?[-_]?\d(?!\d))')
-_IMAGES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.ppm', '.pgm')
+IMAGES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.ppm', '.pgm')
 
 
 class FolderSource(FrameSource):
@@ -43,7 +43,7 @@ class FolderSource(FrameSource):
         disparity: str | Path | None = None,
     ) -> None:
         self.name = f'images {left}, {right}'
-        self._left, self._right = _files(left, _IMAGES), _files(right, _IMAGES)
+        self._left, self._right = _files(left, IMAGES), _files(right, IMAGES)
         truth = _files(Path(disparity), ('.tif', '.tiff', '.npy')) if disparity else []
         self._truth: list[Path | None] = [*truth] or [None] * len(self._left)
         if not len(self._left) == len(self._right) == len(self._truth):
@@ -61,10 +61,11 @@ class FolderSource(FrameSource):
         for index, (left, right, truth) in enumerate(
             zip(self._left, self._right, self._truth, strict=True)
         ):
+            image = read_rgb(left)
             yield StereoFrame(
                 stamp=stamp_at(index, self.rate),
-                left=read_rgb(left),
-                right=read_rgb(right),
+                left=image,
+                right=image if right == left else read_rgb(right),
                 calibration=self.calibration,
                 truth=GroundTruth(disparity=_read_disparity(truth)) if truth else None,
             )

@@ -1,0 +1,48 @@
+"""What the tasks of `surgseg infer` have in common on the command line."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from surgseg_ros import backends
+from surgseg_ros.commands.argument_types import whole_number
+from surgseg_ros.commands.source_arguments import add_source_arguments
+
+BACKEND_OPTIONS = ('backend', 'device', 'precision', 'threads')
+
+
+def add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the source and how much of it."""
+    add_source_arguments(parser)
+    parser.add_argument('--root', type=Path, help="of a CSV list's images, default its folder")
+    parser.add_argument('--frames', type=whole_number(1), help='at most so many')
+
+
+def add_backend_arguments(group: argparse._ArgumentGroup) -> None:
+    """Add BACKEND_OPTIONS."""
+    group.add_argument('--backend', choices=('auto', *backends.available()))
+    group.add_argument('--device', choices=('auto', *backends.DEVICES))
+    group.add_argument('--precision', choices=('auto', *backends.PRECISIONS))
+    group.add_argument('--threads', type=whole_number(1), help='of the CPU, for the network')
+
+
+def add_writers_argument(group: argparse._ArgumentGroup) -> None:
+    """Add how many threads write."""
+    group.add_argument('--writers', type=whole_number(1), default=2,
+                       help='threads that write files (2)')
+
+
+def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Those of the arguments that were given, as options of a predictor."""
+    values = {name: getattr(args, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def is_list(args: argparse.Namespace) -> bool:
+    """Whether the source is a CSV list, which may say what is written where."""
+    return Path(args.source).suffix.lower() == '.csv'
+
+
+def least(*counts: int | None) -> int | None:
+    """Smallest of the numbers of frames that are known, None if none is."""
+    return min((count for count in counts if count is not None), default=None)

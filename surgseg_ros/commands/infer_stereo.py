@@ -1,0 +1,264 @@
+"""surgseg infer stereo: disparity and tool masks of files, without ROS."""
+
+import argparse
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from surgseg_ros import networks, predictors
+from surgseg_ros.commands.destinations import Destinations
+from surgseg_ros.commands.infer_arguments import (
+    BACKEND_OPTIONS,
+    add_backend_arguments,
+    add_input_arguments,
+    add_writers_argument,
+    given,
+    is_list,
+    least,
+)
+from surgseg_ros.commands.source_arguments import source_of
+from surgseg_ros.commands.stereo_outputs import (
+    ORBIT_RATE,
+    Files,
+    Inferred,
+    OrbitVideo,
+    Output,
+    SideBySide,
+    views_per_frame,
+)
+from surgseg_ros.evaluation.orbit import Orbit
+from surgseg_ros.files import Writers
+from surgseg_ros.frame_messages import is_rectified
+from surgseg_ros.geometry.calibration import StereoCalibration
+from surgseg_ros.geometry.calibration_files import with_alpha
+from surgseg_ros.geometry.rectification import (
+    Rectifier,
+    align_principal_points,
+    true_disparity,
+    vertical_residual,
+)
+from surgseg_ros.geometry.stereo_frame import StereoFrame
+from surgseg_ros.predictors.scaling import StereoPredictor, predict_scaled
+from surgseg_ros.progress import progress
+from surgseg_ros.sources import DEFAULT_RATE, FrameSource
+from surgseg_ros.video import SUFFIXES as VIDEO_SUFFIXES
+from surgseg_ros.video import VideoFile
+
+# what a network finds in each mode, and so what is written
+_KINDS = {
+    'multitask': ('disparity', 'segmentation'),
+    'disparity': ('disparity',),
+    'segmentation': ('segmentation',),
+}
+_DISPARITY_SCALE = 128   # as MSDESIS and SCARED store disparity: value / 128 px, 0 unknown
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    add_input_arguments(parser)
+    parser.add_argument('--alpha', type=float,
+                        help='rectify anew: 0 without black borders, 1 with every pixel, -1 as is')
+    model = parser.add_argument_group('model')
+    model.add_argument('--model', default='sgbm', choices=predictors.stereo())
+    model.add_argument('--weights', type=Path, help='checkpoint of a network')
+    model.add_argument('--mode', choices=tuple(_KINDS), help='of a network, default multitask')
+    model.add_argument('--scale', type=float, default=1.0, help='shrink the images first, 0..1')
+    model.add_argument('--threshold', type=float, help='probability of a tool (0.5)')
+    add_backend_arguments(model)
+    _add_output_arguments(parser)
+
+
+def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    output = parser.add_argument_group('output')
+    output.add_argument('--out', type=Path, help='folder for disparity/, segmentation/, cloud/; '
+                        'a CSV list says itself what is written where below it')
+    output.add_argument('--disparity-format', choices=('png', 'tiff'), default='tiff',
+                        help='tiff: float32 px, NaN unknown; png: 16 bit, 0 unknown')
+    output.add_argument('--disparity-scale', type=float, default=_DISPARITY_SCALE,
+                        help=f'of 16-bit disparity: value / scale is px ({_DISPARITY_SCALE})')
+    output.add_argument('--cloud', action='store_true', help='a coloured PLY cloud per frame too')
+    add_writers_argument(output)
+    output.add_argument('--video', type=Path, metavar='MP4',
+                        help='left image beside disparity in colours, tools in cyan')
+    output.add_argument('--render-orbit', type=Path, metavar='MP4',
+                        help='the cloud from a camera that circles the endoscope, tools in cyan')
+    output.add_argument('--orbit-frame', type=int, metavar='N',
+                        help='circle around this frame instead of following the sequence')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Infer every frame and write what is asked for."""
+    _check(args)
+    predictor = _predictor(args)
+    with ExitStack() as stack:
+        source = stack.enter_context(_source(args))
+        limit = _limit(args, source)
+        count = least(source.count, limit)
+        frames = source.first(limit)
+        matcher = _Matcher(predictor, source.calibration, args.alpha, args.scale)
+        outputs = _outputs(args, source, count, matcher.calibration, stack)
+        print(source.describe())
+        start = time.monotonic()
+        shares: list[tuple[float, float]] = []
+        for index, frame in enumerate(progress(frames, count)):
+            wanting = [output for output in outputs if output.wants(index)]
+            if wanting:
+                pair = matcher.rectify(frame)
+                if not shares and args.mode != 'segmentation':
+                    print(_rows_apart(*pair))
+                inferred = matcher.match(index, *pair)
+                shares.append(_shares(inferred))
+            for output in wanting:
+                output.take(inferred)
+    _summarise(args, np.array(shares), time.monotonic() - start)
+
+
+class _Matcher:
+    """Rectifies a frame if its calibration says that it is not, and runs a predictor on it.
+
+    calibration: of the rectified images, None if unknown.
+    """
+
+    def __init__(self, predictor: StereoPredictor, given: StereoCalibration | None,
+                 alpha: float | None, scale: float) -> None:
+        rectified = given is None or is_rectified(given)
+        if rectified and alpha is not None:
+            raise ValueError('--alpha rectifies raw images and needs --calibration of them')
+        self._predictor, self._scale = predictor, scale
+        self._rectifier: Rectifier | None = None
+        self.calibration = given
+        if given is not None and not rectified:
+            self._rectifier = Rectifier(given if alpha is None else with_alpha(given, alpha))
+            self.calibration = self._rectifier.calibration
+
+    def rectify(self, frame: StereoFrame) -> tuple[np.ndarray, np.ndarray]:
+        if self._rectifier is None:
+            return frame.left, frame.right
+        return self._rectifier.rectify(frame.left, frame.right)
+
+    def match(self, index: int, left: np.ndarray, right: np.ndarray) -> Inferred:
+        if self.calibration is None:
+            result = predict_scaled(self._predictor, left, right, self._scale)
+            return Inferred(index, left, result)
+        right = align_principal_points(right, self.calibration)
+        result = predict_scaled(self._predictor, left, right, self._scale)
+        disparity = true_disparity(result.disparity, self.calibration)
+        return Inferred(index, left, replace(result, disparity=disparity))
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what cannot be before anything is opened."""
+    if not (args.out or is_list(args) or args.video or args.render_orbit):
+        raise ValueError('nothing to write: give --out, --video or --render-orbit')
+    if args.out and args.out.suffix.lower() in VIDEO_SUFFIXES:
+        raise ValueError(f'--out is a folder for files; for a video say --video {args.out}')
+    if args.cloud and not _writes_files(args):
+        raise ValueError('--cloud needs --out, the folder for the clouds')
+    if args.render_orbit is None and args.orbit_frame is not None:
+        raise ValueError('--orbit-frame needs --render-orbit, the video to write')
+    if args.mode == 'segmentation' and (args.cloud or args.render_orbit):
+        raise ValueError('--mode segmentation finds no disparity, which a cloud needs')
+    files = [path.resolve() for path in (Path(args.source), args.video, args.render_orbit) if path]
+    if len(set(files)) < len(files):
+        raise ValueError('the source, --video and --render-orbit must be different files')
+    if not args.disparity_scale > 0:
+        raise ValueError('--disparity-scale must be positive')
+
+
+def _writes_files(args: argparse.Namespace) -> bool:
+    return bool(args.out or is_list(args) and not (args.video or args.render_orbit))
+
+
+def _kinds(args: argparse.Namespace) -> tuple[str, ...]:
+    """What the model finds."""
+    if args.model not in networks.available():
+        return ('disparity',)
+    return _KINDS[args.mode or 'multitask']
+
+
+def _predictor(args: argparse.Namespace) -> StereoPredictor:
+    options = given(args, 'weights', 'mode', 'threshold', *BACKEND_OPTIONS)
+    predictor: StereoPredictor = predictors.create(args.model, **options)
+    return predictor
+
+
+def _source(args: argparse.Namespace) -> FrameSource:
+    if not is_list(args):
+        return source_of(args, root=args.root)
+    images = ('left',) if args.mode == 'segmentation' else ('left', 'right')
+    written = _kinds(args) if _writes_files(args) else ()
+    return source_of(args, root=args.root, columns=(*images, *written))
+
+
+def _limit(args: argparse.Namespace, source: FrameSource) -> int | None:
+    """How many frames are wanted at most, None for all."""
+    only = args.orbit_frame
+    end = least(source.count, args.frames)
+    if only is not None and (only < 0 or end is not None and only >= end):
+        raise ValueError(f'{source.name}: none of {end or "its"} frames is number {only}')
+    if only is None or args.video or _writes_files(args):
+        limit: int | None = args.frames
+        return limit
+    return int(only) + 1
+
+
+def _outputs(
+    args: argparse.Namespace,
+    source: FrameSource,
+    count: int | None,
+    calibration: StereoCalibration | None,
+    stack: ExitStack,
+) -> list[Output]:
+    """What the arguments ask for, closed with the stack."""
+    if calibration is None and (args.cloud or args.render_orbit):
+        wish = '--cloud' if args.cloud else '--render-orbit'
+        raise ValueError(f'{source.name} has no calibration, which {wish} needs')
+    rate = source.rate or DEFAULT_RATE
+    outputs: list[Output] = []
+    if _writes_files(args):
+        kinds = (*_kinds(args), *(['cloud'] if args.cloud else []))
+        suffixes = {'disparity': f'.{args.disparity_format}', 'segmentation': '.png',
+                    'cloud': '.ply'}
+        destinations = Destinations(
+            source, args.out, {kind: suffixes[kind] for kind in kinds}, count)
+        writers = stack.enter_context(Writers(args.writers))
+        outputs.append(Files(destinations, writers, args.disparity_scale, calibration))
+    if args.video:
+        outputs.append(SideBySide(stack.enter_context(VideoFile(args.video, rate))))
+    if args.render_orbit:
+        assert calibration is not None
+        if views_per_frame(args.orbit_frame, count) > 1:
+            rate = ORBIT_RATE
+        video = stack.enter_context(VideoFile(args.render_orbit, rate))
+        outputs.append(OrbitVideo(video, Orbit(calibration), args.orbit_frame, count))
+    return outputs
+
+
+def _shares(frame: Inferred) -> tuple[float, float]:
+    """Of the pixels: those with a disparity, those of tools."""
+    mask = frame.result.tool_mask
+    known = float(np.isfinite(frame.result.disparity).mean())
+    return known, 0.0 if mask is None else float((mask > 0).mean())
+
+
+def _rows_apart(left: np.ndarray, right: np.ndarray) -> str:
+    """How well a rectified pair is rectified; a matcher suffers from more than about 1 px."""
+    residual, matches = vertical_residual(left, right)
+    if residual is None:
+        return f'rows of left and right: not measured, {matches} matches are too few'
+    return f'rows {residual:.2f} px apart ({matches} matches)'
+
+
+def _summarise(args: argparse.Namespace, shares: np.ndarray, seconds: float) -> None:
+    if not len(shares):
+        raise ValueError(f'{args.source} has no frames')
+    known, tools = 100 * shares.mean(axis=0)
+    found = {'disparity': f'disparity for {known:.1f} % of the pixels',
+             'segmentation': f'tools on {tools:.1f} %'}
+    where = args.out or (Path(args.source).parent if _writes_files(args) else None)
+    places = ', '.join(str(path) for path in (where, args.video, args.render_orbit) if path)
+    print(f'{places}: {len(shares)} frames in {seconds:.1f} s, '
+          + ', '.join(found[kind] for kind in _kinds(args)))
