@@ -1,0 +1,56 @@
+"""Features that are slower to compute than frames arrive."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+
+class FeatureStream:
+    """Gives every frame the newest features there are, and says how old they are.
+
+    encode: image -> features, which belong to the caller. every: begin with the features of each
+    `every`-th frame. asynchronous: compute them in a thread, so that after the first frame none
+    waits for the encoder; while it is busy, no frame is encoded. Both may change at any time.
+    """
+
+    def __init__(
+        self,
+        encode: Callable[[np.ndarray], np.ndarray],
+        every: int = 1,
+        asynchronous: bool = False,
+    ) -> None:
+        self.every, self.asynchronous = every, asynchronous
+        self._encode = encode
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix='encoder')
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all features: what comes next is another scene."""
+        self._frame = 0
+        self._begun = 0  # frame that was encoded last, or is being encoded
+        self._newest: tuple[np.ndarray, int] | None = None  # features, and their frame
+        self._pending: Future | None = None
+
+    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, int]:
+        """Features for the next frame, and by how many frames they are older than it."""
+        self._frame += 1
+        if self._pending and self._pending.done():
+            self._collect()
+        if self._newest is None:
+            self._newest, self._begun = (self._encode(image), self._frame), self._frame
+        elif self._frame - self._begun >= self.every and not self._pending:
+            self._begun = self._frame
+            # the caller may write to its image while the thread reads it
+            self._pending = self._thread.submit(self._encode, image.copy())
+        if self._pending and not self.asynchronous:
+            self._collect()
+        assert self._newest is not None
+        features, frame = self._newest
+        return features, self._frame - frame
+
+    def _collect(self) -> None:
+        """Take the features that the thread computes; raises what it raised."""
+        assert self._pending is not None
+        pending, self._pending = self._pending, None
+        self._newest = pending.result(), self._begun

@@ -1,0 +1,287 @@
+"""SurgicalSAM on one's own frames: no class ids from the ground truth, no features from elsewhere.
+
+See networks/surgicalsam. The published evaluation prompts each frame with the classes that its
+ground truth has; mode='published' does the same.
+"""
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surgseg_ros import backends, networks
+from surgseg_ros.backends.model import Backend, Model
+from surgseg_ros.networks.card import Card, read_card
+from surgseg_ros.networks.sam_canvas import CHANNELS, GRID, IMAGE_SIZE, PATCH
+from surgseg_ros.predictors.feature_stream import FeatureStream
+from surgseg_ros.predictors.results import SemanticResult
+from surgseg_ros.predictors.sam_input import SamInput
+from surgseg_ros.predictors.surgicalsam_masks import MaskScaler, presence
+
+_NAME = 'surgicalsam'
+_PUBLISHED = {'encoder': 'vit_h', 'num_tokens': 2, 'num_classes': 7}
+# the published weights with 4 tokens were trained on EndoVis 2017, those with 2 on EndoVis 2018
+_ENDOVIS_2017 = ('background', 'Bipolar Forceps', 'Prograsp Forceps', 'Large Needle Driver',
+                 'Vessel Sealer', 'Grasping Retractor', 'Monopolar Curved Scissors', 'Other')
+
+
+@dataclass(frozen=True)
+class SurgicalSamResult(SemanticResult):
+    """scores: predicted quality (IoU), presence: see SurgicalSamPredictor; of all classes tried.
+
+    probabilities: each class by itself, 0 where it was rejected; they do not sum to 1. That of
+    the background is 1 - the greatest other.
+    """
+
+    presence: dict[int, float] = field(default_factory=dict)
+
+
+class SurgicalSamPredictor:
+    """Tries every class on every frame, and shows those that are there.
+
+    weights: a .safetensors file with a card (surgseg models import), or the published
+    model_ckp.pth with sam_weights, the SAM checkpoint that it belongs to; for the latter,
+    encoder, num_tokens, num_classes and class_names say what they are (default: vit_h, EndoVis
+    2018). backend, device, precision, threads: as for backends.create.
+
+    Mode 'all': every class, or those in `classes`, is prompted, in one batch. A class is there if
+    its mask is not empty, its predicted quality at least quality_threshold and its presence at
+    least presence_threshold. Presence is how sure the mask is, times how much the features inside
+    resemble the prototype of its class rather than another's (surgicalsam_masks.presence): the
+    quality says whether a mask fits something, the presence whether that is an instrument of this
+    class. Mode 'published': predict(image, class_ids=...) prompts the given classes and rejects
+    none. In both, masks are painted by ascending quality, the best on top.
+
+    Real time: encode_every=k computes features of every k-th frame, asynchronous=True in a thread,
+    so that no frame but the first waits for them; every frame is decoded, with feature_age in the
+    result. encoder_size < 1024 (px, a multiple of 16) shows the encoder a smaller image: exact
+    for weights trained with it (the card's details tell, and are the default), an approximation
+    for others. A decoder of fewer classes is faster.
+
+    classes, mode, the thresholds, encode_every and asynchronous may be changed at any time;
+    another number of classes needs another export (seconds, once per machine).
+    """
+
+    def __init__(
+        self,
+        weights: str | Path | None = None,
+        sam_weights: str | Path | None = None,
+        backend: str = 'auto',
+        device: str = 'auto',
+        precision: str = 'auto',
+        threads: int | None = None,
+        mode: str = 'all',
+        classes: Collection[int] | None = None,
+        quality_threshold: float | None = None,
+        presence_threshold: float | None = None,
+        encode_every: int = 1,
+        asynchronous: bool = False,
+        encoder_size: int | None = None,
+        encoder: str | None = None,
+        num_tokens: int | None = None,
+        num_classes: int | None = None,
+        class_names: Sequence[str] = (),
+    ) -> None:
+        self._weights, self._base = _existing(weights, sam_weights)
+        card = read_card(self._weights) or Card(_NAME, _PUBLISHED)
+        given = {'encoder': encoder, 'num_tokens': num_tokens, 'num_classes': num_classes}
+        options = {**card.options, **{key: x for key, x in given.items() if x is not None}}
+        self._options = {**_PUBLISHED, **options}
+        self.class_names = _class_names(self._options, tuple(class_names) or card.class_names)
+        self._canvas = _canvas(encoder_size or card.details.get('encoder_size', IMAGE_SIZE))
+        self._spec = networks.spec(_NAME)
+        self._create_backend = partial(
+            backends.create, backend, device=device, precision=precision, threads=threads)
+        details = card.details
+        self.quality_threshold = _first(quality_threshold, details.get('quality_threshold'), 0.5)
+        self.presence_threshold = _first(
+            presence_threshold, details.get('presence_threshold'), 0.5)
+        self.mode, self.classes = mode, classes
+        self._stream = FeatureStream(self._encode, encode_every, asynchronous)
+        self._encoder: Backend | None = None
+        self._decoders: dict[int, Backend] = {}
+        self._size = (0, 0)
+
+    @property
+    def encode_every(self) -> int:
+        """Of how many frames one is encoded."""
+        return self._stream.every
+
+    @encode_every.setter
+    def encode_every(self, frames: int) -> None:
+        if frames < 1:
+            raise ValueError(f'encode_every is {frames}, expected at least 1')
+        self._stream.every = frames
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether features are computed beside the frames."""
+        return self._stream.asynchronous
+
+    @asynchronous.setter
+    def asynchronous(self, beside: bool) -> None:
+        self._stream.asynchronous = beside
+
+    def reset(self) -> None:
+        """Forget the features: the next frame shows another scene."""
+        self._stream.reset()
+
+    def prepare(self, height: int, width: int) -> None:
+        """Make ready for frames of this size; raises what backends.create and exports raise."""
+        if self._encoder is None:
+            shape = (1, 3, self._canvas, self._canvas)
+            self._encoder = self._create_backend(model=self._model({'image': shape}))
+        self._decoder(len(self._prompted(None if self.mode == 'all' else [1])))
+        if (height, width) != self._size:
+            self._stream.reset()
+            self._scaler = MaskScaler(height, width)
+            self._input = SamInput(height, width, self._spec.mean, self._spec.std, self._canvas)
+            self._size = height, width
+
+    def predict(
+        self,
+        image: np.ndarray,
+        probabilities: bool = False,
+        class_ids: Collection[int] | None = None,
+    ) -> SurgicalSamResult:
+        """Segment one frame, HxWx3 uint8 RGB.
+
+        class_ids: those that are in the frame, by the ground truth; for mode 'published' only.
+        Raises ValueError for another image, mode or class.
+        """
+        _check(image)
+        prompted = self._prompted(class_ids)
+        self.prepare(*image.shape[:2])
+        times = [time.perf_counter()]
+        features, age = self._stream(image)
+        times.append(time.perf_counter())
+        logits, quality, prototypes = self._decode(features, prompted)
+        times.append(time.perf_counter())
+        there = presence(logits, prompted, features[0], prototypes, self._scaler.content)
+        order = self._accepted(quality, there)
+        labels = self._scaler.paint(logits[order], prompted[order])
+        planes = self._probabilities(logits[order], prompted[order]) if probabilities else None
+        times.append(time.perf_counter())
+        stages = ('encode', 'decode', 'postprocess')
+        return SurgicalSamResult(
+            labels,
+            planes,
+            self.class_names,
+            dict(zip(stages, (1000 * np.diff(times)).tolist(), strict=True)),
+            age,
+            scores=dict(zip(prompted.tolist(), quality.tolist(), strict=True)),
+            presence=dict(zip(prompted.tolist(), there.tolist(), strict=True)),
+        )
+
+    def _prompted(self, class_ids: Collection[int] | None) -> np.ndarray:
+        """The classes to try, checked."""
+        if self.mode not in ('all', 'published'):
+            raise ValueError(f"mode is {self.mode!r}, expected 'all' or 'published'")
+        if (self.mode == 'published') != (class_ids is not None):
+            raise ValueError("class_ids are for mode='published', and that mode needs them")
+        known = range(1, self._options['num_classes'] + 1)
+        wanted = self.classes if class_ids is None else class_ids
+        chosen = sorted({int(i) for i in (known if wanted is None else wanted)})
+        if not set(chosen) <= set(known):
+            raise ValueError(f'class ids are {chosen}, expected some of 1 to {known[-1]}')
+        return np.array(chosen, np.int64)
+
+    def _model(self, inputs: dict[str, tuple[int, ...]], **options: Any) -> Model:
+        options = {**self._options, **options}
+        return Model(_NAME, self._weights, inputs, options, self._base)
+
+    def _decoder(self, prompts: int) -> Backend | None:
+        """The decoder of so many classes at once; None of none."""
+        if prompts and prompts not in self._decoders:
+            inputs = {
+                'features': (1, GRID, GRID, CHANNELS),
+                'prompts': (prompts, self._options['num_classes']),
+            }
+            model = self._model(inputs, encoder=None)
+            self._decoders[prompts] = self._create_backend(model=model)
+        return self._decoders.get(prompts)
+
+    def _encode(self, image: np.ndarray) -> np.ndarray:
+        assert self._encoder is not None
+        (features,) = self._encoder.run(self._input(image))
+        return features.copy()
+
+    def _decode(
+        self, features: np.ndarray, prompted: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Logits N x 256 x 256, quality N, prototypes K x 256 of N prompted classes."""
+        classes = self._options['num_classes']
+        decoder = self._decoder(len(prompted))
+        if decoder is None:
+            side = 4 * GRID
+            return np.zeros((0, side, side)), np.zeros(0), np.zeros((classes, CHANNELS))
+        logits, quality, prototypes = decoder.run(
+            features, np.eye(classes, dtype=np.float32)[prompted - 1])
+        return logits[:, 0], quality, prototypes
+
+    def _accepted(self, quality: np.ndarray, there: np.ndarray) -> np.ndarray:
+        """Indices of the masks to paint, by ascending quality."""
+        order = np.argsort(quality, kind='stable')
+        if self.mode == 'published':
+            return order
+        good = (quality >= self.quality_threshold) & (there >= self.presence_threshold)
+        return order[good[order] & (there[order] > 0)]
+
+    def _probabilities(self, logits: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
+        planes = np.zeros((len(self.class_names), *self._size), np.float32)
+        planes[class_ids] = 1 / (1 + np.exp(-self._scaler.upscale(logits)))
+        planes[0] = 1 - planes.max(axis=0)
+        return planes
+
+
+def _existing(
+    weights: str | Path | None, sam_weights: str | Path | None
+) -> tuple[Path, Path | None]:
+    known = networks.spec(_NAME)
+    if not weights:
+        raise ValueError(
+            f'{_NAME} needs weights: the authors publish them at {known.homepage} '
+            f'({known.licence}; {known.checkpoints[0].name} and others), for sam_weights beside '
+            'them see https://github.com/facebookresearch/segment-anything'
+        )
+    paths = Path(weights), Path(sam_weights) if sam_weights else None
+    for path in filter(None, paths):
+        if not path.is_file():
+            raise FileNotFoundError(f'there is no checkpoint {path}')
+    return paths
+
+
+def _class_names(options: dict[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names with the background, for as many classes as the network has."""
+    count = options['num_classes'] + 1
+    if not names:
+        published = {2: networks.spec(_NAME).class_names, 4: _ENDOVIS_2017}
+        names = published.get(options['num_tokens'], ())
+        if len(names) != count:
+            names = ('background', *(f'class {i}' for i in range(1, count)))
+    if len(names) != count:
+        raise ValueError(
+            f'class_names has {len(names)} names, expected {count}: the background and '
+            f'{count - 1} classes'
+        )
+    return names
+
+
+def _canvas(size: int) -> int:
+    if size % PATCH or not PATCH <= size <= IMAGE_SIZE:
+        raise ValueError(
+            f'encoder_size is {size}, expected a multiple of {PATCH} up to {IMAGE_SIZE}')
+    return size
+
+
+def _first(*values: float | None) -> float:
+    return next(float(value) for value in values if value is not None)
+
+
+def _check(image: np.ndarray) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f'the image is {image.dtype} {image.shape}, expected uint8 HxWx3')

@@ -1,0 +1,128 @@
+"""From SurgicalSAM's low-resolution masks to labels of the frame, and to what is really there."""
+
+import numba
+import numpy as np
+
+from surgseg_ros.networks.sam_canvas import GRID, IMAGE_SIZE, LOW_RESOLUTION, frame_on_canvas
+
+_TAPS = 4  # low-resolution pixels that two bilinear enlargements may blend, along one axis
+_TEMPERATURE = 0.07  # of NT-Xent, by which prototypes are trained
+
+
+class MaskScaler:
+    """Enlarges masks to frames of one size as published: to SAM's canvas, cropped, to the frame.
+
+    Both steps are bilinear, so that together they are one matrix per axis, whose rows have four
+    values beside each other that are not 0.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        on_canvas = frame_on_canvas(height, width)
+        canvas = _bilinear(LOW_RESOLUTION, IMAGE_SIZE)
+        self._rows, self._columns = (
+            (_bilinear(used, full) @ canvas[:used]).astype(np.float32)
+            for used, full in zip(on_canvas, (height, width), strict=True)
+        )
+        self._taps = *_band(self._rows), *_band(self._columns)
+        # of a mask, what shows the frame and not the padding: height and width
+        self.content = tuple(-(-n * LOW_RESOLUTION // IMAGE_SIZE) for n in on_canvas)
+
+    def upscale(self, logits: np.ndarray) -> np.ndarray:
+        """N x 256 x 256 float32 -> N x H x W float32."""
+        return self._rows @ logits @ self._columns.T
+
+    def paint(self, logits: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
+        """Labels HxW uint8 of masks N x 256 x 256, the last of which is on top; 0 elsewhere.
+
+        class_ids: N. Equal to painting each enlarged mask (logit > 0) over those before it.
+        """
+        labels = np.zeros((len(self._rows), len(self._columns)), np.uint8)
+        _paint(np.ascontiguousarray(logits[::-1], np.float32),
+               np.ascontiguousarray(class_ids[::-1], np.uint8), *self._taps, labels)
+        return labels
+
+
+def presence(
+    logits: np.ndarray,
+    class_ids: np.ndarray,
+    features: np.ndarray,
+    prototypes: np.ndarray,
+    content: tuple[int, ...] = (LOW_RESOLUTION, LOW_RESOLUTION),
+) -> np.ndarray:
+    """How likely each mask shows its class rather than another, N float32 in [0, 1].
+
+    The product of two probabilities, 0 for an empty mask. Confidence: the mean of the sigmoid
+    inside the mask; a mask that SAM is unsure of is hardly above 0.5. Resemblance: the softmax
+    over all classes of cosine(mean feature inside the mask, prototype) / 0.07. That is the
+    contrast the prototypes are trained by, so a mask that strays to another class's instrument
+    resembles that one, and is rejected.
+
+    logits: N x 256 x 256; class_ids: N, from 1; features: 64 x 64 x 256; prototypes: K x 256;
+    content: height and width of the part of the mask that is no padding.
+    """
+    logits = logits[:, : content[0], : content[1]]
+    inside = np.zeros((len(logits), LOW_RESOLUTION, LOW_RESOLUTION), np.float32)
+    inside[:, : content[0], : content[1]] = logits > 0
+    area = inside.sum((1, 2))
+    present = area > 0
+    area[~present] = 1
+    sigmoid = np.where(logits > 0, 1 / (1 + np.exp(-np.abs(logits))), 0)
+    confidence = sigmoid.sum((1, 2)) / area
+    cells = inside.reshape(len(logits), GRID, LOW_RESOLUTION // GRID, GRID, -1).sum((2, 4))
+    embeddings = cells.reshape(len(logits), -1) @ features.reshape(GRID * GRID, -1)
+    cosines = _unit(embeddings) @ _unit(prototypes).T
+    odds = np.exp((cosines - cosines.max(axis=1, keepdims=True)) / _TEMPERATURE)
+    resemblance = odds[np.arange(len(odds)), class_ids - 1] / odds.sum(axis=1)
+    return np.where(present, confidence * resemblance, 0).astype(np.float32)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def _bilinear(size: int, to: int) -> np.ndarray:
+    """Matrix to x size that resizes as torch's interpolate(mode='bilinear') does."""
+    position = np.maximum((np.arange(to) + 0.5) * size / to - 0.5, 0)
+    first = np.floor(position).astype(int)
+    weight = position - first
+    matrix, row = np.zeros((to, size)), np.arange(to)
+    matrix[row, first] = 1 - weight
+    matrix[row, np.minimum(first + 1, size - 1)] += weight
+    return matrix
+
+
+def _band(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the band of each row starts, and its values, rows x 4."""
+    start = np.minimum((matrix > 0).argmax(axis=1), matrix.shape[1] - _TAPS)
+    return start, np.take_along_axis(matrix, start[:, None] + np.arange(_TAPS), axis=1)
+
+
+@numba.njit(cache=True, nogil=True)
+def _paint(
+    logits: np.ndarray,
+    class_ids: np.ndarray,
+    row_start: np.ndarray,
+    row_weights: np.ndarray,
+    column_start: np.ndarray,
+    column_weights: np.ndarray,
+    labels: np.ndarray,
+) -> None:
+    """The mask on top comes first, and keeps what it has. Skips what no blend makes positive."""
+    for v in range(len(row_start)):
+        top, weights = row_start[v], row_weights[v]
+        for i in range(len(logits)):
+            row = weights[0] * logits[i, top]
+            for tap in range(1, _TAPS):
+                row += weights[tap] * logits[i, top + tap]
+            positive = np.flatnonzero(row > 0)
+            if len(positive) == 0:
+                continue
+            first = np.searchsorted(column_start, positive[0] - _TAPS + 1)
+            last = np.searchsorted(column_start, positive[-1], side='right')
+            for u in range(first, last):
+                left = column_start[u]
+                value = np.float32(0)
+                for tap in range(_TAPS):
+                    value += column_weights[u, tap] * row[left + tap]
+                if value > 0 and labels[v, u] == 0:
+                    labels[v, u] = class_ids[i]
