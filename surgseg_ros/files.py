@@ -26,6 +26,12 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def remove_partials(folder: Path) -> None:
+    """Delete what killed processes have left of whole_file() in a folder and below it."""
+    for partial in folder.rglob('.*.partial*'):
+        partial.unlink(missing_ok=True)
+
+
 class Writers:
     """Threads that write while the next frame is computed, never far behind it.
 

@@ -1,0 +1,137 @@
+"""Images of the virtual endoscope, rendered into a folder on first use and read from there."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from surgseg_ros.datasets.base import FileDataset, Frame, choose
+from surgseg_ros.datasets.endovis17 import CLASS_NAMES
+from surgseg_ros.datasets.rendering import (
+    FIRST_SEED,
+    MAX_SCENES,
+    VERSION,
+    SceneParameters,
+    image_path,
+    render_missing,
+)
+from surgseg_ros.files import whole_file
+from surgseg_ros.image_files import read_grey
+from surgseg_ros.simulation.instruments import CATALOGUE
+from surgseg_ros.simulation.motion import PORTS
+
+KINDS = tuple(kind.class_name for kind in CATALOGUE)
+STATEMENT = 'parameters.json'
+
+
+class Simulated(FileDataset):
+    """Left images with exact labels, as many as asked for.
+
+    Every set of parameters has its own folder ROOT/<split>-<hash> with images, types, parts and
+    instances (slots from 1) as PNG and parameters.json, which states the parameters. More frames
+    extend it, a killed run goes on where it stopped; same parameters, same pixels.
+
+    split: 'train', 'val' or 'test': scenes of disjoint ranges of seeds.
+    frames: number of images, in scenes of frames_per_scene, `rate` per simulated second.
+    size: (width, height), px.
+    target: 'types' (class ids of EndoVis 2017, of which the simulator has 1, 2, 3 and 6), 'parts'
+    or 'binary', each with the class names of EndoVis 2017.
+    kinds: how often each kind of instrument is drawn, by class name ({'Prograsp Forceps': 8,
+    'Large Needle Driver': 1} makes a long tail); all equally often by default.
+    tools: least and greatest number of instruments in a scene.
+    wrist_bend (rad), noise: ranges from which each scene draws; see VirtualEndoscope.
+    workers: processes that render, one per core by default.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        split: str = 'train',
+        frames: int = 200,
+        size: Sequence[int] = (640, 512),
+        target: str = 'types',
+        kinds: Mapping[str, float] | None = None,
+        tools: Sequence[int] = (1, 3),
+        frames_per_scene: int = 8,
+        rate: float = 1.0,
+        wrist_bend: Sequence[float] = (0.0, 0.6),
+        noise: Sequence[float] = (0.5, 1.5),
+        workers: int | None = None,
+    ) -> None:
+        self._target = choose(target, tuple(CLASS_NAMES), 'target')
+        parameters = SceneParameters(
+            split=choose(split, tuple(FIRST_SEED), 'split'),
+            size=(size[0], size[1]),
+            kinds=_weights(kinds or dict.fromkeys(KINDS, 1.0)),
+            tools=(tools[0], tools[1]),
+            frames_per_scene=frames_per_scene,
+            rate=float(rate),
+            wrist_bend=(float(wrist_bend[0]), float(wrist_bend[1])),
+            noise=(float(noise[0]), float(noise[1])),
+        )
+        _check(parameters, frames)
+        self.folder = root / f'{split}-{_fingerprint(parameters)}'
+        _state(self.folder / STATEMENT, parameters)
+        render_missing(self.folder, parameters, frames, workers)
+        mask = 'parts' if target == 'parts' else 'types'
+        super().__init__([self._frame(number, mask) for number in range(frames)],
+                         CLASS_NAMES[target])
+
+    def labels(self, index: int) -> np.ndarray:
+        """HxW uint8 class ids of the target."""
+        labels = read_grey(self._frames[index].masks[0])
+        return np.minimum(labels, 1) if self._target == 'binary' else labels
+
+    def instances(self, index: int) -> np.ndarray:
+        """HxW uint8: 0 tissue, else the instrument's slot (1..)."""
+        return read_grey(image_path(self.folder, 'instances', index))
+
+    def _frame(self, number: int, mask: str) -> Frame:
+        return Frame(f'{self.folder.name}/{number:06d}', image_path(self.folder, 'images', number),
+                     (image_path(self.folder, mask, number),))
+
+
+def _weights(kinds: Mapping[str, float]) -> dict[str, float]:
+    """Weights in the order of KINDS, so that the order in a recipe changes nothing."""
+    for name, weight in kinds.items():
+        choose(name, KINDS, 'kinds')
+        if not 0 <= weight < np.inf:
+            raise ValueError(f'kinds gives {name} the weight {weight}, expected 0 or more')
+    if not sum(kinds.values()):
+        raise ValueError('kinds has no weight above 0')
+    return {name: float(kinds[name]) for name in KINDS if kinds.get(name)}
+
+
+def _check(parameters: SceneParameters, frames: int) -> None:
+    """Raise ValueError for what cannot be rendered."""
+    expected = {
+        'frames': 0 < frames <= MAX_SCENES * max(parameters.frames_per_scene, 1),
+        'frames_per_scene': parameters.frames_per_scene > 0,
+        'size': min(parameters.size) >= 16,
+        'rate': parameters.rate > 0,
+        'tools': 0 <= parameters.tools[0] <= parameters.tools[1] <= len(PORTS),
+        'wrist_bend': 0 <= parameters.wrist_bend[0] <= parameters.wrist_bend[1],
+        'noise': 0 <= parameters.noise[0] <= parameters.noise[1],
+    }
+    for name, fine in expected.items():
+        if not fine:
+            value = frames if name == 'frames' else getattr(parameters, name)
+            raise ValueError(f'the simulated dataset has no {name} {value}; see Simulated for '
+                             'what is possible')
+
+
+def _fingerprint(parameters: SceneParameters) -> str:
+    return hashlib.sha256(_json(parameters).encode()).hexdigest()[:10]
+
+
+def _json(parameters: SceneParameters) -> str:
+    return json.dumps({'version': VERSION, **asdict(parameters)}, indent=2)
+
+
+def _state(path: Path, parameters: SceneParameters) -> None:
+    if not path.is_file():
+        with whole_file(path) as partial:
+            partial.write_text(_json(parameters))
