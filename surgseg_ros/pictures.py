@@ -82,15 +82,15 @@ def overlay_classes(image: np.ndarray, labels: np.ndarray, class_names: Sequence
 
 
 def legend(image: np.ndarray, colours: Mapping[str, tuple[int, int, int]]) -> np.ndarray:
-    """Write names beside their colours on a dark box in the top left corner, in place."""
+    """Write names beside their colours on a dark box in the bottom left corner, in place."""
     scale = image.shape[0] / 1000
     line, square = round(32 * scale), round(20 * scale)
     width = max((cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0]
                  for name in colours), default=0)
-    box = image[:line * len(colours) + line // 2, :width + 3 * square]
-    box //= 4
+    above = max(image.shape[0] - line * len(colours) - line // 2, 0)
+    image[above:, :width + 3 * square] //= 4
     for row, (name, colour) in enumerate(colours.items()):
-        top = row * line + line // 2
+        top = above + row * line + line // 2
         cv2.rectangle(image, (square // 2, top), (3 * square // 2, top + square), colour,
                       cv2.FILLED)
         cv2.putText(image, name, (2 * square, top + square), cv2.FONT_HERSHEY_SIMPLEX, scale,

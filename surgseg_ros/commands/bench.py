@@ -14,6 +14,8 @@ from surgseg_ros import networks
 from surgseg_ros.evaluation import bench_transport
 from surgseg_ros.evaluation.bench_stereo import CONTENDERS, Task, Timing, compare
 
+_NODE_MODELS = {'stereo': 'sgbm', 'semantic': 'lwanet'}   # of `bench node`, by node
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `surgseg bench`."""
@@ -38,13 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_node(kinds: Any) -> None:
-    node = kinds.add_parser('node', help='stereo_node as a process: start, memory, '
-                            'latency, counts')
-    node.add_argument('--model', nargs='+', default=['sgbm'], help='one or more matchers')
+    node = kinds.add_parser('node', help='a node as a process: start, memory, latency, counts')
+    node.add_argument('--node', default='stereo', choices=tuple(_NODE_MODELS), help='(stereo)')
+    node.add_argument('--model', nargs='+', metavar='MODEL', help='one or more; default '
+                      + ', '.join(f'{model} of {name}' for name, model in _NODE_MODELS.items()))
     node.add_argument('--backend', nargs='+', default=['auto'], help='one or more, for networks')
     node.add_argument('--weights', type=Path, help='of a network; random ones are as fast')
     node.add_argument('--size', default='640x512', help='of the images, px (640x512)')
-    node.add_argument('--scale', type=float, default=1.0)
+    node.add_argument('--scale', type=float, help='at which a stereo matcher sees them')
     node.add_argument('--rate', type=float, default=30.0, help='of the input, Hz (30)')
     node.add_argument('--seconds', type=float, default=10.0, help='of input (10)')
     node.set_defaults(bench=_bench_node)
@@ -67,21 +70,25 @@ def _bench_transport(args: argparse.Namespace) -> None:
 
 
 def _bench_node(args: argparse.Namespace) -> None:
-    """Print one line per matcher and backend."""
+    """Print one line per model and backend."""
     from surgseg_ros.evaluation import bench_node
 
     width, height = _size(args.size)
-    print(f'stereo_node, {width}x{height} at {args.rate:g} Hz for {args.seconds:g} s, '
-          f'scale {args.scale:g}, {processor()}')
+    shared = {'image_size': args.size}
+    if args.scale is not None:
+        shared['scale'] = args.scale
+    print(f'{args.node}_node, {width}x{height} at {args.rate:g} Hz for {args.seconds:g} s, '
+          f'scale {args.scale or 1:g}, {processor()}')
     print(bench_node.HEAD)
     with bench_node.recording(width, height, args.rate) as bag:
-        for model in args.model:
+        for model in args.model or [_NODE_MODELS[args.node]]:
             network = model in networks.available()
             for backend in args.backend if network else ['auto']:
                 with _weights(model, args.weights) if network else nullcontext('') as weights:
-                    parameters = {'model': model, 'weights': str(weights), 'backend': backend,
-                                  'scale': args.scale, 'image_size': args.size}
-                    print(bench_node.measure(bag, parameters, args.seconds), flush=True)
+                    parameters = {
+                        'model': model, 'weights': str(weights), 'backend': backend, **shared}
+                    print(bench_node.measure(args.node, bag, parameters, args.seconds),
+                          flush=True)
 
 
 def _bench_stereo(args: argparse.Namespace) -> None:

@@ -1,4 +1,7 @@
-"""`surgseg demo`: virtual endoscope -> stereo node -> recorder, live, then what came out."""
+"""`surgseg demo`: virtual endoscope -> nodes -> recorder, live, then what came out.
+
+stereo_node always; semantic_node, too, if weights for it come with the package.
+"""
 
 import argparse
 import json
@@ -7,21 +10,27 @@ from dataclasses import asdict
 from pathlib import Path
 
 import cv2
+import numpy as np
 from tqdm import tqdm
 
 from surgseg_ros.bags import BagReader
+from surgseg_ros.bundled import bundled_weights
 from surgseg_ros.domains import own_domain
 from surgseg_ros.evaluation import stereo
 from surgseg_ros.evaluation.mosaic import mosaic, write_video
 from surgseg_ros.geometry.ply import write_ply
-from surgseg_ros.messages import cloud_from_message
+from surgseg_ros.images import decode_labels
+from surgseg_ros.messages import cloud_from_message, stamp_of
 from surgseg_ros.pipelines import Pipeline, PipelineNode
 from surgseg_ros.supervisor import Supervisor
 
 NAMESPACE, SOURCE = 'endoscope', 'endoscope'
+PERCEIVING = ('stereo', 'semantic')
 RECORDED = ('left/image_rect', 'right/image_rect', 'left/camera_info', 'right/camera_info',
             'ground_truth/disparity', 'ground_truth/parts', 'ground_truth/instances',
-            'ground_truth/tool_poses', 'disparity', 'points2', '/diagnostics')
+            'ground_truth/tool_poses', 'disparity', 'points2', 'segmentation',
+            'segmentation/label_info', '/diagnostics')
+_COMMON = ('rectify', 'image_transport', 'max_rate')   # that both nodes take the same frames
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,9 +52,10 @@ def run(args: argparse.Namespace) -> int:
     status = record(nodes, bag, args.frames)
     draw(bag, args.out)
     metrics = stereo.evaluate(bag)
-    summary = {'stereo_node': status, 'accuracy': {k: asdict(v) for k, v in metrics.items()}}
+    summary = {**status, 'accuracy': {k: asdict(v) for k, v in metrics.items()}}
     (args.out / 'summary.json').write_text(json.dumps(summary, indent=2))
-    print(_summary(status))
+    for name, values in status.items():
+        print(_summary(name, values))
     print(f"\nAccuracy against the simulator's truth\n{stereo.table(metrics)}\n")
     for name in ('demo.mcap', 'demo.mp4', 'demo.png', 'cloud.ply', 'summary.json'):
         print(f'{args.out / name}')
@@ -62,13 +72,19 @@ def plan(values: dict[str, str], frames: int) -> list[PipelineNode]:
         raise ValueError('the demo has a domain of its own and needs no namespace')
     nodes = Pipeline.load('stereo').nodes(values)
     source = next(node for node in nodes if node.name == SOURCE)
-    # two subscribers: stereo_node and the recorder
-    source.parameters.update(frames=frames, subscribers=2)
-    return [*(node for node in nodes if node is not source), source]
+    others = [node for node in nodes if node is not source]
+    if bundled_weights('lwanet'):
+        stereo_node = next(node for node in others if node.name == 'stereo')
+        common = {name: stereo_node.parameters[name] for name in _COMMON}
+        others.append(PipelineNode('semantic_node', 'semantic', NAMESPACE, parameters=common))
+    # subscribers of the left image: the perception nodes and the recorder
+    perceiving = sum(node.name in PERCEIVING for node in others)
+    source.parameters.update(frames=frames, subscribers=perceiving + 1)
+    return [*others, source]
 
 
-def record(nodes: list[PipelineNode], bag: Path, frames: int) -> dict[str, str]:
-    """Run the nodes and a recorder until the source ends; return stereo_node's last report.
+def record(nodes: list[PipelineNode], bag: Path, frames: int) -> dict[str, dict[str, str]]:
+    """Run the nodes and a recorder until the source ends; return the last reports by node.
 
     All of it in a ROS domain of its own, so that a robot, or another demo, is not disturbed.
     """
@@ -81,7 +97,8 @@ def record(nodes: list[PipelineNode], bag: Path, frames: int) -> dict[str, str]:
         print(f'to look on: export ROS_DOMAIN_ID={domain}')
         for node in (recorder, *others):
             supervisor.start(node)
-        monitor.await_active(f'{NAMESPACE}/recorder', f'{NAMESPACE}/stereo')
+        perceiving = [node for node in others if node.name in PERCEIVING]
+        monitor.await_active(*(f'{NAMESPACE}/{node.name}' for node in (recorder, *perceiving)))
         process = supervisor.start(source)
         with tqdm(total=frames, unit=' frames', desc='live', disable=None) as bar:
             while process.poll() is None:
@@ -92,12 +109,14 @@ def record(nodes: list[PipelineNode], bag: Path, frames: int) -> dict[str, str]:
         time.sleep(2.5)   # the last outputs, and diagnostics that count them
         if supervisor.stop('recorder'):
             raise ValueError('the recording failed, see the message of the recorder above')
-        return monitor.values(f'{NAMESPACE}/stereo')
+        return {node.executable: monitor.values(f'{NAMESPACE}/{node.name}')
+                for node in perceiving}
 
 
 def draw(bag: Path, out: Path) -> None:
     """Write video, picture and cloud from the recording."""
-    drawn = [mosaic(judged) for judged in tqdm(
+    labels, class_names = _segmentation(bag)
+    drawn = [mosaic(judged, labels.get(judged.frame.stamp), class_names) for judged in tqdm(
         stereo.judged_frames(bag), unit=' frames', desc='drawing', disable=None)]
     if not drawn:
         raise ValueError(f'{bag} has no disparity that belongs to a frame')
@@ -109,13 +128,27 @@ def draw(bag: Path, out: Path) -> None:
         write_ply(out / 'cloud.ply', cloud_from_message(next(iter(clouds)).message))
 
 
-def _summary(status: dict[str, str]) -> str:
+def _segmentation(bag: Path) -> tuple[dict[int, np.ndarray], list[str]]:
+    """Recorded HxW uint8 class ids by stamp, and the names of the classes; empty without."""
+    images, names = (f'/{NAMESPACE}/{topic}' for topic in ('segmentation',
+                                                           'segmentation/label_info'))
+    with BagReader(bag) as reader:
+        if names not in reader.topics:
+            return {}, []
+        class_map = next(iter(reader.messages([names]))).message.class_map
+        labels = {stamp_of(item.message): decode_labels(item.message)
+                  for item in reader.messages([images])}
+    return labels, [entry.class_name for entry in class_map]
+
+
+def _summary(name: str, status: dict[str, str]) -> str:
     count = {key: status.get(key, '0') for key in ('paired', 'out', 'dropped', 'rejected')}
-    lines = [f'\nFrames: {status.get("left received", 0)} left and '
-             f'{status.get("right received", 0)} right in, {count["paired"]} paired, '
+    received = ' and '.join(f'{status[f"{side} received"]} {side}' for side in ('left', 'right')
+                            if f'{side} received' in status)
+    lines = [f'\n{name}: {received} in, {count["paired"]} paired, '
              f'{count["out"]} out, {count["dropped"]} dropped, {count["rejected"]} rejected',
              f'\n{"latency ms":<14}{"p50":>10}{"p99":>10}']
     stages = [key.removesuffix(' p50 [ms]') for key in status if key.endswith(' p50 [ms]')]
     lines += [f'{stage:<14}{status[f"{stage} p50 [ms]"]:>10}{status[f"{stage} p99 [ms]"]:>10}'
               for stage in stages]
-    return '\n'.join(lines) + '\n(age: from receipt of a pair to its published outputs)'
+    return '\n'.join(lines) + '\n(age: from receipt of a frame to its published outputs)'

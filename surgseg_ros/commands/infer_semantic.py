@@ -30,7 +30,7 @@ from surgseg_ros.video import SUFFIXES as VIDEO_SUFFIXES
 from surgseg_ros.video import VideoFile
 
 _SAM_OPTIONS = ('sam_weights', 'classes', 'quality_threshold', 'presence_threshold',
-                'encode_every')
+                'encode_every', 'encoder_size')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sam.add_argument('--presence-threshold', type=float, help='of classes that count')
     sam.add_argument('--encode-every', type=whole_number(1),
                      help='frames that share the features of one (1)')
+    sam.add_argument('--encoder-size', type=whole_number(1), metavar='PX',
+                     help='of the image that the encoder sees; smaller is faster')
     output = parser.add_argument_group('output')
     output.add_argument('--out', type=Path, help='folder for segmentation/: PNG, class id per '
                         'pixel, 255 unlabelled; a CSV list says itself what is written where')

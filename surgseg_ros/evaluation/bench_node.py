@@ -1,4 +1,4 @@
-"""stereo_node as its users run it: a process fed by another over DDS, watched from outside."""
+"""A node as its users run it: a process fed by another over DDS, watched from outside."""
 
 import tempfile
 import time
@@ -15,8 +15,12 @@ from surgseg_ros.sources import SimulatorSource
 from surgseg_ros.supervisor import Supervisor
 
 NAMESPACE = 'endoscope'
+OUTPUTS = {   # that is subscribed to, by node
+    'stereo': ('disparity', 'stereo_msgs/msg/DisparityImage'),
+    'semantic': ('segmentation', 'sensor_msgs/msg/Image'),
+}
 FRAMES = 30
-HEAD = (f'{"model":18}{"backend":13}{"active s":>9}{"peak MB":>9}{"infer ms":>10}{"age p50":>9}'
+HEAD = (f'{"model":18}{"backend":13}{"active s":>9}{"peak MB":>9}{"model ms":>10}{"age p50":>9}'
         f'{"age p99":>9}{"out Hz":>8}{"in":>7}{"out":>6}{"dropped":>9}{"rejected":>9}')
 
 
@@ -33,28 +37,30 @@ def recording(width: int, height: int, rate: float) -> Iterator[Path]:
         yield path
 
 
-def measure(bag: Path, parameters: dict[str, Any], seconds: float) -> str:
-    """Run stereo_node on the looped bag with a subscriber of `disparity`; a line under HEAD."""
+def measure(name: str, bag: Path, parameters: dict[str, Any], seconds: float) -> str:
+    """Run the node `name` on the looped bag with a subscriber of its output; a line under HEAD."""
     from surgseg_ros.nodes.monitor import DiagnosticsMonitor
 
+    topic, kind = OUTPUTS[name]
+    full_name = f'{NAMESPACE}/{name}'
     with (own_domain(), Supervisor() as supervisor,
           DiagnosticsMonitor(supervisor) as monitor):
-        monitor.listen(f'/{NAMESPACE}/disparity', 'stereo_msgs/msg/DisparityImage')
+        monitor.listen(f'/{NAMESPACE}/{topic}', kind)
         start = time.monotonic()
         node = supervisor.start(
-            PipelineNode('stereo_node', 'stereo', NAMESPACE, parameters=parameters))
-        monitor.await_active(f'{NAMESPACE}/stereo', timeout=300)
+            PipelineNode(f'{name}_node', name, NAMESPACE, parameters=parameters))
+        monitor.await_active(full_name, timeout=300)
         active = time.monotonic() - start
         supervisor.start(PipelineNode('endoscope_node', 'endoscope', NAMESPACE, parameters={
             'source': str(bag), 'loop': True}))
-        monitor.wait(lambda: int(monitor.values(f'{NAMESPACE}/stereo').get('out', 0)),
-                     f'{NAMESPACE}/stereo published no disparity')
+        monitor.wait(lambda: int(monitor.values(full_name).get('out', 0)),
+                     f'{full_name} published no {topic}')
         time.sleep(seconds)
         supervisor.stop('endoscope')
         time.sleep(3)   # the last output, and a report that counts it
         monitor.check()
         peak = _peak(node.pid)
-        values = monitor.values(f'{NAMESPACE}/stereo')
+        values = monitor.values(full_name)
     return _line(parameters, active, peak, values, seconds)
 
 
@@ -67,7 +73,9 @@ def _peak(pid: int) -> float:
 def _line(parameters: dict[str, Any], active: float, peak: float, values: dict[str, str],
           seconds: float) -> str:
     counts = {name: int(values[name]) for name in ('paired', 'out', 'dropped', 'rejected')}
+    stages = ('inference', 'encode', 'decode')   # SurgicalSAM has two networks
+    model = sum(float(values.get(f'{stage} p50 [ms]', 0)) for stage in stages)
     return (f'{parameters["model"]:18}{parameters["backend"]:13}{active:9.2f}{peak:9.0f}'
-            f'{values["inference p50 [ms]"]:>10}{values["age p50 [ms]"]:>9}'
+            f'{model:10.2f}{values["age p50 [ms]"]:>9}'
             f'{values["age p99 [ms]"]:>9}{counts["out"] / seconds:8.1f}{counts["paired"]:7}'
             f'{counts["out"]:6}{counts["dropped"]:9}{counts["rejected"]:9}')

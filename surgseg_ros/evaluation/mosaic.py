@@ -1,5 +1,6 @@
-"""One picture per frame for people: image with true instruments, measured depth, truth, error."""
+"""One picture per frame for people: image with instruments, measured depth, truth, error."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -14,13 +15,18 @@ from surgseg_ros.video import VideoFile
 ERROR_RANGE = 4.0   # px, white hot
 
 
-def mosaic(judged: JudgedFrame) -> np.ndarray:
-    """2Hx2Wx3 uint8 RGB; the lower half only where the truth is known."""
+def mosaic(judged: JudgedFrame, labels: np.ndarray | None = None,
+           class_names: Sequence[str] = ()) -> np.ndarray:
+    """2Hx2Wx3 uint8 RGB; the lower half only where the truth is known.
+
+    labels: HxW uint8 class ids that were found, in colours over the image; true instruments are
+    outlined.
+    """
     frame, disparity = judged
     calibration = frame.calibration
     if calibration is None:
         raise ValueError('a picture of depth needs a calibration')
-    rows = [[_annotated(frame), _measured(frame, disparity, calibration)]]
+    rows = [[_annotated(frame, labels, class_names), _measured(frame, disparity, calibration)]]
     truth = frame.truth.disparity if frame.truth else None
     if truth is not None:
         expected = pictures.colour_by_depth(truth, calibration)
@@ -35,12 +41,16 @@ def write_video(path: Path, pictures_rgb: list[np.ndarray], rate: float) -> None
             video.write(picture)
 
 
-def _annotated(frame: StereoFrame) -> np.ndarray:
-    picture = frame.left.copy()
+def _annotated(frame: StereoFrame, labels: np.ndarray | None,
+               class_names: Sequence[str]) -> np.ndarray:
+    picture, title = frame.left.copy(), 'left image'
+    if labels is not None:
+        picture, title = pictures.overlay_classes(picture, labels, class_names, 0.5), 'classes'
     if frame.truth is not None and frame.truth.instances is not None:
         for slot in np.unique(frame.truth.instances[frame.truth.instances > 0]):
             pictures.outline(picture, (frame.truth.instances == slot).astype(np.uint8))
-    return pictures.caption(picture, f'left image  {frame.stamp / 1e9:.2f} s')
+        title += ', outlines are true'
+    return pictures.caption(picture, f'{title}  {frame.stamp / 1e9:.2f} s')
 
 
 def _measured(

@@ -1,8 +1,10 @@
 """semantic_node: left images in; class ids, their names, probabilities and a picture out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.parameter import Parameter as RosParameter
 from sensor_msgs.msg import Image
 
 from surgseg_ros import messages, pictures, predictors
@@ -12,9 +14,12 @@ from surgseg_ros.nodes.managed_node import run
 from surgseg_ros.nodes.messages import make_message
 from surgseg_ros.nodes.network_parameters import NETWORK_PARAMETERS, image_size, network_options
 from surgseg_ros.nodes.parameters import Parameter
+from surgseg_ros.nodes.surgicalsam_parameters import (
+    SURGICALSAM_PARAMETERS,
+    change_surgicalsam,
+    surgicalsam_options,
+)
 from surgseg_ros.predictors.results import SemanticResult
-
-_THRESHOLDS = ('quality_threshold', 'presence_threshold')
 
 
 class SemanticNode(ImageNode):
@@ -28,14 +33,7 @@ class SemanticNode(ImageNode):
         Parameter('weights', '', 'its weights; empty takes those that come with the package'),
         Parameter('class_names', [''], 'names by class id, background first, of weights that '
                   'do not say them'),
-        Parameter('sam_weights', '', 'of surgicalsam: the SAM checkpoint beside its own weights'),
-        Parameter('classes', [0], 'of surgicalsam: class ids to look for; 0 is all', live=True),
-        Parameter('quality_threshold', 0.5, 'of surgicalsam: an instrument is there if its mask '
-                  'is at least as good as this', range=(0.0, 1.0), live=True),
-        Parameter('presence_threshold', 0.5, 'of surgicalsam: and its class as present as this',
-                  range=(0.0, 1.0), live=True),
-        Parameter('encode_every', 1, 'of surgicalsam: frames that share the features of one',
-                  range=(1, 1000)),
+        *SURGICALSAM_PARAMETERS,
         Parameter('overlay_opacity', 0.5, 'of the class colours over the image in ~/overlay',
                   range=(0.0, 1.0), live=True),
         Parameter('outputs', ['segmentation', 'overlay'], 'what may be published; each is '
@@ -44,12 +42,15 @@ class SemanticNode(ImageNode):
 
     def __init__(self, **options: Any) -> None:
         self._feature_age = ''
+        self._predictor: Any = None
         super().__init__('semantic', **options)
+        self.add_on_set_parameters_callback(self._check_classes)
 
     def configure(self) -> None:
         """Load the model, make the publishers."""
         self._predictor = self.create_predictor()
         self._predictor.prepare(*image_size(self.p))
+        self._epoch_seen = 0
         self.output('segmentation', Image, 'segmentation')
         self.output('probabilities', Image, 'segmentation/probabilities')
         self.output('overlay', Image, '~/overlay')
@@ -68,8 +69,7 @@ class SemanticNode(ImageNode):
         if names:
             options['class_names'] = names
         if self.p.model == 'surgicalsam':
-            options |= {'sam_weights': self.p.sam_weights or None,
-                        'encode_every': self.p.encode_every}
+            options |= surgicalsam_options(self.p)
         return predictors.create(self.p.model, **options)
 
     def process(self, frame: ImageInput) -> None:
@@ -78,18 +78,29 @@ class SemanticNode(ImageNode):
         if not wanted:
             return
         if self.p.model == 'surgicalsam':
-            self._apply_live_parameters()
+            change_surgicalsam(self._predictor, self.p)
+            self._forget_features_of_another_epoch()
         result = self._predictor.predict(
             frame.image, probabilities='probabilities' in wanted)
         self._feature_age = str(result.feature_age)
         frame.milliseconds.update(result.milliseconds)
         self.publish_wanted(wanted, frame, result)
 
-    def _apply_live_parameters(self) -> None:
-        classes = tuple(self.p.classes)
-        self._predictor.classes = None if 0 in classes else classes
-        for name in _THRESHOLDS:
-            setattr(self._predictor, name, getattr(self.p, name))
+    def _forget_features_of_another_epoch(self) -> None:
+        if self._epoch_seen != self.pairer.epochs:
+            self._epoch_seen = self.pairer.epochs
+            self._predictor.reset()
+
+    def _check_classes(self, changes: Sequence[RosParameter]) -> SetParametersResult:
+        """Refuse class ids that the running model does not have."""
+        known = len(self._predictor.class_names) - 1 if self._predictor else None
+        for change in changes:
+            if change.name == 'classes' and known is not None:
+                wrong = [i for i in change.value if not 0 <= i <= known]
+                if wrong:
+                    return SetParametersResult(successful=False, reason=(
+                        f'classes has {wrong[0]}, expected ids from 1 to {known}, or 0 for all'))
+        return SetParametersResult(successful=True)
 
     def details(self) -> Mapping[str, str]:
         """By how many frames the features of the last result were older than its image."""
