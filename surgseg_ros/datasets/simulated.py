@@ -35,7 +35,7 @@ class Simulated(FileDataset):
     extend it, a killed run goes on where it stopped; same parameters, same pixels.
 
     split: 'train', 'val' or 'test': scenes of disjoint ranges of seeds.
-    frames: number of images, in scenes of frames_per_scene, `rate` per simulated second.
+    frames: number of images (or a mapping with that of each split), in scenes of frames_per_scene, `rate` per simulated second.
     size: (width, height), px.
     target: 'types' (class ids of EndoVis 2017, of which the simulator has 1, 2, 3 and 6), 'parts'
     or 'binary', each with the class names of EndoVis 2017.
@@ -50,7 +50,7 @@ class Simulated(FileDataset):
         self,
         root: Path,
         split: str = 'train',
-        frames: int = 200,
+        frames: int | Mapping[str, int] = 200,
         size: Sequence[int] = (640, 512),
         target: str = 'types',
         kinds: Mapping[str, float] | None = None,
@@ -62,6 +62,7 @@ class Simulated(FileDataset):
         workers: int | None = None,
     ) -> None:
         self._target = choose(target, tuple(CLASS_NAMES), 'target')
+        count = frames if isinstance(frames, int) else frames.get(split, 0)
         parameters = SceneParameters(
             split=choose(split, tuple(FIRST_SEED), 'split'),
             size=(size[0], size[1]),
@@ -72,12 +73,12 @@ class Simulated(FileDataset):
             wrist_bend=(float(wrist_bend[0]), float(wrist_bend[1])),
             noise=(float(noise[0]), float(noise[1])),
         )
-        _check(parameters, frames)
+        _check(parameters, count)
         self.folder = root / f'{split}-{_fingerprint(parameters)}'
         _state(self.folder / STATEMENT, parameters)
-        render_missing(self.folder, parameters, frames, workers)
+        render_missing(self.folder, parameters, count, workers)
         mask = 'parts' if target == 'parts' else 'types'
-        super().__init__([self._frame(number, mask) for number in range(frames)],
+        super().__init__([self._frame(number, mask) for number in range(count)],
                          CLASS_NAMES[target])
 
     def labels(self, index: int) -> np.ndarray:
