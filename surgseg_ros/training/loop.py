@@ -54,6 +54,7 @@ def make_fabric(recipe: Recipe) -> Fabric:
     if machine.deterministic:
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
         torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = not machine.deterministic  # all batches have one size
     strategy = 'auto'
     if everywhere > 1:
         unused = tasks.task_class(recipe.task).has_unused_parameters

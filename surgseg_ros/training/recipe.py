@@ -89,9 +89,16 @@ class Recipe:
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Read a recipe and lay 'key.path=value' overrides over it; keys are not checked yet.
 
+    A recipe with `base: OTHER.yaml` is that one, beside it, with the keys of this one laid over.
     Raises FileNotFoundError, or ValueError with one sentence.
     """
-    path = Path(path)
+    content = _read(Path(path))
+    for override in overrides:
+        _override(content, override)
+    return content
+
+
+def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f'there is no recipe {path}')
     try:
@@ -100,9 +107,15 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
         raise ValueError(f'{path} is no YAML: {" ".join(str(error).split())}') from error
     if not isinstance(content, dict):
         raise ValueError(f'{path} is no recipe: expected keys with values')
-    for override in overrides:
-        _override(content, override)
-    return content
+    base = content.pop('base', None)
+    return content if base is None else merge(_read(path.with_name(str(base))), content)
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections merged key by key; where both have a value, that of `above` counts."""
+    sections = {key: merge(below[key], value) for key, value in above.items()
+                if isinstance(value, dict) and isinstance(below.get(key), dict)}
+    return {**below, **above, **sections}
 
 
 def _override(content: dict[str, Any], override: str) -> None:
@@ -147,7 +160,9 @@ def _convert(kind: Any, value: Any, place: str) -> Any:
     if origin in (Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
-        return _convert(next(one for one in arguments if one is not type(None)), value, place)
+        inner = next(one for one in arguments if one is not type(None))
+        if isinstance(value, dict | list) or _fits(inner, value):
+            return _convert(inner, value, place)
     if origin is tuple and isinstance(value, list):
         return tuple(_convert(arguments[0], one, f'{place}[{i}]') for i, one in enumerate(value))
     if origin is Mapping and isinstance(value, dict):

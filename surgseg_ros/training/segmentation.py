@@ -1,0 +1,181 @@
+"""The task of LWANet, and of any network that gives class log-probabilities per pixel.
+
+LWANet: Ni et al., ICRA 2020, arXiv:1910.11109, sections III.D and IV.B.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from surgseg_ros import datasets, networks
+from surgseg_ros.metrics.segmentation import ConfusionMatrix, mean_over_classes
+from surgseg_ros.training import recipe as recipes
+from surgseg_ros.training.augmentation import Augmentation, make_augmentation
+from surgseg_ros.training.determinism import derive_seed
+from surgseg_ros.training.losses.focal import focal_loss
+from surgseg_ros.training.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """What is trained, and from which weights."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)  # but the number of classes
+    imagenet: str | None = None     # torchvision's checkpoint for the encoder; null: random
+    weights: str | None = None      # a whole checkpoint to start from; null: none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Images and labels, and the size at which the network sees them."""
+
+    name: str
+    root: str
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the dataset, for both splits
+    train: Mapping[str, Any] = field(default_factory=lambda: {'split': 'train'})
+    val: Mapping[str, Any] = field(default_factory=lambda: {'split': 'val'})
+    height: int                     # px
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """Focal loss."""
+
+    gamma: float = 6.0
+    full_size: bool = False         # at the size of the images, not of the network's output
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationRecipe(recipes.Recipe):
+    """The keys of a recipe of this task."""
+
+    network: Network
+    data: Data
+    augmentation: Mapping[str, Any] = field(default_factory=dict)  # see training/augmentation.py
+    loss: Loss = field(default_factory=Loss)
+
+
+class SegmentationSamples:
+    """Images as the network takes them, with their labels; see task.Samples."""
+
+    def __init__(self, dataset: datasets.SegmentationDataset, height: int, width: int,
+                 augment: Augmentation | None = None, seed: int = 0) -> None:
+        """augment: None for validation, where the labels keep the dataset's size."""
+        self.dataset, self._size, self._seed = dataset, (width, height), seed
+        self._augment = augment
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        """image: 3 x H x W uint8 RGB; labels: uint8 class ids, 255 unlabelled."""
+        epoch, index = key
+        _, image, labels = self.dataset[index]
+        if self._augment is not None:
+            image, labels = self._augment(image, labels, derive_seed(self._seed, epoch, index))
+        else:
+            image = resize(image, *self._size)
+        return {'image': torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+                'labels': torch.from_numpy(np.ascontiguousarray(labels))}
+
+
+class SegmentationTask(Task):
+    """Focal loss on class log-probabilities; mIoU at full size, as users see the labels."""
+
+    Recipe = SegmentationRecipe
+
+    def __init__(self, recipe: SegmentationRecipe) -> None:
+        """Raises ValueError with one sentence where the recipe and the data do not fit."""
+        data, seed = recipe.data, recipe.seed
+        spec = networks.spec(recipe.network.name)
+        if data.height % spec.multiple or data.width % spec.multiple:
+            raise ValueError(f'{recipe.network.name} takes images whose sides are multiples of '
+                             f'{spec.multiple} px, not {data.width}x{data.height}')
+        train, val = (
+            datasets.open_dataset(data.name, Path(data.root).expanduser(), **data.options, **split)
+            for split in (data.train, data.val))
+        augment = make_augmentation(recipe.augmentation, (data.height, data.width))
+        self.train_samples = SegmentationSamples(train, data.height, data.width, augment, seed)
+        self.val_samples = SegmentationSamples(val, data.height, data.width)
+        self.class_names = train.class_names
+        self.network_name = recipe.network.name
+        self.network_options = {**recipe.network.options, 'num_classes': len(self.class_names)}
+        self.network = make_network(recipe.network, self.network_options)
+        self._input_size, self._loss = [data.height, data.width], recipe.loss
+        self._mean, self._std = spec.mean, spec.std
+
+    def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Focal loss at the size of the network's output, as published, or at full size."""
+        output, labels = self._log_probabilities(batch['image']), batch['labels']
+        if self._loss.full_size:
+            output = F.interpolate(output.float(), labels.shape[1:], mode='bilinear')
+        else:
+            labels = F.interpolate(labels[:, None], output.shape[2:], mode='nearest-exact')[:, 0]
+        return {'loss': focal_loss(output, labels, self._loss.gamma)}
+
+    def measure(self, batch: dict[str, Any]) -> np.ndarray:
+        """Confusion counts (ConfusionMatrix) of a batch, at the size of its labels."""
+        output = self._log_probabilities(batch['image']).float()
+        labels = batch['labels']
+        found = F.interpolate(output, labels.shape[1:], mode='bilinear').argmax(dim=1)
+        matrix = ConfusionMatrix(len(self.class_names))
+        matrix.add(found.cpu().numpy(), labels.cpu().numpy())
+        return matrix.counts
+
+    def metrics(self, measurements: list[np.ndarray]) -> dict[str, float]:
+        """mIoU and mDice of the instruments, LWANet's own figures, and the IoU of each class.
+
+        LWANet's leave out what is background in truth or prediction (metrics/segmentation.py).
+        """
+        matrix = ConfusionMatrix(len(self.class_names))
+        matrix.counts += sum(measurements)
+        published = matrix.without_background()
+        return {
+            'mIoU': mean_over_classes(matrix.iou),
+            'mDice': mean_over_classes(matrix.dice),
+            'mIoU_lwanet': mean_over_classes(published.iou, background=True),
+            'mDice_lwanet': mean_over_classes(published.dice, background=True),
+            'accuracy': matrix.accuracy,
+            **{f'IoU/{name}': float(iou)
+               for name, iou in zip(self.class_names, matrix.iou, strict=True)},
+        }
+
+    def details(self) -> dict[str, Any]:
+        """The size (height, width) that the network was trained at."""
+        return {'input_size': self._input_size}
+
+    def _log_probabilities(self, image: Tensor) -> Tensor:
+        mean, std = (torch.tensor(values, device=image.device).view(1, 3, 1, 1)
+                     for values in (self._mean, self._std))
+        return self.network((image / 255 - mean) / std)
+
+
+def make_network(wanted: Network, options: Mapping[str, Any]) -> torch.nn.Module:
+    """The network with the weights that it shall start from."""
+    try:
+        network = networks.create(wanted.name, **options)
+    except TypeError as error:
+        raise ValueError(f'network.options do not suit {wanted.name}: {error}') from error
+    if wanted.imagenet is not None:
+        network.load_imagenet(Path(wanted.imagenet).expanduser())
+    if wanted.weights is not None:
+        networks.load_checkpoint(network, Path(wanted.weights).expanduser())
+    return network
+
+
+def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """HxWx3 uint8 at another size, averaging where it shrinks."""
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = image.shape[0] >= height and image.shape[1] >= width
+    return cv2.resize(image, (width, height),
+                      interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
