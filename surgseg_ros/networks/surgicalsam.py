@@ -119,11 +119,12 @@ class SurgicalSam(nn.Module):
     def load_sam(self, path: str | Path) -> None:
         """Begin from a checkpoint of SAM: encoders, decoder, and pn_cls_embeddings from points.
 
-        Raises what networks.load_checkpoint raises.
+        One of SurgicalSAM serves as well; its prototypes and prompts are left out. Raises what
+        networks.load_checkpoint raises.
         """
         kept = ('prototype_prompt_encoder.', 'prototypes.')
         own = {key: x for key, x in self.state_dict().items() if key.startswith(kept)}
-        tensors = {**own, **read(Path(path))}
+        tensors = {**read(Path(path)), **own}
         for sign in (0, 1):
             point = tensors[f'prompt_encoder.point_embeddings.{sign}.weight']
             key = f'prototype_prompt_encoder.pn_cls_embeddings.{sign}.weight'

@@ -10,6 +10,7 @@ of the 1639 training images of EndoVis 2018 takes 3.4 GB, all 41 versions 141 GB
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -17,14 +18,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surgseg_ros.progress import progress
 from surgseg_ros.datasets import UNLABELLED, SegmentationDataset, SegmentationSample
 from surgseg_ros.files import whole_file
+from surgseg_ros.progress import progress
+from surgseg_ros.training.augmentation import (
+    Augmentation,
+    make_augmentation,
+    surgicalsam_recipe,
+)
 from surgseg_ros.training.class_embeddings import class_embeddings, foreground_cells
+from surgseg_ros.training.determinism import derive_seed
 
 VERSIONS = 40  # augmented ones
 
-Augment = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 Encode = Callable[[np.ndarray], Tensor]
 
 
@@ -48,19 +54,17 @@ class CachedImage:
 
 
 class FeatureCache:
-    """The cached versions of a dataset's images in a folder of one encoder and augmentation.
+    """The cached versions of a dataset's images, in a folder of one encoder.
 
     fill() makes what is missing. A file's name has a digest of its image and labels, so that a
-    changed image is encoded again; the folder is the caller's to choose by `digest` of the
-    encoder's weights. Files appear whole: whoever is stopped goes on where it was.
+    changed image is encoded again; the folder is the caller's to choose by `weights_digest`.
+    Files appear whole: whoever is stopped goes on where it was.
     """
 
-    def __init__(self, folder: Path, dataset: SegmentationDataset, augment: Augment) -> None:
-        """augment: (image, labels, version from 1) -> the same two, a pure function."""
+    def __init__(self, folder: Path, dataset: SegmentationDataset) -> None:
         self._folder = folder
         self._dataset = dataset
-        self._augment = augment
-        self._stems: dict[int, str] = {}
+        self._digests: list[str] = []
 
     def __len__(self) -> int:
         """Number of images."""
@@ -72,12 +76,13 @@ class FeatureCache:
         encode: HxWx3 uint8 RGB -> features 64 x 64 x 256, on any device.
         """
         wanted = sorted({0, *versions})
+        self._digests = []
         for index in progress(range(len(self)), len(self), unit='images of features'):
             sample = self._dataset[index]
-            self._stems[index] = f'{sample.name}.{digest(sample.image, sample.labels)}'
+            self._digests.append(digest(sample.image, sample.labels))
             for version in wanted:
                 if not self._path(index, version).exists():
-                    self._write(self._path(index, version), sample, version, encode)
+                    self._write(index, version, sample, encode)
 
     def read(self, index: int, version: int = 0) -> CachedImage:
         """Read one version of image number index; ValueError if fill() has not made it."""
@@ -88,7 +93,7 @@ class FeatureCache:
         except FileNotFoundError as error:
             raise ValueError(f'{path} is gone; start again, and it is made again') from error
         labels = cv2.imdecode(arrays.pop('labels_png'), cv2.IMREAD_GRAYSCALE)
-        return CachedImage(labels=labels, **arrays)
+        return CachedImage(labels=np.asarray(labels), **arrays)
 
     def class_ids(self, index: int) -> list[int]:
         """Classes in image number index, unaugmented, ascending."""
@@ -96,21 +101,23 @@ class FeatureCache:
             return list(map(int, stored['class_ids']))
 
     def _path(self, index: int, version: int) -> Path:
-        if index not in self._stems:
+        if index >= len(self._digests):
             raise ValueError(f'image {index} is not cached: call fill() first')
-        return self._folder / f'{version:02d}' / f'{self._stems[index]}.npz'
+        name = f'{self._dataset.name(index)}.{self._digests[index]}.npz'
+        return self._folder / f'{version:02d}' / name
 
     def _write(
-        self, path: Path, sample: SegmentationSample, version: int, encode: Encode
+        self, index: int, version: int, sample: SegmentationSample, encode: Encode
     ) -> None:
-        image, labels = sample.image, sample.labels
+        _, image, labels = sample
         if version:
-            image, labels = self._augment(image, labels, version)
+            seed = derive_seed(version, int(self._digests[index], 16))
+            image, labels = _augmentation(version, labels.shape)(image, labels, seed)
         features = encode(image)
         class_ids = np.setdiff1d(labels, (0, UNLABELLED)).astype(np.int64)
         masks = torch.from_numpy(labels == class_ids[:, None, None]).to(features.device)
         embeddings = class_embeddings(features[None], foreground_cells(masks))
-        with whole_file(path) as partial:
+        with whole_file(self._path(index, version)) as partial:
             np.savez(
                 partial,
                 features=features.half().cpu().numpy(),
@@ -118,6 +125,12 @@ class FeatureCache:
                 class_ids=class_ids,
                 class_embeddings=embeddings.cpu().numpy(),
             )
+
+
+@cache
+def _augmentation(version: int, size: tuple[int, int]) -> Augmentation:
+    """The authors' changes to images of a size (height, width) for one version."""
+    return make_augmentation(surgicalsam_recipe(version), size)
 
 
 def digest(*arrays: np.ndarray) -> str:

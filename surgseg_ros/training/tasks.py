@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _TASKS = {
     'segmentation': 'surgseg_ros.training.segmentation:SegmentationTask',
+    'surgicalsam': 'surgseg_ros.training.surgicalsam:SurgicalSamTask',
 }
 
 

@@ -1,0 +1,62 @@
+"""SurgicalSAM's figures, with the classes to prompt known beforehand, and without."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surgseg_ros.metrics.segmentation import ConfusionMatrix, InstrumentMeans
+from surgseg_ros.networks.surgicalsam import SurgicalSam
+from surgseg_ros.predictors.surgicalsam_masks import MaskScaler, presence
+
+# published: the classes in the truth are prompted. honest: all are, and the absent rejected
+MODES = ('published', 'honest')
+
+
+def confusions(
+    network: SurgicalSam, features: Tensor, labels: np.ndarray, quality_threshold: float,
+    presence_threshold: float,
+) -> dict[str, ConfusionMatrix]:
+    """Compare one image in each mode, by the rules of predictors.surgicalsam.
+
+    features: 1 x 64 x 64 x 256 float32; labels: HxW uint8.
+    """
+    ids = np.arange(1, network.num_classes + 1)
+    outputs = network(features, torch.from_numpy(ids).to(features.device))
+    masks, quality = (x.float().cpu().numpy() for x in outputs)
+    masks, scaler = masks[:, 0], MaskScaler(*labels.shape)
+    prototypes = network.prototypes().float().cpu().numpy()
+    there = presence(masks, ids, features[0].cpu().numpy(), prototypes, scaler.content)
+    chosen = {
+        'published': np.isin(ids, labels),
+        'honest': (quality >= quality_threshold) & (there >= presence_threshold) & (there > 0),
+    }
+    order = np.argsort(quality, kind='stable')
+    found = {}
+    for mode in MODES:
+        rows = order[chosen[mode][order]]
+        found[mode] = ConfusionMatrix(len(ids) + 1)
+        found[mode].add(scaler.paint(masks[rows], ids[rows]), labels)
+    return found
+
+
+def figures(
+    images: Sequence[dict[str, ConfusionMatrix]], class_names: Sequence[str]
+) -> dict[str, float]:
+    """InstrumentScores of all images as 'MODE/FIGURE' and 'MODE/CLASS' (class_iou), in 0..1."""
+    named: dict[str, float] = {}
+    for mode in MODES:
+        means = InstrumentMeans(len(class_names))
+        for image in images:
+            means.add_image(image[mode])
+        scores = means.scores()
+        named |= {
+            f'{mode}/challenge_iou': scores.challenge_iou,
+            f'{mode}/iou': scores.iou,
+            f'{mode}/mc_iou': scores.mean_class_iou,
+            f'{mode}/cumulative_iou': scores.cumulative_iou,
+        }
+        named |= {f'{mode}/{name}': float(iou)
+                  for name, iou in zip(class_names[1:], scores.class_iou, strict=True)}
+    return named
