@@ -1,11 +1,18 @@
-"""`surgseg evaluate TASK`: recorded results against ground truth."""
+"""`surgseg evaluate TASK`: results against ground truth."""
 
 import argparse
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from surgseg_ros.evaluation import stereo
+import cv2
+import yaml
+
+from surgseg_ros import datasets, predictors
+from surgseg_ros.evaluation import segmentation, stereo
+from surgseg_ros.progress import progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,12 +23,79 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     task.add_argument('--truth', type=Path, help='bag with ground truth, if it is another one')
     task.add_argument('--topic', default='/endoscope/disparity')
     task.add_argument('--json', type=Path, help='write the figures into this file, too')
+    task.set_defaults(evaluate=_stereo)
+    _add_segmentation(tasks.add_parser(
+        'segmentation', help='class labels: of weights on a dataset, in folders or in a bag'))
 
 
 def run(args: argparse.Namespace) -> int:
     """Print a table of metrics."""
+    figures: dict[str, Any] = args.evaluate(args)
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=2))
+    return 0
+
+
+def _stereo(args: argparse.Namespace) -> dict[str, Any]:
     metrics = stereo.evaluate(args.results, args.truth, args.topic)
     print(stereo.table(metrics))
-    if args.json:
-        args.json.write_text(json.dumps({k: asdict(v) for k, v in metrics.items()}, indent=2))
-    return 0
+    return {name: asdict(values) for name, values in metrics.items()}
+
+
+def _add_segmentation(task: argparse.ArgumentParser) -> None:
+    what = task.add_mutually_exclusive_group(required=True)
+    what.add_argument('results', type=Path, nargs='?', help='bag with recorded labels')
+    what.add_argument('--weights', help='run these weights over --dataset')
+    what.add_argument('--pred', type=Path, help='folder of label images, class id per pixel')
+    task.add_argument('--truth', type=Path, help='with --pred: folder of true label images of the '
+                      'same names; with a bag: bag with the truth, if it is another one')
+    task.add_argument('--topic', default=segmentation.TOPIC, help='of the labels in the bag')
+    task.add_argument('--model', default='lwanet', choices=predictors.semantic())
+    task.add_argument('--dataset', choices=datasets.available())
+    task.add_argument('--root', type=Path, help='folder of the dataset')
+    task.add_argument('--split', default='val')
+    task.add_argument('--option', action='append', default=[], metavar='NAME=VALUE',
+                      help='of the dataset, say target=parts or fold=1; may be repeated')
+    task.add_argument('--class-names', type=lambda text: text.split(','), metavar='A,B,...',
+                      help='with --pred: names by class id, the background first')
+    task.add_argument('--json', type=Path, help='write the figures into this file, too')
+    task.add_argument('--picture', type=Path, metavar='PNG',
+                      help='truth beside prediction for the worst, median and best frame')
+    task.set_defaults(evaluate=_segmentation)
+
+
+def _segmentation(args: argparse.Namespace) -> dict[str, Any]:
+    class_names, frames, total = _judged(args)
+    evaluation = segmentation.Evaluation(class_names, picture=args.picture is not None)
+    for judged in progress(frames, total):
+        evaluation.add(judged)
+    figures = evaluation.figures()
+    print(segmentation.table(figures))
+    if args.picture:
+        cv2.imwrite(str(args.picture), cv2.cvtColor(evaluation.picture(), cv2.COLOR_RGB2BGR))
+    return figures
+
+
+def _judged(args: argparse.Namespace) -> tuple[
+        Sequence[str], Iterable[segmentation.JudgedLabels], int | None]:
+    """Class names, frames and, where it is known, how many."""
+    if args.weights:
+        if not (args.dataset and args.root):
+            raise ValueError('--weights needs --dataset and --root')
+        options = dict(_option(text) for text in args.option)
+        dataset = datasets.open_dataset(args.dataset, args.root, args.split, **options)
+        predictor = predictors.create(args.model, weights=args.weights)
+        return dataset.class_names, segmentation.predicted(predictor, dataset), len(dataset)
+    if args.pred:
+        if not args.truth:
+            raise ValueError('--pred needs --truth, the folder of true labels')
+        names = args.class_names or segmentation.classes_in([args.truth, args.pred])
+        return names, segmentation.from_folders(args.pred, args.truth), None
+    return *segmentation.recorded(args.results, args.truth, args.topic), None
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition('=')
+    if not equals:
+        raise ValueError(f'--option {text} is not of the form NAME=VALUE')
+    return name, yaml.safe_load(value)

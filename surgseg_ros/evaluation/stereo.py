@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from surgseg_ros.bags import BagReader
-from surgseg_ros.bags.stereo_bag import StereoBag
+from surgseg_ros.evaluation.recorded import results_by_frame
 from surgseg_ros.geometry.stereo_frame import StereoFrame
-from surgseg_ros.messages import disparity_from_message, stamp_of
+from surgseg_ros.messages import disparity_from_message
 from surgseg_ros.metrics.stereo import StereoMetrics, mean_metrics, stereo_metrics
 
 
@@ -28,16 +27,8 @@ def judged_frames(
 
     Raises BagError (a ValueError) if a bag or the topic is not there.
     """
-    with StereoBag(truth or results) as frames, BagReader(results) as bag:
-        if topic not in bag.topics:
-            raise ValueError(f'{results} has no topic {topic}; it has: {", ".join(bag.topics)}')
-        found = ((stamp_of(item.message), item.message) for item in bag.messages([topic]))
-        stamp, message = next(found, (None, None))
-        for frame in frames:
-            while stamp is not None and stamp < frame.stamp:
-                stamp, message = next(found, (None, None))
-            if stamp == frame.stamp:
-                yield JudgedFrame(frame, disparity_from_message(message))
+    for frame, disparity in results_by_frame(results, truth, topic, disparity_from_message):
+        yield JudgedFrame(frame, disparity)
 
 
 def judge(judged: JudgedFrame) -> dict[str, StereoMetrics]:
