@@ -4,14 +4,19 @@ A new network is one file here with a class that has `forward` (as published, fo
 `infer` (the tensors that a predictor needs), and one entry in `_SPECS`.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surgseg_ros.networks.specs import Checkpoint, NetworkSpec
+from surgseg_ros.networks.coco import CLASS_NAMES as COCO_NAMES
+from surgseg_ros.networks.specs import Checkpoint, Example, NetworkSpec
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
+
+# of RGB values divided by 255
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def _msdesis(encoder: str, tensors: int, parameters: int) -> NetworkSpec:
@@ -37,12 +42,118 @@ def _msdesis(encoder: str, tensors: int, parameters: int) -> NetworkSpec:
         checkpoints=tuple(
             Checkpoint(f'{folder}/{encoder}.pt', training) for folder, training in folders.items()
         ),
+        examples=(
+            Example(
+                {'left': (1, 3, 256, 320), 'right': (1, 3, 256, 320)},
+                # as the predictor's, to share its export
+                {'mode': 'multitask', 'max_disparity': 320},
+            ),
+        ),
+    )
+
+
+def _lwanet() -> NetworkSpec:
+    return NetworkSpec(
+        constructor='surgseg_ros.networks.lwanet:Lwanet',
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        multiple=32,
+        tensors=471,
+        parameters=2_071_464,
+        class_names=(
+            'background',
+            'Bipolar Forceps',
+            'Prograsp Forceps',
+            'Large Needle Driver',
+            'Vessel Sealer',
+            'Grasping Retractor',
+            'Monopolar Curved Scissors',
+            'Other',
+        ),
+        paper='Ni et al., LWANet, ICRA 2020, arXiv:1910.11109',
+        homepage='https://github.com/nizhenliang/LWANet',
+        licence='none',
+        checkpoints=(
+            Checkpoint('weights_7.pth', "Cata7, epoch 7 (IoU 6 %): not the paper's model"),
+        ),
+        examples=(Example({'image': (1, 3, 256, 320)}, {'num_classes': 11}),),
+    )
+
+
+def _surgicalsam() -> NetworkSpec:
+    return NetworkSpec(
+        constructor='surgseg_ros.networks.surgicalsam:SurgicalSam',
+        # SAM's, which are ImageNet's
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        multiple=1024,
+        tensors=148,
+        parameters=4_657_970,
+        class_names=(
+            'background',
+            'Bipolar Forceps',
+            'Prograsp Forceps',
+            'Large Needle Driver',
+            'Monopolar Curved Scissors',
+            'Ultrasound Probe',
+            'Suction Instrument',
+            'Clip Applier',
+        ),
+        paper='Yue et al., SurgicalSAM, AAAI 2024, arXiv:2308.08746',
+        homepage='https://github.com/wenxi-yue/SurgicalSAM',
+        licence='MIT',
+        checkpoints=(
+            Checkpoint('endovis_2018/model_ckp.pth', 'EndoVis 2018, 2 tokens, upon SAM vit_h'),
+            *(
+                Checkpoint(
+                    f'endovis_2017/fold{fold}/model_ckp.pth',
+                    f'EndoVis 2017 but fold {fold}, 4 tokens, upon SAM vit_h',
+                )
+                for fold in range(4)
+            ),
+        ),
+        examples=(Example({'features': (1, 64, 64, 256), 'prompts': (7, 7)}),),
+    )
+
+
+def _solo(
+    example: Mapping[str, Any], tensors: int, parameters: int, published: bool = False,
+    **arguments: Any,
+) -> NetworkSpec:
+    return NetworkSpec(
+        constructor='surgseg_ros.networks.solo:Solo',
+        arguments=arguments,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        multiple=32,
+        tensors=tensors,
+        parameters=parameters,
+        class_names=COCO_NAMES,
+        paper='Wang et al., SOLO, ECCV 2020, arXiv:1912.04488',
+        homepage='https://github.com/WXinlong/SOLO',
+        licence='non-commercial',
+        checkpoints=(Checkpoint('solo_r50_fpn_8gpu_3x', 'COCO, 36 epochs'),) if published else (),
+        examples=(Example({'image': (1, 3, 256, 320)}, example),),
     )
 
 
 _SPECS = {
+    'lwanet': _lwanet(),
     'msdesis_light': _msdesis('light', tensors=328, parameters=3_295_829),
     'msdesis_resnet34': _msdesis('resnet34', tensors=484, parameters=29_487_861),
+    # every cell, and no order of the cells that rounding decides
+    'solo_r50': _solo(
+        {'num_classes': 5, 'candidates': 1600}, tensors=388, parameters=36_301_232,
+        published=True, backbone='resnet50'),
+    'solo_r18': _solo(
+        {'num_classes': 5, 'candidates': 1600, 'coordinates': False}, tensors=190,
+        parameters=23_232_432, backbone='resnet18'),
+    # 5 times narrower in all, for 320 x 256 px on a CPU
+    'solo_mobilenet': _solo(
+        {'num_classes': 5, 'candidates': 400, 'attention': True}, tensors=358,
+        parameters=3_864_088, backbone='mobilenet_v2', width=128, depth=4,
+        grids=(20, 18, 12, 8, 6)),
+    'surgicalsam': _surgicalsam(),
 }
 
 
@@ -64,19 +175,32 @@ def create(name: str, **options: Any) -> 'nn.Module':
     options: those of its class, such as mode='disparity'. Raises ValueError for an unknown name,
     TypeError for an unknown option.
     """
-    known = spec(name)
-    module, _, attribute = known.constructor.partition(':')
-    return getattr(import_module(module), attribute)(**known.arguments, **options)
+    network: nn.Module = _class(name)(**{**spec(name).arguments, **options})
+    return network
 
 
-def load_checkpoint(network: 'nn.Module', path: str | Path) -> None:
+def options_of(name: str, tensors: 'Mapping[str, Tensor]') -> dict[str, Any]:
+    """Options of create() that the shapes of these tensors of the network `name` tell."""
+    network = _class(name)
+    return network.options_of(tensors) if hasattr(network, 'options_of') else {}
+
+
+def load_checkpoint(
+    network: 'nn.Module', path: str | Path, base: str | Path | None = None
+) -> None:
     """Load weights strictly: every tensor of the network must be in the file, and no other.
 
     path: a .safetensors file or a plain state_dict saved by torch (.pt, .pth), bare or under
     'state_dict', with or without the 'module.' prefix of DataParallel; no pickled code is ever
-    executed. Raises FileNotFoundError, or ValueError with one sentence that says what does not
-    fit and which registered network the file looks like.
+    executed. base: a second file, for the parts of the network that `path` has nothing of: SAM's
+    checkpoint beside SurgicalSAM's. Raises FileNotFoundError, or ValueError with one sentence
+    that says what does not fit and which registered network the file looks like.
     """
     from surgseg_ros.networks.checkpoints import load
 
-    load(network, Path(path))
+    load(network, Path(path), Path(base) if base else None)
+
+
+def _class(name: str) -> Any:
+    module, _, attribute = spec(name).constructor.partition(':')
+    return getattr(import_module(module), attribute)

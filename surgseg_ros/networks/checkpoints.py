@@ -2,25 +2,53 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from surgseg_ros import networks
+from surgseg_ros.networks.card import Card
 
 StateDict = Mapping[str, torch.Tensor]
+# SurgicalSAM's model_ckp.pth: what it calls the parts, and what they are in the network
+_PARTS = {
+    'prototype_prompt_encoder_state_dict': 'prototype_prompt_encoder.',
+    'sam_decoder_state_dict': 'mask_decoder.',
+    'prototypes_state_dict': 'prototypes.',
+}
 
 
-def load(network: nn.Module, path: Path) -> None:
+def load(network: nn.Module, path: Path, base: Path | None = None) -> None:
     """See `networks.load_checkpoint`."""
-    tensors = read(path)
-    misfit = _misfit(network.state_dict(), tensors)
-    if misfit:
+    source = str(path) if base is None else f'{path} upon {base}'
+    load_tensors(network, read_all(path, base), source)
+
+
+def load_tensors(network: nn.Module, tensors: StateDict, source: str) -> None:
+    """Load strictly; ValueError with one sentence naming the source of what does not fit.
+
+    Only what the network was told to be without, by the prefixes in its `left_out`, is skipped.
+    """
+    left_out: tuple[str, ...] = getattr(network, 'left_out', ())
+    tensors = {key: x for key, x in tensors.items() if not key.startswith(left_out)}
+    reason = misfit(network.state_dict(), tensors)
+    if reason:
         raise ValueError(
-            f'{path} does not fit {_name(network.state_dict())}: {misfit}; '
+            f'{source} does not fit {_name(network.state_dict())}: {reason}; '
             f'it looks like {_name(tensors)}'
         )
     network.load_state_dict(tensors)
+
+
+def read_all(path: Path, base: Path | None) -> StateDict:
+    """Tensors of `path`, and those parts of the network (first word of the key) only base has."""
+    tensors = read(path)
+    if base is None:
+        return tensors
+    parts = {key.partition('.')[0] for key in tensors}
+    others = {key: x for key, x in read(base).items() if key.partition('.')[0] not in parts}
+    return {**others, **tensors}
 
 
 def read(path: Path) -> StateDict:
@@ -31,33 +59,43 @@ def read(path: Path) -> StateDict:
     return {key.removeprefix('module.'): value for key, value in tensors.items()}
 
 
-def identify(path: Path) -> str:
-    """Name of the registered network whose tensors, keys and shapes, are those of the file.
+def identify(path: Path, base: Path | None = None) -> 'Identity':
+    """Find the registered network whose tensors, keys and shapes, these are.
 
-    Raises FileNotFoundError, or ValueError with one sentence if there is none.
+    path, base: as for networks.load_checkpoint. Raises FileNotFoundError, or ValueError with one
+    sentence if there is none.
     """
-    tensors = read(path)
+    tensors = read_all(path, base)
     name = _name(tensors)
     if name not in networks.available():
         raise ValueError(
             f'{path} fits no registered network ({", ".join(networks.available())}): '
             f'it has {len(tensors)} tensors ({_some(list(tensors))})'
         )
+    options = networks.options_of(name, tensors)
     with torch.device('meta'):
-        expected = networks.create(name).state_dict()
-    misfit = _misfit(expected, tensors)
-    if misfit:
-        raise ValueError(f'{path} fits no registered network: it looks like {name}, but {misfit}')
-    return name
+        expected = networks.create(name, **options).state_dict()
+    reason = misfit(expected, tensors)
+    if reason:
+        raise ValueError(f'{path} fits no registered network: it looks like {name}, but {reason}')
+    return Identity(name, options, len(tensors))
 
 
-def convert(path: Path, out: Path, name: str, metadata: Mapping[str, str]) -> None:
-    """Load a checkpoint of the network `name` strictly and write it as float32 safetensors."""
+class Identity(NamedTuple):
+    """Name and options of a network, as for networks.create, and how many tensors it has."""
+
+    name: str
+    options: dict[str, Any]
+    tensors: int
+
+
+def convert(path: Path, base: Path | None, out: Path, card: Card) -> None:
+    """Load a checkpoint of the card's network strictly and write it as float32 safetensors."""
     from safetensors.torch import save_file
 
-    network = networks.create(name)
-    load(network, path)
-    save_file(network.state_dict(), out, metadata=dict(metadata))
+    network = networks.create(card.network, **card.options)
+    load(network, path, base)
+    save_file(network.state_dict(), out, metadata=card.metadata())
 
 
 def _read_safetensors(path: Path) -> StateDict:
@@ -78,13 +116,24 @@ def _read_torch(path: Path) -> StateDict:
             f'{path} is not a plain state_dict saved by torch, and nothing else is loaded'
         ) from error
     if isinstance(content, dict):
-        content = content.get('state_dict', content)
+        content = _joined(content.get('state_dict', content))
     if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
         raise ValueError(f'{path} holds no state_dict: expected tensors by their keys')
     return content
 
 
-def _misfit(expected: StateDict, found: StateDict) -> str:
+def _joined(content: Any) -> Any:
+    """Return one state_dict of several that SurgicalSAM publishes as one file."""
+    if not isinstance(content, dict) or set(content) != set(_PARTS):
+        return content
+    return {
+        prefix + key.removeprefix('module.'): tensor
+        for name, prefix in _PARTS.items()
+        for key, tensor in content[name].items()
+    }
+
+
+def misfit(expected: StateDict, found: StateDict) -> str:
     """What is missing, unexpected or of another shape; empty if nothing is."""
     shared = expected.keys() & found.keys()
     reshaped = [
@@ -108,7 +157,10 @@ def _name(tensors: StateDict) -> str:
     """The registered network that shares most of its tensors (key and shape) with these."""
     found = _shapes(tensors)
     with torch.device('meta'):
-        built = {name: networks.create(name) for name in networks.available()}
+        built = {
+            name: networks.create(name, **networks.options_of(name, tensors))
+            for name in networks.available()
+        }
     known = {name: _shapes(network.state_dict()) for name, network in built.items()}
     overlap = {name: len(found & its) / len(found | its) for name, its in known.items()}
     best = max(overlap, key=lambda name: overlap[name])

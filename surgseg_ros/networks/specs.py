@@ -16,14 +16,26 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class Example:
+    """One way to call the network's `infer`, on which every backend is tested.
+
+    inputs: shape of every input, float32, in order; three channels are a normalised image.
+    options: for networks.create.
+    """
+
+    inputs: Mapping[str, tuple[int, ...]]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class NetworkSpec:
     """One registered network.
 
     constructor: 'module:class', imported when a network is made; its arguments are `arguments`
     and the caller's options. mean, std: of the RGB values divided by 255, as trained. multiple:
     height and width must be multiples of it. tensors, parameters: how many, with the default
-    options. precision: what 'auto' means. homepage: where the authors publish code and
-    checkpoints, under `licence`.
+    options. examples: how `infer` is called. precision: what 'auto' means. homepage: where the
+    authors publish code and checkpoints, under `licence`.
     """
 
     constructor: str
@@ -37,5 +49,6 @@ class NetworkSpec:
     homepage: str
     licence: str
     checkpoints: tuple[Checkpoint, ...]
+    examples: tuple[Example, ...]
     precision: str = 'f32'
     arguments: Mapping[str, Any] = field(default_factory=dict)

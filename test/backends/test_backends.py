@@ -4,11 +4,12 @@ import ctypes
 import subprocess
 import sys
 import threading
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from golden_recipe import fill_network, stereo_pair
+from golden_recipe import fill_network, rng, texture
 
 from surgseg_ros import backends, networks
 from surgseg_ros.backends import exports
@@ -16,10 +17,13 @@ from surgseg_ros.backends.model import Model
 
 torch = pytest.importorskip('torch', reason='networks need torch')
 
-SHAPE = (1, 3, 256, 320)
-OPTIONS = {'mode': 'multitask', 'max_disparity': 320}  # as the predictor's, to share its export
 F32_LIMIT = 1e-4   # of max difference / standard deviation
 BF16_LIMIT = 0.03  # of mean difference / standard deviation; 0.011 to 0.015 seen
+EXAMPLES = [
+    pytest.param((name, example), id=f'{name}-{index}')
+    for name in networks.available()
+    for index, example in enumerate(networks.spec(name).examples)
+]
 
 
 @pytest.fixture(scope='module')
@@ -31,33 +35,44 @@ def folder(tmp_path_factory):
         yield folder
 
 
-def stereo_model(folder, name):
-    """Return the model of a two-view network with deterministic weights."""
-    weights = folder / f'{name}.pt'
+def example_model(folder, name, example=None):
+    """Return a network with deterministic weights, as in one (the first) of its examples."""
+    example = example or networks.spec(name).examples[0]
+    weights = folder / f'{name}-{zlib.crc32(repr(example).encode()):08x}.pt'
     if not weights.exists():
-        torch.save(fill_network(networks.create(name)).state_dict(), weights)
-    return Model(name, weights, {'left': SHAPE, 'right': SHAPE}, OPTIONS)
+        network = fill_network(networks.create(name, **example.options))
+        torch.save(network.state_dict(), weights)
+    return Model(name, weights, example.inputs, example.options)
 
 
-def padded_inputs(name, height, width):
-    """Return a normalised pair, zero below and to the right up to SHAPE."""
-    known = networks.spec(name)
-    inputs = [np.zeros(SHAPE, np.float32) for _ in range(2)]
-    for tensor, image in zip(inputs, stereo_pair('parity', height, width), strict=True):
+def example_inputs(name, example, empty):
+    """Return views of one textured scene as normalised images, the rest at random.
+
+    empty: so many rows and columns of images are zero, below and to the right, as by padding.
+    """
+    known, inputs = networks.spec(name), []
+    for index, (title, shape) in enumerate(example.inputs.items()):
+        if shape[1] != 3:
+            inputs.append(rng(title).standard_normal(shape).astype(np.float32))
+            continue
+        height, width = shape[2] - empty[0], shape[3] - empty[1]
+        image = texture('parity', height, width + 16)[:, 6 * index:6 * index + width]
         normalised = (image / np.float32(255) - np.float32(known.mean)) / np.float32(known.std)
-        tensor[0, :, :height, :width] = normalised.transpose(2, 0, 1)
+        inputs.append(np.zeros(shape, np.float32))
+        inputs[-1][0, :, :height, :width] = normalised.transpose(2, 0, 1)
     return inputs
 
 
-@pytest.fixture(scope='module', params=networks.available())
+@pytest.fixture(scope='module', params=EXAMPLES)
 def case(request, folder):
-    """Model, and for two image sizes the inputs and what torch makes of them."""
-    model = stereo_model(folder, request.param)
-    network = networks.create(model.name).eval()
+    """Model, and for whole and padded images the inputs and what torch makes of them."""
+    name, example = request.param
+    model = example_model(folder, name, example)
+    network = networks.create(name, **example.options).eval()
     networks.load_checkpoint(network, model.weights)
     runs = []
-    for size in ((256, 320), (250, 310)):
-        inputs = padded_inputs(model.name, *size)
+    for empty in ((0, 0), (6, 10)):
+        inputs = example_inputs(name, example, empty)
         with torch.inference_mode():
             outputs = network.infer(*map(torch.from_numpy, inputs))
         runs.append((inputs, [output.numpy() for output in outputs]))
@@ -70,7 +85,7 @@ def test_f32_agrees_with_torch(case, kind):
     backend = backends.create(kind, model, device='cpu', precision='f32')
     for inputs, expected in runs:
         outputs = backend.run(*inputs)
-        assert len(outputs) == len(expected) == 2
+        assert len(outputs) == len(expected) > 0
         for output, reference in zip(outputs, expected, strict=True):
             assert output.shape == reference.shape and output.dtype == np.float32
             assert np.abs(output - reference).max() < F32_LIMIT * reference.std()
@@ -92,7 +107,7 @@ def test_bf16_is_close_where_the_processor_has_it(case, kind):
 
 @pytest.mark.parametrize('kind', ['openvino', 'onnxruntime'])
 def test_a_cached_export_needs_no_torch(folder, kind):
-    model = stereo_model(folder, 'msdesis_light')
+    model = example_model(folder, 'msdesis_light')
     exports.onnx_file(model)
     code = f'''
 import sys
@@ -108,8 +123,8 @@ assert 'torch' not in sys.modules and 'onnx' not in sys.modules
 
 
 def test_wrong_weights_are_named_by_the_exporting_process(folder):
-    light = stereo_model(folder, 'msdesis_light')
-    wrong = Model('msdesis_resnet34', light.weights, light.inputs, OPTIONS)
+    light = example_model(folder, 'msdesis_light')
+    wrong = Model('msdesis_resnet34', light.weights, light.inputs, light.options)
     sentence = 'does not fit msdesis_resnet34: .* it looks like msdesis_light'
     with pytest.raises(ValueError, match=sentence):
         backends.create('onnxruntime', wrong)
@@ -117,7 +132,7 @@ def test_wrong_weights_are_named_by_the_exporting_process(folder):
 
 
 def test_an_export_that_fails_is_one_sentence(folder, tmp_path, monkeypatch):
-    model = stereo_model(folder, 'msdesis_light')
+    model = example_model(folder, 'msdesis_light')
     (tmp_path / 'torch.py').write_text('raise RuntimeError("broken torch")')
     monkeypatch.setenv('SURGSEG_CACHE', str(tmp_path / 'cache'))
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
@@ -171,7 +186,7 @@ def test_an_export_appears_complete_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_is_refused_in_a_sentence(folder, monkeypatch):
-    model = stereo_model(folder, 'msdesis_light')
+    model = example_model(folder, 'msdesis_light')
     for options, sentence in (
         ({'kind': 'tensorflow'}, "backend is 'tensorflow', expected one of auto, openvino"),
         ({'kind': 'torch', 'device': 'tpu'}, "device is 'tpu', expected one of auto, cpu, cuda"),
