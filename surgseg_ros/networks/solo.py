@@ -33,9 +33,8 @@ from torch import Tensor, nn
 from surgseg_ros.networks.fpn import FeaturePyramid
 from surgseg_ros.networks.mobilenet_v2 import mobilenet_v2_features
 from surgseg_ros.networks.resnet import ResNet
-from surgseg_ros.networks.solo_decode import Instances, decode
+from surgseg_ros.networks.solo_decode import GRIDS, Instances, cells_per_level, decode
 
-STRIDES = (8, 8, 16, 32, 32)  # px of the input per pixel of a level's mask features
 SOURCES = ('pyramid', 'tower')
 SCALES = ('cosine', 'sqrt', 'none')
 RESIZES = ('bilinear', 'nearest')
@@ -62,7 +61,7 @@ class Solo(nn.Module):
         coordinates: bool = True,
         width: int = 256,
         depth: int = 7,
-        grids: tuple[int, ...] = (40, 36, 24, 16, 12),
+        grids: tuple[int, ...] = GRIDS,
         candidates: int = 100,
         attention_source: str = 'pyramid',
         attention_scale: str = 'cosine',
@@ -71,10 +70,10 @@ class Solo(nn.Module):
         super().__init__()
         self.backbone = _BACKBONES[backbone]()
         self.neck = FeaturePyramid(self.backbone.channels, width)
-        self.bbox_head = SoloHead(num_classes, width, depth, grids, coordinates)
-        if attention:
-            self.bbox_head.attention = DotProductAttention(
-                len(grids), attention_source, attention_scale, attention_resize)
+        branch = DotProductAttention(
+            len(grids), attention_source, attention_scale, attention_resize)
+        self.bbox_head = SoloHead(
+            num_classes, width, depth, grids, coordinates, branch if attention else None)
         self.candidates = candidates
 
     def forward(self, image: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
@@ -90,23 +89,22 @@ class Solo(nn.Module):
             tuple(_scores(level.categories) for level in levels),
         )
 
-    def infer(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def infer(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Like forward, for the `candidates` cells of every level with the highest scores.
 
-        Returns what decode takes, K cells of all levels: mask probabilities N x K x H/4 x W/4,
-        category scores N x K x C, strides of their levels N x K.
+        Returns mask probabilities N x K x H/4 x W/4 and category scores N x K x C, of
+        solo_decode.cells_per_level cells, one level after the other.
         """
-        masks, scores, strides = [], [], []
-        for k, level in enumerate(self.levels(image)):
+        masks, scores = [], []
+        counts = cells_per_level(self.candidates, self.bbox_head.grids)
+        for k, (level, count) in enumerate(zip(self.levels(image), counts, strict=True)):
             every = _scores(level.categories).flatten(1, 2)
-            count = min(self.candidates, every.shape[1])
             # in the order of the grid: equal scores have no order that all backends agree on
             cells = every.amax(dim=2).topk(count).indices.sort().values
             scores.append(every.gather(1, cells[..., None].expand(-1, -1, every.shape[2])))
             logits = self.bbox_head.mask_logits(k, level, cells)
             masks.append(_resize(logits.sigmoid(), _quarter(image)))
-            strides.append(torch.full_like(scores[-1][..., 0], STRIDES[k]))
-        return torch.cat(masks, 1), torch.cat(scores, 1), torch.cat(strides, 1)
+        return torch.cat(masks, 1), torch.cat(scores, 1)
 
     def logits(self, image: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """All masks N x S^2 x 2h x 2w, twice the size of a level, and categories N x C x S x S.
@@ -131,8 +129,8 @@ class Solo(nn.Module):
         """
         planes = [level[index].detach().cpu().numpy() for level in masks]
         grids = [level[index].flatten(0, 1).detach().cpu().numpy() for level in scores]
-        strides = np.repeat(STRIDES, [len(plane) for plane in planes])
-        return decode(np.concatenate(planes), np.concatenate(grids), strides, **options)
+        counts = [len(plane) for plane in planes]
+        return decode(np.concatenate(planes), np.concatenate(grids), counts, **options)
 
 
 class Level(NamedTuple):
@@ -149,13 +147,17 @@ class Level(NamedTuple):
 class SoloHead(nn.Module):
     """Two towers that all levels share, and a mask convolution per level."""
 
-    attention: 'DotProductAttention | None' = None
-
     def __init__(
-        self, num_classes: int, width: int, depth: int, grids: tuple[int, ...], coordinates: bool
+        self,
+        num_classes: int,
+        width: int,
+        depth: int,
+        grids: tuple[int, ...],
+        coordinates: bool,
+        attention: 'DotProductAttention | None',
     ) -> None:
         super().__init__()
-        self.grids, self.coordinates = tuple(grids), coordinates
+        self.grids, self.coordinates, self.attention = tuple(grids), coordinates, attention
         first = width + 2 if coordinates else width
         self.ins_convs = nn.Sequential(
             *(ConvGnRelu(width if i else first, width) for i in range(depth)))

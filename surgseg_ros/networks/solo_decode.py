@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+GRIDS = (40, 36, 24, 16, 12)  # cells per side, by level of the pyramid
+STRIDES = (8, 8, 16, 32, 32)  # px of the input per pixel of a level's mask features
 KERNELS = ('gaussian', 'linear')
 _SIGMA = 2.0  # of the Gaussian decay
 _MOST_CANDIDATES = 500  # that enter Matrix NMS
@@ -22,10 +24,15 @@ class Instances(NamedTuple):
     masks: np.ndarray
 
 
+def cells_per_level(candidates: int, grids: tuple[int, ...]) -> list[int]:
+    """How many cells of each level have masks where the best `candidates` of each are taken."""
+    return [min(candidates, side * side) for side in grids]
+
+
 def decode(
     masks: np.ndarray,
     scores: np.ndarray,
-    strides: np.ndarray,
+    counts: list[int],
     content: tuple[int, int] | None = None,
     size: tuple[int, int] | None = None,
     score_threshold: float = 0.1,
@@ -37,12 +44,13 @@ def decode(
     """Choose and enlarge the masks of one image; the best instance comes first.
 
     masks: K x h x w float32 probabilities at 1/4 of the network's input, one per cell. scores:
-    K x C float32 category scores of the cells. strides: K, px of the levels that they belong to.
+    K x C float32 category scores of the cells. counts: cells of each level, together K.
     content: (height, width) px of the input that are image and not padding, all by default.
     size: (height, width) of the result, by default that of the content. score_threshold: of a
     category score; final_threshold: of a score after Matrix NMS; mask_threshold: of a pixel.
     kernel: of Matrix NMS, 'gaussian' or 'linear'. most: instances kept.
     """
+    strides = np.repeat(STRIDES, counts)
     cells = np.flatnonzero(scores.max(axis=1) > score_threshold)
     masks, scores = masks[cells], scores[cells]
     inside = masks > mask_threshold

@@ -41,13 +41,16 @@ class Normaliser:
         return self._tensor
 
 
+def check_image(image: np.ndarray, what: str = 'image') -> None:
+    """Raise ValueError unless it is HxWx3 uint8; `what` names it in the sentence."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f'the {what} is {image.dtype} {image.shape}, expected uint8 HxWx3')
+
+
 def check_pair(left: np.ndarray, right: np.ndarray) -> None:
     """Raise ValueError unless both are HxWx3 uint8 of one size."""
-    for side, image in (('left', left), ('right', right)):
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ValueError(
-                f'the {side} image is {image.dtype} {image.shape}, expected uint8 HxWx3'
-            )
+    check_image(left, 'left image')
+    check_image(right, 'right image')
     if left.shape != right.shape:
         raise ValueError(
             f'left {left.shape[1]}x{left.shape[0]} and right '

@@ -58,3 +58,13 @@ class InstanceResult:
     parts: np.ndarray | None = None
     class_names: tuple[str, ...] = ()
     milliseconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def mask_boxes(masks: np.ndarray) -> np.ndarray:
+    """Smallest boxes around masks n x H x W bool, none of them empty: see InstanceResult.boxes."""
+    height, width = masks.shape[1:]
+    rows, columns = masks.max(axis=2), masks.max(axis=1)
+    left, top = columns.argmax(axis=1), rows.argmax(axis=1)
+    right = width - columns[:, ::-1].argmax(axis=1)
+    bottom = height - rows[:, ::-1].argmax(axis=1)
+    return np.stack((left, top, right, bottom), axis=1).astype(np.float32)

@@ -1,0 +1,131 @@
+"""SOLO on numpy images: the instances of one frame (see networks/solo)."""
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from surgseg_ros import backends, networks
+from surgseg_ros.backends.model import Model
+from surgseg_ros.networks.card import Card, read_card
+from surgseg_ros.networks.solo_decode import GRIDS, cells_per_level, decode
+from surgseg_ros.predictors.preprocess import Normaliser, check_image
+from surgseg_ros.predictors.results import InstanceResult, mask_boxes
+
+
+class SoloPredictor:
+    """Instances of images of any size.
+
+    name: 'solo_r50', 'solo_r18' or 'solo_mobilenet'. weights: its checkpoint. backend, device,
+    precision, threads: as for backends.create. class_names: index = class id, 0 = background.
+    options: of networks.create. input_size: (height, width) px; an image is resized, with its
+    aspect ratio, to the largest that fits into that box or into the box on its side. What is
+    not given is what the card of the weights says, else as published. candidates: cells per level
+    whose masks are computed; an image with more cells above the score threshold loses the worst.
+    score_threshold: of the category; mask_threshold: of a pixel; may be changed at any time.
+
+    A backend is made for the first image size that comes (seconds where nothing is cached; see
+    prepare), and again when the size changes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        published_size: tuple[int, int],
+        weights: str | Path | None = None,
+        backend: str = 'auto',
+        device: str = 'auto',
+        precision: str = 'auto',
+        threads: int | None = None,
+        class_names: Sequence[str] = (),
+        options: Mapping[str, Any] | None = None,
+        input_size: Sequence[int] | None = None,
+        candidates: int = 100,
+        score_threshold: float = 0.1,
+        mask_threshold: float = 0.5,
+    ) -> None:
+        self._name, self._spec = name, networks.spec(name)
+        self._weights = _existing(name, weights)
+        card = read_card(self._weights) or Card(name)
+        if card.network != name:
+            raise ValueError(f'{weights} are weights of {card.network}, not of {name}')
+        self.class_names = tuple(class_names) or card.class_names or self._spec.class_names
+        self._options = {
+            'num_classes': len(self.class_names) - 1, **card.options, **(options or {}),
+            'candidates': candidates,
+        }
+        _check_names(self.class_names, self._options['num_classes'])
+        self._box = sorted(input_size or card.details.get('input_size', published_size))
+        self._counts = cells_per_level(
+            candidates, {'grids': GRIDS, **self._spec.arguments, **self._options}['grids'])
+        self._create_backend = partial(
+            backends.create, backend, device=device, precision=precision, threads=threads)
+        self._size = (0, 0)
+        self.score_threshold, self.mask_threshold = score_threshold, mask_threshold
+
+    def prepare(self, height: int, width: int) -> None:
+        """Make ready for images of this size; raises what backends.create and exports raise."""
+        if (height, width) == self._size:
+            return
+        spec, short, long = self._spec, *self._box
+        scale = min(short / min(height, width), long / max(height, width))
+        self._content = max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1)
+        self._normalise = Normaliser(*self._content, spec.mean, spec.std, spec.multiple)
+        inputs = {'image': self._normalise.shape}
+        self._backend = self._create_backend(
+            model=Model(self._name, self._weights, inputs, self._options))
+        self._size = height, width
+
+    def predict(self, image: np.ndarray) -> InstanceResult:
+        """Find the instances of HxWx3 uint8 RGB; raises ValueError if it is not."""
+        check_image(image)
+        self.prepare(*image.shape[:2])
+        times = [time.perf_counter()]
+        tensor = self._normalise(cv2.resize(image, self._content[::-1]))
+        times.append(time.perf_counter())
+        (masks,), (scores,) = self._backend.run(tensor)
+        times.append(time.perf_counter())
+        found = decode(
+            masks, scores, self._counts, self._content, self._size,
+            score_threshold=self.score_threshold, mask_threshold=self.mask_threshold)
+        boxes = mask_boxes(found.masks)
+        times.append(time.perf_counter())
+        stages = ('preprocess', 'inference', 'postprocess')
+        return InstanceResult(
+            class_ids=found.labels + 1,
+            scores=found.scores,
+            boxes=boxes,
+            masks=found.masks,
+            class_names=self.class_names,
+            milliseconds=dict(zip(stages, (1000 * np.diff(times)).tolist(), strict=True)),
+        )
+
+
+# (height, width): for COCO the short side to 800 px, unless the long one becomes more than 1333
+r50 = partial(SoloPredictor, 'solo_r50', (800, 1333))
+r18 = partial(SoloPredictor, 'solo_r18', (800, 1333))
+mobilenet = partial(SoloPredictor, 'solo_mobilenet', (256, 320))
+
+
+def _existing(name: str, weights: str | Path | None) -> Path:
+    if not weights:
+        published = networks.spec('solo_r50')
+        raise ValueError(
+            f'{name} needs weights: train some, or take those of solo_r50 from '
+            f'{published.homepage} ({published.licence})'
+        )
+    if not Path(weights).is_file():
+        raise FileNotFoundError(f'there is no checkpoint {weights}')
+    return Path(weights)
+
+
+def _check_names(class_names: tuple[str, ...], num_classes: int) -> None:
+    if len(class_names) != num_classes + 1:
+        raise ValueError(
+            f'there are {len(class_names)} class names, expected {num_classes + 1}: that of the '
+            f'background and of {num_classes} classes'
+        )
