@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -169,7 +169,8 @@ def main() -> int:
     except (BrokenPipeError, KeyboardInterrupt):   # whoever waits for the frames is gone
         return 1
     except (ImportError, OSError, RuntimeError, ValueError) as error:
-        _say(f'{_ERROR}{error}')
+        with suppress(BrokenPipeError):
+            _say(f'{_ERROR}{error}')
         return 1
     return 0
 

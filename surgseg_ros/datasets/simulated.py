@@ -35,7 +35,8 @@ class Simulated(FileDataset):
     extend it, a killed run goes on where it stopped; same parameters, same pixels.
 
     split: 'train', 'val' or 'test': scenes of disjoint ranges of seeds.
-    frames: number of images (or a mapping with that of each split), in scenes of frames_per_scene, `rate` per simulated second.
+    frames: number of images, or a mapping with that of each split; in scenes of frames_per_scene,
+    `rate` per simulated second.
     size: (width, height), px.
     target: 'types' (class ids of EndoVis 2017, of which the simulator has 1, 2, 3 and 6), 'parts'
     or 'binary', each with the class names of EndoVis 2017.
