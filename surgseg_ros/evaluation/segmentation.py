@@ -181,12 +181,12 @@ def table(figures: Mapping[str, Any]) -> str:
     sam, lwanet = figures['surgicalsam'], figures['lwanet']
     return '\n'.join([
         *lines,
-        f'mean of {figures["frames"]} frames\' classes without background: '
+        f'{figures["frames"]} frames; mean of the classes but the background: '
         f'mIoU {_percent(figures["mean_iou"])}, mDice {_percent(figures["mean_dice"])}; '
-        f'with it mIoU {_percent(figures["mean_iou_with_background"])}',
-        f'LWANet\'s convention: mIoU {_percent(lwanet["mean_iou"])}, '
+        f'with the background: mIoU {_percent(figures["mean_iou_with_background"])}',
+        f'as LWANet counts, without background pixels: mIoU {_percent(lwanet["mean_iou"])}, '
         f'mDice {_percent(lwanet["mean_dice"])}',
-        f'SurgicalSAM\'s: challenge IoU {_percent(sam["challenge_iou"])}, '
+        f'as SurgicalSAM counts, per image: challenge IoU {_percent(sam["challenge_iou"])}, '
         f'IoU {_percent(sam["iou"])}, mcIoU {_percent(sam["mean_class_iou"])}',
     ])
 

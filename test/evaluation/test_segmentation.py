@@ -1,0 +1,214 @@
+"""Labels judged from a dataset, from folders and from a bag; the command's table and JSON."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from fake_frames import fake_frames
+
+from surgseg_ros import cli, messages, predictors
+from surgseg_ros.bags import BagWriter
+from surgseg_ros.bags.stereo_bag import write_frame
+from surgseg_ros.bags.types import make_message
+from surgseg_ros.datasets import SegmentationDataset
+from surgseg_ros.datasets.endovis17 import TYPES
+from surgseg_ros.evaluation import segmentation
+from surgseg_ros.evaluation.segmentation import Evaluation, JudgedLabels
+
+NAMES = ('background', 'needle_driver', 'scissors')
+
+
+class Blocks(SegmentationDataset):
+    """Frames whose left third is class 1; class 2 is in the last one only."""
+
+    class_names = NAMES
+
+    def __len__(self):
+        return 3
+
+    def name(self, index):
+        return f'case{index // 2}/frame{index}'
+
+    def image(self, index):
+        if index >= len(self):
+            raise IndexError(index)
+        return np.full((30, 60, 3), 40 * index, np.uint8)
+
+    def labels(self, index):
+        labels = np.zeros((30, 60), np.uint8)
+        labels[:, :20] = 1
+        labels[:, 50:] = 2 * (index == 2)
+        return labels
+
+
+class Shrinking:
+    """Finds all of class 1 in the first frame, then half, then nothing."""
+
+    class_names = NAMES
+
+    def __init__(self, weights=None, **_):
+        self.seen = 0
+
+    def predict(self, image):
+        labels = np.zeros(image.shape[:2], np.uint8)
+        labels[:, :20 - 10 * self.seen] = 1
+        self.seen += 1
+        return SimpleNamespace(labels=labels)
+
+
+def evaluated(frames, picture=False):
+    evaluation = Evaluation(NAMES, picture)
+    for judged in frames:
+        evaluation.add(judged)
+    return evaluation
+
+
+def test_figures_of_a_predictor_on_a_dataset():
+    figures = evaluated(segmentation.predicted(Shrinking(), Blocks())).figures()
+    classes = figures['classes']
+    assert classes['needle_driver'] == {'iou': 0.5, 'dice': pytest.approx(2 / 3), 'pixels': 1800}
+    assert classes['scissors'] == {'iou': 0, 'dice': 0, 'pixels': 300}
+    assert figures['mean_iou'] == pytest.approx(0.25) and figures['frames'] == 3
+    assert figures['surgicalsam']['challenge_iou'] == pytest.approx((1 + 0.5 + 0) / 3)
+    assert figures['lwanet']['mean_iou'] == 1   # instruments taken for background count nowhere
+    assert figures['challenge_by_sequence']['sequences'] == {'case0': 0.75, 'case1': 0}
+    assert figures['challenge_by_sequence']['mean'] == pytest.approx(0.375)
+    assert figures['challenge_by_sequence']['frame_mean'] == pytest.approx(0.5)
+
+
+def test_table_and_json_know_what_was_not_counted():
+    truth = np.zeros((4, 4), np.uint8)
+    figures = evaluated([JudgedLabels('empty', truth, truth)]).figures()
+    assert figures['classes']['scissors']['iou'] is None
+    assert 'NaN' not in json.dumps(figures)
+    assert segmentation.table(figures).splitlines()[3].split() == ['scissors', '-', '-', '0']
+
+
+def test_weights_of_other_classes_are_refused():
+    predictor = SimpleNamespace(class_names=('background', 'tool'))
+    with pytest.raises(ValueError, match=r'know 2 classes \(background, tool\), .* has 3'):
+        next(segmentation.predicted(predictor, Blocks()))
+
+
+def test_picture_shows_worst_median_and_best():
+    evaluation = evaluated(segmentation.predicted(Shrinking(), Blocks()), picture=True)
+    picture = evaluation.picture()
+    assert picture.shape == (3 * 240, 2 * 480, 3)
+    blank = [picture[100 + 240 * row, 480:, :].astype(int) for row in range(3)]
+    coloured = [(np.ptp(line, axis=-1) > 30).mean() for line in blank]
+    assert coloured[0] < 0.02 < 0.1 < coloured[1] < coloured[2]   # nothing, half, all of it
+
+
+def test_no_frames_are_an_error():
+    with pytest.raises(ValueError, match='no frame to evaluate'):
+        evaluated([]).figures()
+
+
+# The command.
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for folder, width in (('truth', 10), ('found', 5)):
+        (tmp_path / folder).mkdir()
+        for index in range(2):
+            labels = np.zeros((20, 20), np.uint8)
+            labels[:, :width] = 2
+            cv2.imwrite(str(tmp_path / folder / f'{index}.png'), labels)
+    return tmp_path
+
+
+def run(*words):
+    return cli.main(['evaluate', 'segmentation', *map(str, words)])
+
+
+def test_command_on_folders(folders, capsys):
+    words = ['--pred', folders / 'found', '--truth', folders / 'truth',
+             '--json', folders / 'figures.json', '--picture', folders / 'picture.png']
+    assert run(*words) == 0
+    assert rows(capsys)['class 2'] == ['50.00', '66.67', '400']
+    figures = json.loads((folders / 'figures.json').read_text())
+    assert figures['classes']['class 2']['iou'] == 0.5
+    assert figures['classes']['class 1']['iou'] is None
+    assert cv2.imread(str(folders / 'picture.png')) is not None
+    assert run(*words[:4], '--class-names', 'background,wrist,jaw') == 0
+    assert rows(capsys)['jaw'] == ['50.00', '66.67', '400']
+
+
+def test_command_on_a_dataset(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(predictors, 'create', lambda name, weights: Shrinking(weights))
+    monkeypatch.setattr('surgseg_ros.datasets.open_dataset',
+                        lambda name, root, split, **options: options['fold'] == 1 and Blocks())
+    assert run('--weights', 'w.safetensors', '--dataset', 'endovis17', '--root', tmp_path,
+               '--option', 'fold=1') == 0
+    assert rows(capsys)['needle_driver'] == ['50.00', '66.67', '1800']
+
+
+def rows(capsys):
+    """Lines of the printed table, by their names."""
+    lines = [line.rsplit(None, 3) for line in capsys.readouterr().out.splitlines()]
+    return {line[0].strip(): line[1:] for line in lines}
+
+
+@pytest.mark.parametrize(('words', 'message'), [
+    (['--pred', 'found'], '--pred needs --truth'),
+    (['--weights', 'w'], '--weights needs --dataset and --root'),
+    (['--pred', 'found', '--truth', '.'], 'expected label images'),
+    (['--pred', '.', '--truth', 'truth'], 'has no 0.png, which is in'),
+])
+def test_command_says_what_is_missing(folders, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(folders)
+    assert run(*words) != 0
+    error = capsys.readouterr().err
+    assert message in error and 'Traceback' not in error
+
+
+def bag_with_labels(path: Path, class_names=None, shift=0) -> Path:
+    """Fake frames, and of each but the last its true classes moved down by `shift` rows."""
+    frames = fake_frames()
+    with BagWriter(path) as writer:
+        for frame in frames:
+            write_frame(writer, frame)
+        for frame in frames[:-1]:
+            header = messages.header(make_message, frame.stamp, frame.frame_id)
+            labels = 2 * (frame.truth.instances > 0).astype(np.uint8)
+            image = messages.image(make_message, header, np.roll(labels, shift, axis=0), 'mono8')
+            writer.write(segmentation.TOPIC, 'sensor_msgs/msg/Image', image, frame.stamp)
+        if class_names:
+            info = messages.label_info(make_message, header, class_names)
+            writer.write(f'{segmentation.TOPIC}/label_info', 'vision_msgs/msg/LabelInfo', info,
+                         frame.stamp)
+    return path
+
+
+def test_command_on_a_bag(tmp_path, capsys):
+    bag = bag_with_labels(tmp_path / 'bag', ('background', 'scissors', 'needle_driver'), shift=4)
+    assert run(bag, '--json', tmp_path / 'figures.json') == 0
+    figures = json.loads((tmp_path / 'figures.json').read_text())
+    assert figures['frames'] == 3
+    # Two tools 8 rows high, moved by 4: a third of the union is right.
+    assert figures['classes']['needle_driver']['iou'] == pytest.approx(1 / 3)
+    assert figures['classes']['needle_driver']['pixels'] == 3 * 2 * 160
+    assert rows(capsys)['scissors'] == ['-', '-', '0']
+
+
+def test_a_bag_without_label_info_has_endovis17s_classes(tmp_path):
+    names, judged = segmentation.recorded(bag_with_labels(tmp_path / 'bag'))
+    assert names == TYPES
+    with pytest.raises(ValueError, match="needle_driver is none of the labels' classes"):
+        list(judged)
+
+
+def test_classes_of_true_instruments():
+    frame = fake_frames(1)[0]
+    one = segmentation.true_classes(frame, ('tissue', 'tool'))
+    np.testing.assert_array_equal(one, frame.truth.instances > 0)
+    tools = [replace(tool, class_name=name) for tool, name in
+             zip(frame.truth.tools, NAMES[1:], strict=True)]
+    truth = replace(frame.truth, tools=tuple(tools))
+    np.testing.assert_array_equal(segmentation.true_classes(replace(frame, truth=truth), NAMES),
+                                  frame.truth.instances)
