@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.msg import Parameter, ParameterValue
+from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -128,31 +130,51 @@ class Graph:
             info = messages.camera_info(make_message, header, getattr(calibration, side))
             self.publish(f'{side}/camera_info', info)
 
-    def send_pair(
-            self, stamp: int, left: np.ndarray, right: np.ndarray, encoding: str = 'rgb8',
+    def send_image(
+            self, stamp: int, pixels: np.ndarray, side: str = 'left', encoding: str = 'rgb8',
             frame_id: str = FRAME_ID, name: str = 'image_rect') -> None:
         header = messages.header(make_message, stamp, frame_id)
+        self.publish(f'{side}/{name}', messages.image(make_message, header, pixels, encoding))
+
+    def send_pair(self, stamp: int, left: np.ndarray, right: np.ndarray, **options: Any) -> None:
         for side, pixels in (('left', left), ('right', right)):
-            image = messages.image(make_message, header, pixels, encoding)
-            self.publish(f'{side}/{name}', image)
+            self.send_image(stamp, pixels, side, **options)
 
     def connect(
             self, calibration: StereoCalibration, left: np.ndarray, right: np.ndarray,
-            **options: Any) -> Mapping[str, str]:
-        """Send pairs until stereo_node has one, then return its counts.
-
-        Our writers know the node's readers before these know us, so the first pairs may be lost.
-        """
-        def paired() -> bool:
+            *nodes: str, **options: Any) -> Mapping[str, str]:
+        """Send pairs until these nodes have one (stereo_node), then return the first's counts."""
+        def send() -> None:
             self.send_info(calibration)
             self.send_pair(next(self.clock), left, right, **options)
+        return self.connect_by(send, *nodes or ('stereo',))
+
+    def connect_by(self, send: Callable[[], None], *nodes: str) -> Mapping[str, str]:
+        """Send frames until all these nodes have one, then return the counts of the first.
+
+        Our writers know the nodes' readers before these know us, so the first may be lost.
+        """
+        def paired() -> bool:
+            send()
             time.sleep(0.1)
-            return int(self.values('stereo').get('paired', 0)) > 0
-        wait_for(paired, what=lambda: f'a first pair: {self.report()}')
+            return all(int(self.values(node).get('paired', 0)) > 0 for node in nodes)
+        wait_for(paired, what=lambda: f'a first frame: {self.report()}')
         time.sleep(0.5)
+        values = self.fresh_values(nodes[0])   # a second later: the last answer has come
         for kept in self.received.values():
             kept.clear()
-        return self.fresh_values('stereo')
+        return values
+
+    def answer(self, stamp: int, topic: str, timeout: float = 10.0) -> Any:
+        """Wait for the output with this stamp."""
+        def found() -> list[Any]:
+            return [m for m in self.received[topic] if stamp_of(m) == stamp]
+        return wait_for(found, timeout, lambda: f'{topic} of stamp {stamp}: {self.report()}')[0]
+
+    def set_parameter(self, node: str, name: str, **value: Any) -> Any:
+        """Set a parameter of a running node; return the result."""
+        request = [Parameter(name=name, value=ParameterValue(**value))]
+        return self.call(SetParameters, f'{node}/set_parameters', parameters=request).results[0]
 
     def stamps(self, topic: str) -> list[int]:
         return [stamp_of(message) for message in self.received[topic]]

@@ -76,6 +76,8 @@ def _bench_node(args: argparse.Namespace) -> None:
     width, height = _size(args.size)
     shared = {'image_size': args.size}
     if args.scale is not None:
+        if args.node != 'stereo':
+            raise ValueError(f'--scale is for stereo_node, not {args.node}_node')
         shared['scale'] = args.scale
     print(f'{args.node}_node, {width}x{height} at {args.rate:g} Hz for {args.seconds:g} s, '
           f'scale {args.scale or 1:g}, {processor()}')

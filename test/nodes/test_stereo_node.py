@@ -11,8 +11,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from harness import FRAME_ID, SECOND, Graph, graph, output, wait_for
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from rcl_interfaces.msg import Parameter, ParameterValue
-from rcl_interfaces.srv import DescribeParameters, SetParameters
+from rcl_interfaces.srv import DescribeParameters
 from synthetic_stereo import (
     raw_calibration,
     rectified_calibration,
@@ -42,11 +41,8 @@ def shared() -> Graph:
         yield made
 
 
-def answer(node: Graph, stamp: int, topic: str = 'disparity', timeout: float = 10.0):
-    """Wait for the output with this stamp."""
-    def found():
-        return [m for m in node.received[topic] if messages.stamp_of(m) == stamp]
-    return wait_for(found, timeout, lambda: f'{topic} of stamp {stamp}: {node.report()}')[0]
+def answer(node: Graph, stamp: int, topic: str = 'disparity'):
+    return node.answer(stamp, topic)
 
 
 def exchange(node: Graph, left: np.ndarray = LEFT, right: np.ndarray = RIGHT, **options):
@@ -202,26 +198,21 @@ def test_leading_slash_of_a_frame_is_dropped(shared):
 
 # Parameters.
 
-def set_parameter(node: Graph, name: str, **value):
-    request = [Parameter(name=name, value=ParameterValue(**value))]
-    response = node.call(SetParameters, 'stereo/set_parameters', parameters=request)
-    return response.results[0]
-
-
 def test_live_parameters_change_without_restart_and_others_say_why_not(shared):
-    result = set_parameter(shared, 'outputs', type=9, string_array_value=['depth'])
+    result = shared.set_parameter('stereo', 'outputs', type=9, string_array_value=['depth'])
     assert result.successful
     stamp = next(shared.clock)
     shared.send_pair(stamp, LEFT, RIGHT)
     time.sleep(0.7)
     assert stamp not in shared.stamps('disparity')
-    assert set_parameter(shared, 'outputs', type=9,
-                         string_array_value=['disparity', 'depth']).successful
+    assert shared.set_parameter('stereo', 'outputs', type=9,
+                                string_array_value=['disparity', 'depth']).successful
     exchange(shared)
     for refused, reason in (
-            (set_parameter(shared, 'model', type=4, string_value='sgbm'), 'configured'),
-            (set_parameter(shared, 'max_depth', type=3, double_value=-1.0), 'range'),
-            (set_parameter(shared, 'outputs', type=9, string_array_value=['x']), 'one of')):
+            (shared.set_parameter('stereo', 'model', type=4, string_value='sgbm'), 'configured'),
+            (shared.set_parameter('stereo', 'max_depth', type=3, double_value=-1.0), 'range'),
+            (shared.set_parameter('stereo', 'outputs', type=9, string_array_value=['x']),
+             'one of')):
         assert not refused.successful
         assert reason in refused.reason
 
@@ -323,7 +314,7 @@ def test_max_rate_may_change_while_running(own):
     own.start('stereo_node', max_rate=10.0)
     own.listen('disparity', 'stereo_msgs/msg/DisparityImage')
     own.connect(CALIBRATION, LEFT, RIGHT)
-    assert set_parameter(own, 'max_rate', type=3, double_value=0.5).successful
+    assert own.set_parameter('stereo', 'max_rate', type=3, double_value=0.5).successful
     for _ in range(4):   # a second apart
         own.send_pair(next(own.clock), LEFT, RIGHT)
         time.sleep(0.2)
