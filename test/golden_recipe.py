@@ -69,3 +69,17 @@ def stereo_pair(
     shifts = np.arange(height) * (max_shift + 1) // height
     right = np.stack([big[y, d : d + width] for y, d in enumerate(shifts)])
     return big[:, :width].copy(), right
+
+
+def field(name: str, channels: int, height: int, width: int, cell: int = 8,
+          noise: float = 0.3) -> np.ndarray:
+    """CxHxW float32: a random field, bilinear between nodes `cell` apart, plus noise."""
+    generator = rng('field:' + name)
+    grid = generator.randn(height // cell + 2, width // cell + 2, channels)
+    ys, xs = np.arange(height) / cell, np.arange(width) / cell
+    y, x = ys.astype(int), xs.astype(int)
+    fy, fx = (ys - y)[:, None, None], (xs - x)[None, :, None]
+    top = grid[y][:, x] * (1 - fy) * (1 - fx) + grid[y + 1][:, x] * fy * (1 - fx)
+    values = top + grid[y][:, x + 1] * (1 - fy) * fx + grid[y + 1][:, x + 1] * fy * fx
+    values = values + noise * generator.randn(height, width, channels)
+    return values.transpose(2, 0, 1).astype(np.float32)

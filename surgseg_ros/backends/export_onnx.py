@@ -33,7 +33,7 @@ class _Inference(nn.Module):
 def export(model: Model, path: Path) -> None:
     """Export `infer` of the network in evaluation mode, float32, with fixed shapes."""
     network = networks.create(model.name, **model.options).eval()
-    networks.load_checkpoint(network, model.weights)
+    networks.load_checkpoint(network, model.weights, model.base)
     torch.onnx.export(
         _Inference(network),
         tuple(torch.zeros(tuple(shape)) for shape in model.inputs.values()),
@@ -48,7 +48,7 @@ def export(model: Model, path: Path) -> None:
 def main(request: str, path: str) -> int:
     """Serve one request; returns the exit code."""
     fields = json.loads(request)
-    fields['weights'] = Path(fields['weights'])
+    fields.update({key: Path(fields[key]) for key in ('weights', 'base') if fields[key]})
     try:
         export(Model(**fields), Path(path))
     except (ValueError, TypeError, OSError) as error:

@@ -43,7 +43,7 @@ def _export(model: Model, path: Path) -> None:
     missing = [name for name in ('torch', 'onnx', 'onnxscript') if find_spec(name) is None]
     if missing:
         raise ImportError(f'exporting {model.name} needs pip install {" ".join(missing)}')
-    request = json.dumps({**asdict(model), 'weights': str(model.weights.absolute())})
+    request = json.dumps(asdict(model), default=lambda path: str(path.absolute()))
     paths = [str(_PACKAGE_PARENT), *filter(None, [os.environ.get('PYTHONPATH')])]
     child = subprocess.run(
         [sys.executable, '-m', 'surgseg_ros.backends.export_onnx', request, str(path)],

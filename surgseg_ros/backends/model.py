@@ -18,14 +18,16 @@ _CODE = (Path(networks.__file__).parent, Path(__file__).parent / 'export_onnx.py
 class Model:
     """A network with its weights, for inputs of fixed shapes.
 
-    name, options: as for networks.create. weights: checkpoint, as for networks.load_checkpoint.
-    inputs: shape of every input of the network's `infer`, in order, float32.
+    name, options: as for networks.create. weights, base: the checkpoint, as path and base of
+    networks.load_checkpoint. inputs: shape of every input of the network's `infer`, in order,
+    float32.
     """
 
     name: str
     weights: Path
     inputs: Mapping[str, tuple[int, ...]]
     options: Mapping[str, Any] = field(default_factory=dict)
+    base: Path | None = None
 
     def digest(self) -> str:
         """Hash of all that an export depends on: weights, network code, options and shapes.
@@ -33,10 +35,12 @@ class Model:
         Reads the files as bytes, so that nobody who has an export needs torch. Raises
         FileNotFoundError where there are no weights.
         """
-        if not self.weights.is_file():
-            raise FileNotFoundError(f'there is no checkpoint {self.weights}')
-        with self.weights.open('rb') as file:
-            whole = hashlib.file_digest(file, 'sha256')
+        whole = hashlib.sha256()
+        for checkpoint in filter(None, (self.weights, self.base)):
+            if not checkpoint.is_file():
+                raise FileNotFoundError(f'there is no checkpoint {checkpoint}')
+            with checkpoint.open('rb') as file:
+                whole.update(hashlib.file_digest(file, 'sha256').digest())
         for path in _CODE:
             for source in sorted(path.glob('*.py')) if path.is_dir() else [path]:
                 whole.update(source.read_bytes())

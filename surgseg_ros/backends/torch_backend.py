@@ -27,7 +27,7 @@ class TorchBackend:
             torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = True  # shapes never change
         network = networks.create(model.name, **model.options).eval()
-        networks.load_checkpoint(network, model.weights)
+        networks.load_checkpoint(network, model.weights, model.base)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network: Any = network.to(self._device)
         self.run(*(np.zeros(shape, np.float32) for shape in model.inputs.values()))

@@ -4,9 +4,11 @@ import argparse
 import hashlib
 import sys
 from pathlib import Path
+from typing import Any
 
 from surgseg_ros import networks, predictors
 from surgseg_ros.files import whole_file
+from surgseg_ros.networks.card import Card
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,12 +19,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     info = actions.add_parser('info', help='what is known about one model')
     info.add_argument('name', choices=predictors.available())
     info.set_defaults(models=_info)
+    sam: Any = {'type': Path, 'help': 'of surgicalsam: the SAM checkpoint beside it'}
     verify = actions.add_parser('verify', help='say which network a checkpoint fits; 1 if none')
     verify.add_argument('file', type=Path, help='.pt, .pth or .safetensors')
+    verify.add_argument('--sam', **sam)
     verify.set_defaults(models=_verify)
     converting = actions.add_parser('import', help='check a checkpoint, write it as safetensors')
     converting.add_argument('file', type=Path, help='.pt, .pth or .safetensors')
     converting.add_argument('out', type=Path, help='.safetensors file to write')
+    converting.add_argument('--sam', **sam)
     converting.add_argument('--overwrite', action='store_true', help='replace OUT if there is one')
     converting.set_defaults(models=_import)
 
@@ -73,12 +78,13 @@ def _verify(args: argparse.Namespace) -> int:
     from surgseg_ros.networks.checkpoints import identify  # imports torch
 
     try:
-        name = identify(args.file)
+        found = identify(args.file, args.sam)
     except ValueError as misfit:
         print(f'surgseg models: {misfit}', file=sys.stderr)
         return 1
-    known = networks.spec(name)
-    print(f'{args.file} fits {name}: all {known.tensors} tensors, sha256 {_sha256(args.file)}')
+    options = ', '.join(f'{key}={value}' for key, value in found.options.items())
+    print(f'{args.file} fits {found.name}: all {found.tensors} tensors'
+          f'{options and f" ({options})"}, sha256 {_sha256(args.file)}')
     return 0
 
 
@@ -89,11 +95,15 @@ def _import(args: argparse.Namespace) -> int:
         raise ValueError(f'{args.out} must end in .safetensors, the format that is written')
     if args.out.exists() and not args.overwrite:
         raise FileExistsError(f'{args.out} exists already; --overwrite replaces it')
-    name, digest = identify(args.file), _sha256(args.file)
-    metadata = {'network': name, 'source': args.file.name, 'sha256': digest}
+    found, files = identify(args.file, args.sam), [args.file, *filter(None, [args.sam])]
+    digests = {file.name: _sha256(file) for file in files}
+    # who has options has classes of one's own: the predictor knows those that are published
+    class_names = () if found.options else networks.spec(found.name).class_names
+    card = Card(found.name, found.options, class_names, {'sources_sha256': digests})
     with whole_file(args.out) as partial:
-        convert(args.file, partial, name, metadata)
-    print(f'{args.out}: {name} from {args.file}, sha256 {digest}')
+        convert(args.file, args.sam, partial, card)
+    print(f'{args.out}: {found.name} from '
+          + ', '.join(f'{name} (sha256 {digest})' for name, digest in digests.items()))
     return 0
 
 

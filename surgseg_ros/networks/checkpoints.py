@@ -28,14 +28,18 @@ def load(network: nn.Module, path: Path, base: Path | None = None) -> None:
 def load_tensors(network: nn.Module, tensors: StateDict, source: str) -> None:
     """Load strictly; ValueError with one sentence naming the source of what does not fit.
 
-    Only what the network was told to be without, by the prefixes in its `left_out`, is skipped.
+    Only what the network was told to be without, by the prefixes in its `left_out`, is skipped,
+    and only its `optional_keys` stay as they are where the source has none of them.
     """
     left_out: tuple[str, ...] = getattr(network, 'left_out', ())
     tensors = {key: x for key, x in tensors.items() if not key.startswith(left_out)}
-    reason = misfit(network.state_dict(), tensors)
+    own = network.state_dict()
+    optional = getattr(network, 'optional_keys', frozenset()) & own.keys()
+    tensors = {**{key: own[key] for key in optional}, **tensors}
+    reason = misfit(own, tensors)
     if reason:
         raise ValueError(
-            f'{source} does not fit {_name(network.state_dict())}: {reason}; '
+            f'{source} does not fit {_name(own)}: {reason}; '
             f'it looks like {_name(tensors)}'
         )
     network.load_state_dict(tensors)

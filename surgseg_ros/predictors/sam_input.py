@@ -1,18 +1,17 @@
 """From frames to what SAM's image encoder takes."""
 
 import numpy as np
-from PIL import Image
 
 from surgseg_ros.networks.sam_canvas import IMAGE_SIZE, frame_on_canvas
+from surgseg_ros.predictors.antialiasing import resize
 from surgseg_ros.predictors.preprocess import Normaliser
 
 
 class SamInput:
     """Turns HxWx3 uint8 RGB of one size into 1x3xSxS float32 as published; S = 1024, or smaller.
 
-    The longer side fills the canvas, normalised by the given statistics; the rest is 0. The
-    resizing is Pillow's bilinear filter, which blends all pixels that an output pixel covers:
-    nothing in OpenCV gives the same values. The array is reused: it is valid until the next call.
+    The longer side fills the canvas, normalised by the given statistics; the rest is 0. The array
+    is reused: it is valid until the next call.
     """
 
     def __init__(
@@ -28,10 +27,4 @@ class SamInput:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Resize, normalise and pad one frame."""
-        return self._normaliser(self.resize(image))
-
-    def resize(self, image: np.ndarray) -> np.ndarray:
-        """Only the first step: hxwx3 uint8, its longer side S."""
-        height, width = self._size
-        small = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(small)
+        return self._normaliser(resize(image, *self._size))

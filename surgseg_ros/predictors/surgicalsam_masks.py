@@ -7,6 +7,8 @@ from surgseg_ros.networks.sam_canvas import GRID, IMAGE_SIZE, LOW_RESOLUTION, fr
 
 _TAPS = 4  # low-resolution pixels that two bilinear enlargements may blend, along one axis
 _TEMPERATURE = 0.07  # of NT-Xent, by which prototypes are trained
+# sums what lies in each feature's cell: 64 x 256
+_POOL = np.kron(np.eye(GRID), np.ones(LOW_RESOLUTION // GRID)).astype(np.float32)
 
 
 class MaskScaler:
@@ -61,19 +63,19 @@ def presence(
     content: height and width of the part of the mask that is no padding.
     """
     logits = logits[:, : content[0], : content[1]]
-    inside = np.zeros((len(logits), LOW_RESOLUTION, LOW_RESOLUTION), np.float32)
-    inside[:, : content[0], : content[1]] = logits > 0
-    area = inside.sum((1, 2))
-    present = area > 0
-    area[~present] = 1
-    sigmoid = np.where(logits > 0, 1 / (1 + np.exp(-np.abs(logits))), 0)
-    confidence = sigmoid.sum((1, 2)) / area
-    cells = inside.reshape(len(logits), GRID, LOW_RESOLUTION // GRID, GRID, -1).sum((2, 4))
-    embeddings = cells.reshape(len(logits), -1) @ features.reshape(GRID * GRID, -1)
+    inside = logits > 0
+    confidence = [_sigmoid(plane[mask]).mean() if mask.any() else 0.0
+                  for plane, mask in zip(logits, inside, strict=True)]
+    coverage = _POOL[:, : content[0]] @ inside.astype(np.float32) @ _POOL[:, : content[1]].T
+    embeddings = coverage.reshape(len(logits), GRID * GRID) @ features.reshape(GRID * GRID, -1)
     cosines = _unit(embeddings) @ _unit(prototypes).T
     odds = np.exp((cosines - cosines.max(axis=1, keepdims=True)) / _TEMPERATURE)
     resemblance = odds[np.arange(len(odds)), class_ids - 1] / odds.sum(axis=1)
-    return np.where(present, confidence * resemblance, 0).astype(np.float32)
+    return (confidence * resemblance).astype(np.float32)
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits))
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
