@@ -20,10 +20,11 @@ import numpy as np
 
 from surgseg_ros.files import remove_partials, whole_file
 from surgseg_ros.progress import progress
+from surgseg_ros.simulation.motion import PORTS
 
 FIRST_SEED = {'train': 1_000_000, 'val': 2_000_000, 'test': 3_000_000}   # of the scenes
 MAX_SCENES = 1_000_000   # so that no seed belongs to two splits
-VERSION = 1   # of what is drawn; a larger number makes new folders
+VERSION = 2   # of what is drawn; a larger number makes new folders
 _ERROR = 'error: '
 
 
@@ -54,6 +55,7 @@ def scene_options(parameters: SceneParameters, scene: int) -> dict[str, Any]:
         'seed': seed,
         'rate': parameters.rate,
         'kinds': [names[kind] for kind in kinds],
+        'ports': rng.permutation(len(PORTS))[:count].tolist(),
         'wrist_bend': rng.uniform(*parameters.wrist_bend),
         'noise': rng.uniform(*parameters.noise),
     }

@@ -16,7 +16,8 @@ What to choose
   millimetre; lower it for varied single frames, raise it for tracking.
 - num_tools: 0 to 4, of four kinds (EndoVis 2017 ids: 1 Bipolar Forceps, 2 Prograsp Forceps,
   3 Large Needle Driver, 6 Monopolar Curved Scissors); kinds gives them by name instead, in slot
-  order. Two tools enter from the sides, the third and fourth from above.
+  order. Two tools enter from the sides, the third and fourth from above, unless ports says
+  otherwise, for each tool: 0 right, 1 left, 2 upper right, 3 upper left.
 - wrist_bend: largest pitch of the wrist, rad. At 0, the default, the jaws stay on the shaft's
   centre line, and so does the tool pose's origin, the midpoint of the jaw tips. With a bend the
   origin still is that midpoint and +z still runs along the shaft, but the shaft's centre line no

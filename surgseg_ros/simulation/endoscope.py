@@ -62,6 +62,7 @@ class VirtualEndoscope:
         num_tools: int = 2,
         *,
         kinds: Sequence[str] | None = None,
+        ports: Sequence[int] | None = None,
         wrist_bend: float = 0.0,
         noise: float = 1.0,
         focal_length: float | None = None,
@@ -73,11 +74,13 @@ class VirtualEndoscope:
         rng = np.random.default_rng([seed, 2])
         self.kinds = _choose_kinds(rng, num_tools) if kinds is None else _named_kinds(kinds)
         _check(width, height, rate, len(self.kinds))
+        entries = _entries(len(self.kinds), ports)
         self.calibration: StereoCalibration = pinhole_pair(width, height, focal_length, baseline)
         self.rate, self.frames = rate, frames
         self._seed, self._truth, self._noise = seed, truth, noise
         self._endoscope = EndoscopeMotion(rng)
-        self._tools = [ToolMotion(rng, i, kind, wrist_bend) for i, kind in enumerate(self.kinds)]
+        self._tools = [ToolMotion(rng, port, kind, wrist_bend)
+                       for port, kind in zip(entries, self.kinds, strict=True)]
         self._tissue = make_tissue(seed)
         self._scene = Scene(self._tissue, self.kinds, self.calibration)
         self._raster = Rasterizer(self._scene, width, height)
@@ -201,6 +204,16 @@ def _named_kinds(names: Sequence[str]) -> list[InstrumentType]:
         if name not in known:
             raise ValueError(f'kinds names {name!r}, expected one of {", ".join(known)}')
     return [known[name] for name in names]
+
+
+def _entries(num_tools: int, ports: Sequence[int] | None) -> Sequence[int]:
+    """Where each tool enters, as numbers of PORTS."""
+    if ports is None:
+        return range(num_tools)
+    if len(ports) != num_tools or not set(ports) <= set(range(len(PORTS))):
+        raise ValueError(f'ports is {list(ports)}, expected a number from 0 to {len(PORTS) - 1} '
+                         f'for each of the {num_tools} instruments')
+    return ports
 
 
 def _check(width: int, height: int, rate: float, num_tools: int) -> None:

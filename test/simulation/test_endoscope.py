@@ -94,6 +94,21 @@ def test_any_thread_may_render(endoscope, frames):
     assert digest(elsewhere) == digest(frames[0]) == digest(endoscope.render(FRAMES[0]))
 
 
+def test_left_eye_alone_is_the_same(endoscope, frames):
+    image, truth = endoscope.render_left(FRAMES[1])
+    np.testing.assert_array_equal(image, frames[1].left)
+    for name in ('disparity', 'parts', 'instances'):
+        np.testing.assert_array_equal(getattr(truth, name), getattr(frames[1].truth, name))
+
+
+def test_tools_enter_at_the_ports_asked_for():
+    for port, edge in ((0, -1), (1, 0)):
+        with VirtualEndoscope(160, 128, kinds=['Prograsp Forceps'], ports=[port]) as endoscope:
+            assert endoscope.render_left(0)[1].instances[:, edge].any()
+    with pytest.raises(ValueError, match=r'ports is \[4\], expected a number from 0 to 3'):
+        VirtualEndoscope(num_tools=1, ports=[4])
+
+
 def test_other_seed_other_picture(frames):
     with VirtualEndoscope(*SIZE, seed=2) as other:
         difference = np.abs(other.render(0).left.astype(int) - frames[0].left)
