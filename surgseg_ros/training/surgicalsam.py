@@ -94,7 +94,7 @@ class SurgicalSamTask(Task):
         """Fills the cache. Raises ValueError with one sentence where the keys do not fit."""
         _check(recipe)
         self._recipe = recipe
-        train, val = _splits(recipe.data)
+        train, val = splits(recipe.data)
         self.class_names = train.class_names
         self.network_name = 'surgicalsam'
         self.network = make_network(recipe, len(self.class_names) - 1)
@@ -231,7 +231,8 @@ class _Encode:
         return encode_image(self._encoder, tensor)[0].permute(1, 2, 0)
 
 
-def _splits(data: Data) -> tuple[SegmentationDataset, ...]:
+def splits(data: Data) -> tuple[SegmentationDataset, ...]:
+    """Datasets for training and for validation."""
     return tuple(
         open_dataset(data.name, Path(data.root).expanduser(), **data.options, **split)
         for split in (data.train, data.val)

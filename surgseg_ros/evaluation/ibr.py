@@ -1,0 +1,103 @@
+"""One recipe of SurgicalSAM in several variants and seeds, as a table per class.
+
+The form is that of Table 1 of the image bank re-sampling (IBR) paper, the classes ordered from
+head to tail. Runs that are done are not repeated: the same command goes on after a stop.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from surgseg_ros.datasets.prompts import ClassPrompts
+from surgseg_ros.training.recipe import parse
+from surgseg_ros.training.tasks import load_recipe
+
+Row = Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """recipe: path beside the file. variants: by name, overrides as of surgseg train --set."""
+
+    recipe: str
+    seeds: tuple[int, ...]
+    variants: Mapping[str, tuple[str, ...]]
+
+
+def run(config: Path, out: Path, overrides: Sequence[str] = ()) -> str:
+    """Train all variants with all seeds below `out`; returns the tables, in Markdown.
+
+    overrides: of the recipe, in all variants. Leaves results.json and results.md in `out`.
+    """
+    from surgseg_ros.training.loop import train  # imports torch
+
+    ablation = parse(Ablation, yaml.safe_load(config.read_text()))
+    rows: dict[str, list[Row]] = {}
+    for seed in ablation.seeds:
+        for number, (name, changes) in enumerate(ablation.variants.items()):
+            recipe = load_recipe(
+                config.parent / ablation.recipe, [*overrides, *changes, f'seed={seed}'])
+            print(f'{name}, seed {seed}', file=sys.stderr)
+            best = train(recipe, out / f'variant{number}' / f'seed{seed}').best
+            rows.setdefault(name, []).append(best or {})
+    counts = class_counts(config.parent / ablation.recipe, overrides)
+    tables = '\n\n'.join(table(rows, counts, mode) for mode in ('published', 'honest'))
+    (out / 'results.json').write_text(json.dumps({'counts': counts, 'rows': rows}, indent=2))
+    (out / 'results.md').write_text(tables + '\n')
+    return tables
+
+
+def class_counts(recipe_path: Path, overrides: Sequence[str] = ()) -> dict[str, int]:
+    """Training images with each class, the most frequent class first; none without images."""
+    from surgseg_ros.training.surgicalsam import SurgicalSamRecipe, splits
+
+    recipe = load_recipe(recipe_path, overrides)
+    if not isinstance(recipe, SurgicalSamRecipe):
+        raise ValueError(f'{recipe_path} is no recipe for surgicalsam')
+    train, _ = splits(recipe.data)
+    counts = ClassPrompts(train).counts
+    found = {train.class_names[k]: count for k, count in counts.items() if count}
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def table(rows: Mapping[str, Sequence[Row]], counts: Mapping[str, int], mode: str) -> str:
+    """Markdown: IoU, mcIoU and IoU per class of one mode, in %, mean and standard deviation."""
+    columns = {'IoU': 'iou', 'mcIoU': 'mc_iou', **{name: name for name in counts}}
+    lines = [
+        [f'{mode} prompts', *columns],
+        ['---'] * (1 + len(columns)),
+        ['images in training', '', '', *map(str, counts.values())],
+    ]
+    for name, runs in rows.items():
+        lines.append([name, *(_cell([run.get(f'{mode}/{key}', np.nan) for run in runs])
+                              for key in columns.values())])
+    return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
+
+
+def _cell(values: Sequence[float]) -> str:
+    """'58.87 ± 1.20' of fractions; the deviation is that of a sample."""
+    percent = 100 * np.array(values)
+    deviation = f' ± {percent.std(ddof=1):.2f}' if len(percent) > 1 else ''
+    return f'{percent.mean():.2f}{deviation}'
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', type=Path, help='such as config/ablations/ibr_simulated.yaml')
+    parser.add_argument('--out', type=Path, default=Path('out/ablations/ibr_simulated'))
+    parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE',
+                        dest='overrides', help='change the recipe of all variants')
+    args = parser.parse_args(arguments)
+    print(run(args.config, args.out, args.overrides))
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
