@@ -1,7 +1,6 @@
 """MSDESIS on numpy images: disparity and tool mask of a rectified pair (see networks/msdesis)."""
 
 import math
-import time
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +10,8 @@ from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
 from surgseg_ros.predictors.preprocess import Normaliser, check_pair
 from surgseg_ros.predictors.results import StereoResult
+from surgseg_ros.predictors.stages import Stages
+from surgseg_ros.predictors.weights import existing_weights
 
 _INPUTS = {
     'multitask': ('left', 'right'),
@@ -47,7 +48,7 @@ class MsdesisPredictor:
         if mode not in _INPUTS:
             raise ValueError(f'mode is {mode!r}, expected one of {", ".join(_INPUTS)}')
         self._name, self._spec = name, networks.spec(name)
-        self._weights = _existing(name, self._spec, weights)
+        self._weights = existing_weights(name, weights)
         self._options = {'mode': mode, 'max_disparity': max_disparity}
         self._create_backend = partial(
             backends.create, backend, device=device, precision=precision, threads=threads)
@@ -73,18 +74,16 @@ class MsdesisPredictor:
         """Infer a rectified pair: HxWx3 uint8 RGB each; raises ValueError if they are not."""
         check_pair(left, right)
         self.prepare(*left.shape[:2])
-        times = [time.perf_counter()]
+        stages = Stages()
         pair = zip(self._normalisers, (left, right), strict=False)
         inputs = [normaliser(image) for normaliser, image in pair]
-        times.append(time.perf_counter())
+        stages.done('preprocess')
         outputs = self._backend.run(*inputs)
-        times.append(time.perf_counter())
+        stages.done('inference')
         disparity, mask = self._postprocess(outputs)
-        times.append(time.perf_counter())
-        stages = ('preprocess', 'inference', 'postprocess')
-        milliseconds = dict(zip(stages, (1000 * np.diff(times)).tolist(), strict=True))
+        stages.done('postprocess')
         span = (0.0, self._highest)
-        return StereoResult(disparity, mask, self._spec.class_names, milliseconds, span)
+        return StereoResult(disparity, mask, self._spec.class_names, stages.milliseconds, span)
 
     def _postprocess(
         self, outputs: tuple[np.ndarray, ...]
@@ -104,17 +103,6 @@ class MsdesisPredictor:
 
 light = partial(MsdesisPredictor, 'msdesis_light')
 resnet34 = partial(MsdesisPredictor, 'msdesis_resnet34')
-
-
-def _existing(name: str, spec: networks.NetworkSpec, weights: str | Path | None) -> Path:
-    if not weights:
-        raise ValueError(
-            f'{name} needs weights: the authors publish them at {spec.homepage} '
-            f'({spec.licence}; {spec.checkpoints[0].name} and others)'
-        )
-    if not Path(weights).is_file():
-        raise FileNotFoundError(f'there is no checkpoint {weights}')
-    return Path(weights)
 
 
 def _logit(probability: float) -> float:

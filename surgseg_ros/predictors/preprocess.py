@@ -7,8 +7,9 @@ import numpy as np
 class Normaliser:
     """Turns HxWx3 uint8 RGB of one size into 1x3xH'xW' float32, (x / 255 - mean) / std.
 
-    H' and W' are the next multiples of `multiple`; what is added right and below is 0, that is
-    the mean colour. The array is reused: the result is valid until the next call.
+    H' and W' are the next multiples of `multiple`; what is added is 0, that is the mean colour:
+    right and below, or evenly on all sides if `centred`. origin: (row, column) where the image
+    begins. The array is reused: the result is valid until the next call.
     """
 
     def __init__(
@@ -18,10 +19,13 @@ class Normaliser:
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
         multiple: int = 1,
+        centred: bool = False,
     ) -> None:
-        self._size = height, width
-        padded = (-(-n // multiple) * multiple for n in self._size)
-        self._tensor = np.zeros((1, 3, *padded), np.float32)
+        empty = -height % multiple, -width % multiple
+        self.origin = (empty[0] // 2, empty[1] // 2) if centred else (0, 0)
+        self._tensor = np.zeros((1, 3, height + empty[0], width + empty[1]), np.float32)
+        top, left = self.origin
+        self._content = self._tensor[0, :, top:top + height, left:left + width]
         values = np.arange(256, dtype=np.float32) / np.float32(255)
         self._tables = [
             (values - np.float32(m)) / np.float32(s) for m, s in zip(mean, std, strict=True)
@@ -34,11 +38,27 @@ class Normaliser:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Normalise one image; a table per channel is exact and faster than arithmetic."""
-        height, width = self._size
-        for channel, table in enumerate(self._tables):
-            plane = self._tensor[0, channel, :height, :width]
+        for channel, (plane, table) in enumerate(zip(self._content, self._tables, strict=True)):
             cv2.LUT(cv2.extractChannel(image, channel), table, dst=plane)
         return self._tensor
+
+
+def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Image at another size, averaging where it shrinks."""
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = image.shape[0] >= height and image.shape[1] >= width
+    return cv2.resize(image, (width, height),
+                      interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def max_pool(image: np.ndarray, factor: int) -> np.ndarray:
+    """HxWxC uint8 -> the maxima of whole blocks of factor x factor px, per channel."""
+    if factor == 1:
+        return image
+    height, width = (n // factor * factor for n in image.shape[:2])
+    maxima = cv2.dilate(image, np.ones((factor, factor), np.uint8), anchor=(0, 0))
+    return maxima[:height:factor, :width:factor]
 
 
 def check_image(image: np.ndarray, what: str = 'image') -> None:

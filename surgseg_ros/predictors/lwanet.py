@@ -1,0 +1,133 @@
+"""LWANet on numpy images: a class for every pixel (see networks/lwanet)."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surgseg_ros import backends, networks
+from surgseg_ros.backends.model import Model
+from surgseg_ros.networks.card import Card, read_card
+from surgseg_ros.predictors.label_upsampling import LabelUpsampler
+from surgseg_ros.predictors.preprocess import Normaliser, check_image, max_pool, resize
+from surgseg_ros.predictors.results import SemanticResult
+from surgseg_ros.predictors.stages import Stages
+from surgseg_ros.predictors.weights import existing_weights
+
+_NAME, _STRIDE = 'lwanet', 4
+_PUBLISHED_SIZE = (544, 960)
+REDUCTIONS = ('area', 'max')
+
+
+class LwanetPredictor:
+    """Labels of images of any size, at their full size.
+
+    weights: its checkpoint. backend, device, precision, threads: as for backends.create.
+    class_names: index = class id; num_classes, attention_fusion: as for networks.create.
+    input_size: (height, width) px of the largest image that the network shall see. reduction:
+    how an image gets there. 'area': resized with its aspect ratio to the largest that fits,
+    averaging where it shrinks, as training does here. 'max': the maxima of whole blocks, the
+    smallest that fit; smaller images stay as they are. What is not given is what the card of the
+    weights says, and without a card as published: 544x960 and 'max', that is 1920x1080 at 960x540
+    and 1280x1024 at 640x512. Either way, the sides are then padded evenly to multiples of 32.
+
+    A backend is made for the first image size that comes (seconds where nothing is cached; see
+    prepare), and again when the size changes.
+    """
+
+    def __init__(
+        self,
+        weights: str | Path | None = None,
+        backend: str = 'auto',
+        device: str = 'auto',
+        precision: str = 'auto',
+        threads: int | None = None,
+        class_names: Sequence[str] = (),
+        num_classes: int | None = None,
+        attention_fusion: bool | None = None,
+        input_size: Sequence[int] | None = None,
+        reduction: str | None = None,
+    ) -> None:
+        self._weights = existing_weights(_NAME, weights)
+        card = read_card(self._weights) or Card(_NAME)
+        if card.network != _NAME:
+            raise ValueError(f'{weights} are weights of {card.network}, not of {_NAME}')
+        self._options = _options(card, class_names, num_classes, attention_fusion)
+        self.class_names = _class_names(
+            tuple(class_names) or card.class_names, self._options.get('num_classes'))
+        trained = card.details.get('input_size')
+        self._box = tuple(input_size or trained or _PUBLISHED_SIZE)
+        self._reduction = reduction or ('area' if trained else 'max')
+        if self._reduction not in REDUCTIONS:
+            raise ValueError(
+                f'reduction is {reduction!r}, expected one of {", ".join(REDUCTIONS)}')
+        if len(self._box) != 2 or min(self._box) < 1:
+            raise ValueError(f'input_size is {self._box}, expected (height, width) in px')
+        self._create_backend = partial(
+            backends.create, backend, device=device, precision=precision, threads=threads)
+        self._size = (0, 0)
+
+    def prepare(self, height: int, width: int) -> None:
+        """Make ready for images of this size; raises what backends.create and exports raise."""
+        if (height, width) == self._size:
+            return
+        if self._reduction == 'max':
+            factor = max(math.ceil(height / self._box[0]), math.ceil(width / self._box[1]))
+            factor = min(factor, height, width)
+            self._reduce = partial(max_pool, factor=factor)
+            seen, extent = (height // factor, width // factor), (height / factor, width / factor)
+        else:
+            scale = min(self._box[0] / height, self._box[1] / width)
+            seen = extent = max(round(height * scale), 1), max(round(width * scale), 1)
+            self._reduce = partial(resize, height=seen[0], width=seen[1])
+        spec = networks.spec(_NAME)
+        self._normalise = Normaliser(*seen, spec.mean, spec.std, spec.multiple, centred=True)
+        shape = self._normalise.shape
+        self._upsampler = LabelUpsampler(
+            (height, width), (shape[2] // _STRIDE, shape[3] // _STRIDE),
+            self._normalise.origin, extent, _STRIDE)
+        self._upsampler.compile()
+        self._backend = self._create_backend(
+            model=Model(_NAME, self._weights, {'image': shape}, self._options))
+        self._size = height, width
+
+    def predict(self, image: np.ndarray, probabilities: bool = False) -> SemanticResult:
+        """Label HxWx3 uint8 RGB; raises ValueError if it is not."""
+        check_image(image)
+        self.prepare(*image.shape[:2])
+        stages = Stages()
+        tensor = self._normalise(self._reduce(image))
+        stages.done('preprocess')
+        ((scores,),) = self._backend.run(tensor)
+        stages.done('inference')
+        labels = self._upsampler.labels(scores)
+        planes = self._upsampler.probabilities(scores) if probabilities else None
+        stages.done('postprocess')
+        return SemanticResult(labels, planes, self.class_names, stages.milliseconds)
+
+
+def _options(
+    card: Card, class_names: Sequence[str], num_classes: int | None, attention_fusion: bool | None
+) -> dict[str, Any]:
+    """For networks.create: what the card says, unless told otherwise."""
+    given = {
+        'num_classes': num_classes or len(class_names) or None,
+        'attention_fusion': attention_fusion,
+    }
+    return {**card.options, **{key: x for key, x in given.items() if x is not None}}
+
+
+def _class_names(names: tuple[str, ...], count: int | None) -> tuple[str, ...]:
+    """As many as there are classes; count None: the network's own number."""
+    published = networks.spec(_NAME).class_names
+    count = count or len(published)
+    if not names:
+        names = ('background', *(f'class {i}' for i in range(1, count)))
+        return published if count == len(published) else names
+    if len(names) != count:
+        raise ValueError(f'class_names has {len(names)} names, the network {count} classes, '
+                         'the background included')
+    return names
