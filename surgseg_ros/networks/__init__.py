@@ -133,11 +133,35 @@ def _solo(
         homepage='https://github.com/WXinlong/SOLO',
         licence='non-commercial',
         checkpoints=(Checkpoint('solo_r50_fpn_8gpu_3x', 'COCO, 36 epochs'),) if published else (),
-        examples=(Example({'image': (1, 3, 256, 320)}, example),),
+        examples=(Example({'image': (1, 3, 256, 320)}, example, continuous=False),),
+    )
+
+
+def _fassst(example: Mapping[str, Any], parameters: int, **arguments: Any) -> NetworkSpec:
+    size = arguments['size']
+    return NetworkSpec(
+        constructor='surgseg_ros.networks.fassst:Fassst',
+        arguments=arguments,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        multiple=size,
+        tensors=424,
+        parameters=parameters,
+        class_names=COCO_NAMES,
+        paper='Cheng et al., FASSST, WACV 2022',
+        homepage='none',
+        licence='none',
+        checkpoints=(),
+        examples=(Example({'image': (1, 3, size, size)}, example),),
     )
 
 
 _SPECS = {
+    # few boxes in the examples: each of them runs the whole tail
+    'fassst_416': _fassst({'num_classes': 5, 'num_boxes': 9}, 9_084_640, size=416),
+    'fassst_768': _fassst({'num_classes': 5, 'num_boxes': 4}, 9_084_640, size=768),
+    # 4 times narrower in pyramid, tail and attention module, for CPUs and ablations
+    'fassst_small': _fassst({'num_classes': 5}, 2_460_496, size=256, width=64, num_boxes=16),
     'lwanet': _lwanet(),
     'msdesis_light': _msdesis('light', tensors=328, parameters=3_295_829),
     'msdesis_resnet34': _msdesis('resnet34', tensors=484, parameters=29_487_861),

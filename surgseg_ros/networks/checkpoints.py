@@ -34,8 +34,8 @@ def load_tensors(network: nn.Module, tensors: StateDict, source: str) -> None:
     left_out: tuple[str, ...] = getattr(network, 'left_out', ())
     tensors = {key: x for key, x in tensors.items() if not key.startswith(left_out)}
     own = network.state_dict()
-    optional = getattr(network, 'optional_keys', frozenset()) & own.keys()
-    tensors = {**{key: own[key] for key in optional}, **tensors}
+    optional: frozenset[str] = getattr(network, 'optional_keys', frozenset())
+    tensors = {**{key: own[key] for key in own if key in optional}, **tensors}
     reason = misfit(own, tensors)
     if reason:
         raise ValueError(

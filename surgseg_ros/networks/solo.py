@@ -22,7 +22,7 @@ of what resembles place (i, j), is added to the mask of cell (i, j). What the te
 - a gain per level, 0 at first: a plain checkpoint loads and gives the very same output.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,6 +118,19 @@ class Solo(nn.Module):
     def levels(self, image: Tensor) -> list['Level']:
         """Everything but the masks."""
         return self.bbox_head(self.neck(self.backbone(image)))
+
+    @staticmethod
+    def options_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Options that the shapes in a checkpoint tell."""
+        first = tensors.get('bbox_head.ins_convs.0.conv.weight')
+        categories = tensors.get('bbox_head.solo_cate.bias')
+        if first is None or categories is None:
+            return {}
+        return {
+            'num_classes': len(categories),
+            'coordinates': first.shape[1] > first.shape[0],
+            'attention': 'bbox_head.attention.gain' in tensors,
+        }
 
     @staticmethod
     def decode(

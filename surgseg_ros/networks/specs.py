@@ -20,11 +20,13 @@ class Example:
     """One way to call the network's `infer`, on which every backend is tested.
 
     inputs: shape of every input, float32, in order; three channels are a normalised image.
-    options: for networks.create.
+    options: for networks.create. continuous: False where rounding may decide what comes out, as
+    which of two cells is the better one: then some values may differ, and precision f32 is needed.
     """
 
     inputs: Mapping[str, tuple[int, ...]]
     options: Mapping[str, Any] = field(default_factory=dict)
+    continuous: bool = True
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,10 @@ from surgseg_ros.backends import exports
 from surgseg_ros.backends.model import Model
 
 torch = pytest.importorskip('torch', reason='networks need torch')
+InvertedResidual = pytest.importorskip('surgseg_ros.networks.mobilenet_v2').InvertedResidual
 
 F32_LIMIT = 1e-4   # of max difference / standard deviation
+FLIPPED = 1e-3     # of the values, where rounding may decide between two
 BF16_LIMIT = 0.03  # of mean difference / standard deviation; 0.011 to 0.015 seen
 EXAMPLES = [
     pytest.param((name, example), id=f'{name}-{index}')
@@ -40,9 +42,17 @@ def example_model(folder, name, example=None):
     example = example or networks.spec(name).examples[0]
     weights = folder / f'{name}-{zlib.crc32(repr(example).encode()):08x}.pt'
     if not weights.exists():
-        network = fill_network(networks.create(name, **example.options))
+        network = damped(fill_network(networks.create(name, **example.options)))
         torch.save(network.state_dict(), weights)
     return Model(name, weights, example.inputs, example.options)
+
+
+def damped(network):
+    """Scale MobileNet's residual branches as fill() does ResNet's: else rounding grows tenfold."""
+    for module in network.modules():
+        if isinstance(module, InvertedResidual) and module._shortcut:
+            module.conv[-1].weight.data *= 0.25
+    return network
 
 
 def example_inputs(name, example, empty):
@@ -88,12 +98,19 @@ def test_f32_agrees_with_torch(case, kind):
         assert len(outputs) == len(expected) > 0
         for output, reference in zip(outputs, expected, strict=True):
             assert output.shape == reference.shape and output.dtype == np.float32
-            assert np.abs(output - reference).max() < F32_LIMIT * reference.std()
+            apart = np.abs(output - reference) >= F32_LIMIT * reference.std()
+            assert apart.mean() <= (0 if continuous(model) else FLIPPED)
+
+
+def continuous(model):
+    return all(example.continuous for example in networks.spec(model.name).examples)
 
 
 @pytest.mark.parametrize('kind', ['openvino', 'torch'])
 def test_bf16_is_close_where_the_processor_has_it(case, kind):
     model, runs = case
+    if not continuous(model):
+        pytest.skip('rounding may decide what comes out')
     try:
         backend = backends.create(kind, model, device='cpu', precision='bf16')
     except ValueError as error:
