@@ -21,6 +21,7 @@ _INSTANCE = {
     'solo_mobilenet': 'surgseg_ros.predictors.solo:mobilenet',
     'fassst_416': 'surgseg_ros.predictors.fassst:fassst_416',
     'fassst_768': 'surgseg_ros.predictors.fassst:fassst_768',
+    'fassst_small': 'surgseg_ros.predictors.fassst:fassst_small',
 }
 _PREDICTORS = {**_STEREO, **_SEMANTIC, **_INSTANCE}
 

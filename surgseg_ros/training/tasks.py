@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from surgseg_ros.training.task import Task
 
 _TASKS = {
+    'fassst': 'surgseg_ros.training.fassst:FassstTask',
     'segmentation': 'surgseg_ros.training.segmentation:SegmentationTask',
     'surgicalsam': 'surgseg_ros.training.surgicalsam:SurgicalSamTask',
 }

@@ -1,0 +1,101 @@
+"""FASSST on numpy images: the instances of one frame (see networks/fassst)."""
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from surgseg_ros import backends, networks
+from surgseg_ros.backends.model import Model
+from surgseg_ros.networks.card import Card, read_card
+from surgseg_ros.networks.fassst_decode import decode
+from surgseg_ros.predictors.preprocess import Normaliser, check_image
+from surgseg_ros.predictors.results import InstanceResult, mask_boxes
+
+
+class FassstPredictor:
+    """Instances of images of any size, which are resized to the network's.
+
+    name: 'fassst_416', 'fassst_768' or 'fassst_small'. weights: its checkpoint. backend, device,
+    precision, threads: as for backends.create. class_names: index = class id, 0 = background.
+    options: of networks.create. What is not given is what the card of the weights says, else as
+    published. score_threshold: of a class; mask_threshold: probability of a pixel; overlap: of
+    two boxes of a class, from which on the better one suppresses the other; these three may be
+    changed at any time.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        weights: str | Path | None = None,
+        backend: str = 'auto',
+        device: str = 'auto',
+        precision: str = 'auto',
+        threads: int | None = None,
+        class_names: Sequence[str] = (),
+        options: Mapping[str, Any] | None = None,
+        score_threshold: float = 0.3,
+        mask_threshold: float = 0.5,
+        overlap: float = 0.5,
+    ) -> None:
+        if not weights:
+            raise ValueError(f'{name} needs weights: its authors publish none, train some')
+        if not Path(weights).is_file():
+            raise FileNotFoundError(f'there is no checkpoint {weights}')
+        spec, card = networks.spec(name), read_card(weights) or Card(name)
+        if card.network != name:
+            raise ValueError(f'{weights} are weights of {card.network}, not of {name}')
+        self.class_names = tuple(class_names) or card.class_names or spec.class_names
+        known = {'num_classes': len(self.class_names) - 1, **card.options, **(options or {})}
+        if known['num_classes'] != len(self.class_names) - 1:
+            raise ValueError(f'there are {len(self.class_names)} class names, expected '
+                             f'{known["num_classes"] + 1}: the background and the classes')
+        size = {**spec.arguments, **known}['size']
+        self._normalise = Normaliser(size, size, spec.mean, spec.std)
+        self._model = Model(name, Path(weights), {'image': self._normalise.shape}, known)
+        self._create_backend = partial(
+            backends.create, backend, device=device, precision=precision, threads=threads)
+        self._backend: backends.Backend | None = None
+        self.score_threshold, self.mask_threshold = score_threshold, mask_threshold
+        self.overlap = overlap
+
+    def prepare(self, height: int, width: int) -> None:
+        """Make the backend, once for all sizes; raises what backends.create and exports raise."""
+        self._ready()
+
+    def predict(self, image: np.ndarray) -> InstanceResult:
+        """Find the instances of HxWx3 uint8 RGB; raises ValueError if it is not."""
+        check_image(image)
+        backend = self._ready()
+        times = [time.perf_counter()]
+        tensor = self._normalise(cv2.resize(image, self._normalise.shape[:1:-1]))
+        times.append(time.perf_counter())
+        boxes, scores, masks = (output[0] for output in backend.run(tensor))
+        times.append(time.perf_counter())
+        found = decode(boxes, scores, masks, (image.shape[0], image.shape[1]),
+                       self.score_threshold, self.mask_threshold, self.overlap)
+        extents = mask_boxes(found.masks)
+        times.append(time.perf_counter())
+        stages = ('preprocess', 'inference', 'postprocess')
+        return InstanceResult(
+            class_ids=found.class_ids,
+            scores=found.scores,
+            boxes=extents,
+            masks=found.masks,
+            class_names=self.class_names,
+            milliseconds=dict(zip(stages, (1000 * np.diff(times)).tolist(), strict=True)),
+        )
+
+    def _ready(self) -> backends.Backend:
+        if self._backend is None:
+            self._backend = self._create_backend(model=self._model)
+        return self._backend
+
+
+fassst_416 = partial(FassstPredictor, 'fassst_416')
+fassst_768 = partial(FassstPredictor, 'fassst_768')
+fassst_small = partial(FassstPredictor, 'fassst_small')
