@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from surgseg_ros.training import checkpoints, tasks
+from surgseg_ros.training.batch_size import fit_memory
 from surgseg_ros.training.determinism import TrainingBatches, derive_seed, validation_batches
 from surgseg_ros.training.logs import Logs
 from surgseg_ros.training.progress import Progress, Row
@@ -43,6 +44,8 @@ def train(recipe: Recipe, folder: Path, resume: bool = True) -> Progress:
     with fabric.rank_zero_first():  # whatever data it makes, one process makes it
         torch.manual_seed(recipe.seed)
         task = tasks.create(recipe)
+    if recipe.optimiser.fit_memory:
+        recipe = fit_memory(recipe, task, fabric)
     return TrainingRun(fabric, task, recipe, folder, resume).run()
 
 
@@ -110,7 +113,7 @@ class TrainingRun:
         logs = Logs(self.folder, self.progress) if self.fabric.is_global_zero else None
         while not self.progress.ended:
             self._train_epoch()
-            self._save()
+            self._save()  # validation may take long
             self._end_epoch()
             if logs:
                 logs.update(self.progress)
@@ -197,7 +200,8 @@ class TrainingRun:
             return f'all {epochs} epochs are done'
         if out_of_time:
             return f'the {self.recipe.schedule.max_minutes:g} minutes are over'
-        if patience is not None and self.progress.epochs_since_best() >= patience:
+        validated = self.recipe.evaluation.metric in self.progress.rows[-1]
+        if patience is not None and validated and self.progress.epochs_since_best() >= patience:
             return f'{self.recipe.evaluation.metric} has not got better for {patience} epochs'
         return ''
 

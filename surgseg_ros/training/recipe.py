@@ -35,6 +35,7 @@ class Optimiser:
     weight_decay: float = 0.0
     momentum: float = 0.9                 # of sgd
     batch_size: int                       # over all processes together
+    fit_memory: bool = False              # halve batch_size until a step fits into memory
     clip_norm: float | None = None        # largest norm of the gradient; null: any
 
 
