@@ -13,4 +13,4 @@ def frame_on_canvas(height: int, width: int, canvas: int = IMAGE_SIZE) -> tuple[
     The frame lies at the top left; right and below is padding. Rounding is SAM's.
     """
     scale = canvas * 1.0 / max(height, width)
-    return int(height * scale + 0.5), int(width * scale + 0.5)
+    return max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1)

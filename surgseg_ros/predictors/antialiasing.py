@@ -12,6 +12,8 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
     Each output pixel blends all the pixels that it covers (a triangle filter as wide as the
     scale), first along rows, then along columns, each rounded to 8 bits. OpenCV has no such mode.
+    Held to Pillow where both sides shrink or both grow: where one shrinks and one grows, Pillow
+    may take the other order, and round otherwise.
     """
     if width != image.shape[1]:
         # an image on its side has its columns in a row of memory, which vectorises
