@@ -3,6 +3,8 @@
 import argparse
 from collections.abc import Callable
 
+from surgseg_ros.sizes import parse_size
+
 
 def whole_number(least: int) -> Callable[[str], int]:
     """Type of a whole number of at least `least`."""
@@ -17,3 +19,11 @@ def whole_number(least: int) -> Callable[[str], int]:
         return number
 
     return convert
+
+
+def size(text: str) -> tuple[int, int]:
+    """Type of a WIDTHxHEIGHT."""
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -3,7 +3,7 @@
 import argparse
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,32 +11,43 @@ from typing import Any
 import numpy as np
 
 from surgseg_ros import networks
+from surgseg_ros.commands.argument_types import size
 from surgseg_ros.evaluation import bench_transport
-from surgseg_ros.evaluation.bench_stereo import CONTENDERS, Task, Timing, compare
+from surgseg_ros.evaluation.bench_network import CONTENDERS, Task, Timing, compare
 
+_NETWORKS = {'stereo': ('msdesis_light', 'msdesis_resnet34'), 'semantic': ('lwanet',)}
 _NODE_MODELS = {'stereo': 'sgbm', 'semantic': 'lwanet'}   # of `bench node`, by node
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `surgseg bench`."""
     kinds = parser.add_subparsers(dest='kind', required=True, metavar='KIND')
-    stereo = kinds.add_parser('stereo', help='milliseconds per pair, memory, start')
-    stereo.add_argument('--model', default='msdesis_light', choices=networks.available())
-    stereo.add_argument('--weights', type=Path, help='checkpoint; random weights are as fast')
-    stereo.add_argument('--size', default='640x512', help='of the images, px (640x512)')
-    stereo.add_argument('--scale', type=float, default=1.0, help='at which the network sees them')
-    stereo.add_argument('--rounds', type=int, default=15, help='turns per contender (15)')
-    stereo.add_argument('--threads', type=int, help='per contender, all if not given')
-    stereo.add_argument('--only', nargs='+', default=[c.title for c in CONTENDERS],
-                        choices=[c.title for c in CONTENDERS], metavar='CONTENDER',
-                        help='; '.join(c.title for c in CONTENDERS))
-    stereo.set_defaults(bench=_bench_stereo)
+    _add_network(kinds, 'stereo', 'msdesis_light', '640x512', _bench_stereo)
+    _add_network(kinds, 'semantic', 'lwanet', '960x544', _bench_semantic)
     transport = kinds.add_parser('transport', help='3.9 MB images between two processes, by '
                                  'Fast DDS as it is and with our profile')
     transport.add_argument('--rounds', type=int, default=3, help='turns per setting (3)')
     transport.add_argument('--frames', type=int, default=100, help='images per turn (100)')
     transport.set_defaults(bench=_bench_transport)
     _add_node(kinds)
+
+
+def _add_network(
+    kinds: Any, kind: str, model: str, images: str, bench: Callable[[argparse.Namespace], None]
+) -> None:
+    titles = [contender.title for contender in CONTENDERS]
+    parser = kinds.add_parser(kind, help='a network by every backend: milliseconds, memory, start')
+    parser.add_argument('--model', default=model, choices=_NETWORKS[kind], help=f'({model})')
+    parser.add_argument('--weights', type=Path, help='checkpoint; random weights are as fast')
+    parser.add_argument('--size', type=size, default=images, help=f'of the images, px ({images})')
+    if kind == 'stereo':
+        parser.add_argument(
+            '--scale', type=float, default=1.0, help='at which the network sees them')
+    parser.add_argument('--rounds', type=int, default=15, help='turns per contender (15)')
+    parser.add_argument('--threads', type=int, help='per contender, all if not given')
+    parser.add_argument('--only', nargs='+', default=titles, choices=titles, metavar='CONTENDER',
+                        help='; '.join(titles))
+    parser.set_defaults(bench=bench)
 
 
 def _add_node(kinds: Any) -> None:
@@ -46,7 +57,7 @@ def _add_node(kinds: Any) -> None:
                       + ', '.join(f'{model} of {name}' for name, model in _NODE_MODELS.items()))
     node.add_argument('--backend', nargs='+', default=['auto'], help='one or more, for networks')
     node.add_argument('--weights', type=Path, help='of a network; random ones are as fast')
-    node.add_argument('--size', default='640x512', help='of the images, px (640x512)')
+    node.add_argument('--size', type=size, default='640x512', help='of the images, px (640x512)')
     node.add_argument('--scale', type=float, help='at which a stereo matcher sees them')
     node.add_argument('--rate', type=float, default=30.0, help='of the input, Hz (30)')
     node.add_argument('--seconds', type=float, default=10.0, help='of input (10)')
@@ -73,8 +84,8 @@ def _bench_node(args: argparse.Namespace) -> None:
     """Print one line per model and backend."""
     from surgseg_ros.evaluation import bench_node
 
-    width, height = _size(args.size)
-    shared = {'image_size': args.size}
+    width, height = args.size
+    shared = {'image_size': f'{width}x{height}'}
     if args.scale is not None:
         if args.node != 'stereo':
             raise ValueError(f'--scale is for stereo_node, not {args.node}_node')
@@ -94,16 +105,28 @@ def _bench_node(args: argparse.Namespace) -> None:
 
 
 def _bench_stereo(args: argparse.Namespace) -> None:
+    """The last column says by how much the disparities differ, px."""
+    _bench_network(args, 'stereo', f', scale {args.scale:g}', 'px mean / max', _disparity_change)
+
+
+def _bench_semantic(args: argparse.Namespace) -> None:
+    """The last column says how many labels differ."""
+    _bench_network(args, 'semantic', '', 'labels that differ', _label_change)
+
+
+def _bench_network(args: argparse.Namespace, kind: str, how: str, change_title: str,
+                   change: Callable[[np.ndarray, np.ndarray], str]) -> None:
     """Print one line per contender; the first is what the others are compared with."""
-    width, height = _size(args.size)
+    width, height = args.size
     contenders = [contender for contender in CONTENDERS if contender.title in args.only]
     with _weights(args.model, args.weights) as weights:
-        task = Task(args.model, str(weights), width, height, args.scale, args.threads)
+        task = Task(kind, args.model, str(weights), width, height,
+                    getattr(args, 'scale', 1.0), args.threads)
         timings, refused = compare(task, contenders, args.rounds)
-    print(f'{args.model} {width}x{height}, scale {args.scale:g}, {processor()}')
-    print(f'{"":28}   ms/pair  quartiles      ratio   start s   peak MB   px mean / max')
+    print(f'{args.model} {width}x{height}{how}, {processor()}')
+    print(f'{"":28} ms/result  quartiles      ratio   start s   peak MB   {change_title}')
     for timing in timings:
-        print(_line(timing, timings[0]))
+        print(_line(timing, timings[0]) + change(timing.result, timings[0].result))
     for title, reason in refused.items():
         print(f'{title:28} {reason}')
 
@@ -111,12 +134,20 @@ def _bench_stereo(args: argparse.Namespace) -> None:
 def _line(timing: Timing, baseline: Timing) -> str:
     low, median, high = np.percentile(timing.milliseconds, (25, 50, 75))
     ratio = np.median(baseline.milliseconds) / median
-    change = np.abs(timing.disparity - baseline.disparity)
     return (
         f'{timing.title:28} {median:9.1f}  {low:6.0f}-{high:<6.0f} {ratio:7.2f}x '
         f'{timing.start_seconds:8.2f} {timing.peak_megabytes:9.0f}   '
-        f'{np.nanmean(change):.5f} / {np.nanmax(change):.5f}'
     )
+
+
+def _disparity_change(found: np.ndarray, expected: np.ndarray) -> str:
+    change = np.abs(found - expected)
+    return f'{np.nanmean(change):.5f} / {np.nanmax(change):.5f}'
+
+
+def _label_change(found: np.ndarray, expected: np.ndarray) -> str:
+    classes = len(np.unique(expected))
+    return f'{np.count_nonzero(found != expected)} of {found.size} px, {classes} classes'
 
 
 def processor() -> str:
@@ -124,14 +155,6 @@ def processor() -> str:
     lines = Path('/proc/cpuinfo').read_text().splitlines()
     names = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
     return f'{names[0] if names else "unknown CPU"} ({len(os.sched_getaffinity(0))} threads)'
-
-
-def _size(text: str) -> tuple[int, int]:
-    try:
-        width, height = map(int, text.split('x'))
-    except ValueError:
-        raise ValueError(f'size is {text!r}, expected WIDTHxHEIGHT such as 640x512') from None
-    return width, height
 
 
 @contextmanager

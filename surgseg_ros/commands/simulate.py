@@ -1,12 +1,11 @@
 """surgseg simulate: a bag of the virtual endoscope with its ground truth."""
 
 import argparse
-import re
 from pathlib import Path
 
 from surgseg_ros.bags import BagWriter
 from surgseg_ros.bags.stereo_bag import NAMESPACE, write_frame
-from surgseg_ros.commands.argument_types import whole_number
+from surgseg_ros.commands.argument_types import size, whole_number
 from surgseg_ros.progress import progress
 from surgseg_ros.sources import SimulatorSource
 
@@ -41,11 +40,3 @@ def run(args: argparse.Namespace) -> int:
             write_frame(writer, frame, args.namespace)
     print(f'{args.out}: {source.describe()}, seed {args.seed}')
     return 0
-
-
-def size(text: str) -> tuple[int, int]:
-    """'640x512' -> (640, 512)."""
-    match = re.fullmatch(r'(\d+)x(\d+)', text)
-    if not match:
-        raise argparse.ArgumentTypeError(f'{text!r} is not WIDTHxHEIGHT')
-    return int(match[1]), int(match[2])

@@ -1,10 +1,10 @@
 """Parameters that every node with a network has, and what they mean to a predictor."""
 
-import re
 from typing import Any
 
 from surgseg_ros import backends
 from surgseg_ros.nodes.parameters import Parameter, Parameters
+from surgseg_ros.sizes import parse_size
 
 NETWORK_PARAMETERS = (
     Parameter('backend', 'auto', 'what runs a network; auto: torch on a GPU, else the first '
@@ -24,8 +24,8 @@ def network_options(p: Parameters) -> dict[str, Any]:
 
 def image_size(p: Parameters) -> tuple[int, int]:
     """(height, width) to prepare for, px; ValueError if the text is no size."""
-    match = re.fullmatch(r'(\d+)x(\d+)', p.image_size)
-    if not match:
-        raise ValueError(
-            f'image_size is "{p.image_size}", expected WIDTHxHEIGHT such as 1280x1024')
-    return int(match[2]), int(match[1])
+    try:
+        width, height = parse_size(p.image_size)
+    except ValueError as error:
+        raise ValueError(f'image_size: {error}') from None
+    return height, width
