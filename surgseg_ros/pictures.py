@@ -70,23 +70,26 @@ def class_colours(count: int) -> np.ndarray:
 
 def overlay_classes(image: np.ndarray, labels: np.ndarray, class_names: Sequence[str],
                     opacity: float) -> np.ndarray:
-    """Lay the colours of HxW uint8 class ids over a copy of an HxWx3 image, with a legend.
+    """Lay the colours of HxW uint8 class ids over a copy of an HxWx3 image.
 
-    The background stays as it is; 255, unlabelled, is grey.
+    The background stays as it is; 255, unlabelled, is grey. The legend has the classes that are
+    there, so that it hides little.
     """
     table = class_colours(len(class_names))
     picture = image.copy()
     cv2.copyTo(blend(image, table[labels], opacity), (labels > 0).astype(np.uint8), picture)
-    return legend(picture, {name: tuple(table[index].tolist())
-                            for index, name in enumerate(class_names) if index > 0})
+    there = [index for index in np.unique(labels) if 0 < index < len(class_names)]
+    return legend(picture, {class_names[index]: tuple(table[index].tolist()) for index in there})
 
 
 def legend(image: np.ndarray, colours: Mapping[str, tuple[int, int, int]]) -> np.ndarray:
     """Write names beside their colours on a dark box in the bottom left corner, in place."""
+    if not colours:
+        return image
     scale = image.shape[0] / 1000
     line, square = round(32 * scale), round(20 * scale)
-    width = max((cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0]
-                 for name in colours), default=0)
+    width = max(cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0]
+                for name in colours)
     above = max(image.shape[0] - line * len(colours) - line // 2, 0)
     image[above:, :width + 3 * square] //= 4
     for row, (name, colour) in enumerate(colours.items()):

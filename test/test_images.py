@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from surgseg_ros import images
+from surgseg_ros import images, messages
+from surgseg_ros.bags import make_message
 
 
 def message(pixels: np.ndarray, encoding: str, padding: int = 0, bigendian: int = 0, **fields):
@@ -179,3 +180,17 @@ def test_encode_is_the_inverse(encoding: str) -> None:
 def test_encode_refuses_other_arrays(pixels: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r'rgb8 needs uint8 pixels with 3 channel\(s\), got'):
         images.encode_image(pixels, 'rgb8')
+
+
+@pytest.mark.parametrize('count', [1, 2, 7, 12])
+def test_any_number_of_float_planes_comes_back(count: int) -> None:
+    planes = np.random.default_rng(count).random((count, 5, 6)).astype(np.float32)
+    sent = messages.probabilities_image(make_message, make_message('std_msgs/msg/Header'), planes)
+    assert sent.encoding == f'32FC{count}'
+    np.testing.assert_array_equal(np.moveaxis(images.decode_planes(sent), -1, 0), planes)
+
+
+@pytest.mark.parametrize('encoding', ['32FC0', '32FC', '64FC2', 'x32FC2'])
+def test_planes_of_another_kind_are_refused(encoding: str) -> None:
+    with pytest.raises(ValueError, match='not supported'):
+        images.encode_image(np.zeros((2, 2), np.float32), encoding)

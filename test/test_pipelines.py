@@ -6,6 +6,9 @@ import pytest
 import yaml
 from harness import graph, output, wait_for
 
+from surgseg_ros.nodes.endoscope_node import EndoscopeNode
+from surgseg_ros.nodes.semantic_node import SemanticNode
+from surgseg_ros.nodes.stereo_node import StereoNode
 from surgseg_ros.pipelines import Pipeline, PipelineNode, share
 from surgseg_ros.supervisor import command, ros_arguments
 
@@ -26,6 +29,23 @@ def test_camera_starts_no_endoscope_and_rviz_starts_with_its_configuration():
         {'source': 'camera', 'rviz': 'true'})}
     assert set(nodes) == {'stereo', 'rviz2'}
     assert nodes['rviz2'].arguments == ['-d', str(share() / 'config' / 'perception.rviz')]
+
+
+def test_one_max_rate_reaches_both_nodes_of_perception():
+    nodes = {node.name: node for node in Pipeline.load('perception').nodes({'max_rate': '7.5'})}
+    assert set(nodes) == {'endoscope', 'stereo', 'semantic'}
+    assert nodes['stereo'].parameters['max_rate'] == 7.5
+    assert nodes['semantic'].parameters['max_rate'] == 7.5
+
+
+@pytest.mark.parametrize('name', ['stereo', 'semantic', 'perception'])
+def test_nodes_have_the_parameters_that_a_pipeline_sets(name):
+    declared = {node: {p.name for p in kind.PARAMETERS} for node, kind in (
+        ('endoscope', EndoscopeNode), ('stereo', StereoNode), ('semantic', SemanticNode))}
+    pipeline = Pipeline.load(name)
+    for node in pipeline.nodes({}):
+        assert set(node.parameters) <= declared[node.name]
+    assert (share() / 'launch' / f'{name}_pipeline.launch.py').is_file()
 
 
 @pytest.mark.parametrize('given, words', [

@@ -131,7 +131,7 @@ class _SemanticNode(SemanticNode):
     """As it is in a graph, without the weights that a predictor needs."""
 
     def create_predictor(self) -> Any:
-        return SimpleNamespace(class_names=(), prepare=lambda height, width: None)
+        return SimpleNamespace(class_names=(), predict=lambda image: None)
 
 
 def graph(kind: type[ManagedNode], namespace: str) -> list[tuple[str, str, str, str]]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter as RosParameter
 from sensor_msgs.msg import Image
@@ -49,7 +50,7 @@ class SemanticNode(ImageNode):
     def configure(self) -> None:
         """Load the model, make the publishers."""
         self._predictor = self.create_predictor()
-        self._predictor.prepare(*image_size(self.p))
+        self._warm_up(*image_size(self.p))
         self._epoch_seen = 0
         self.output('segmentation', Image, 'segmentation')
         self.output('probabilities', Image, 'segmentation/probabilities')
@@ -60,6 +61,12 @@ class SemanticNode(ImageNode):
         """Release the model with the publishers."""
         super().cleanup()
         self._predictor = None
+
+    def _warm_up(self, height: int, width: int) -> None:
+        """Predict once, so that the first frame does not wait for compilers and caches."""
+        self._predictor.predict(np.zeros((height, width, 3), np.uint8))
+        if self.p.model == 'surgicalsam':
+            self._predictor.reset()
 
     def create_predictor(self) -> Any:
         """Make what predicts; errors as predictors.create."""
