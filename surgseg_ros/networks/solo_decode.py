@@ -96,7 +96,7 @@ def matrix_nms(
 
 def _intersection_over_union(masks: np.ndarray) -> np.ndarray:
     """Of every pair: n x h x w bool -> n x n float32."""
-    flat = masks.reshape(len(masks), -1).astype(np.float32)
+    flat = masks.astype(np.float32).reshape(len(masks), np.prod(masks.shape[1:]))
     intersection = flat @ flat.T
     areas = intersection.diagonal()
     union = areas[:, None] + areas[None] - intersection
