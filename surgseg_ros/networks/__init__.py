@@ -112,7 +112,10 @@ def _surgicalsam() -> NetworkSpec:
                 for fold in range(4)
             ),
         ),
-        examples=(Example({'features': (1, 64, 64, 256), 'prompts': (7, 7)}),),
+        # prompts at random make its attention so sharp that rounding shows
+        examples=(
+            Example({'features': (1, 64, 64, 256), 'prompts': (7, 7)}, continuous=False),
+        ),
     )
 
 

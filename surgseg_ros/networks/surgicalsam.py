@@ -114,7 +114,7 @@ class SurgicalSam(nn.Module):
         """
         if self.image_encoder is not None:
             return (self.encode(tensor),)
-        return *self.decode(tensor, *prompts), self.prototypes()
+        return *self.decode(tensor, *prompts), self.prototypes().detach()
 
     def load_sam(self, path: str | Path) -> None:
         """Begin from a checkpoint of SAM: encoders, decoder, and pn_cls_embeddings from points.
