@@ -11,7 +11,7 @@ import cv2
 import yaml
 
 from surgseg_ros import datasets, predictors
-from surgseg_ros.evaluation import segmentation, stereo
+from surgseg_ros.evaluation import instances, segmentation, stereo
 from surgseg_ros.progress import progress
 
 
@@ -26,6 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     task.set_defaults(evaluate=_stereo)
     _add_segmentation(tasks.add_parser(
         'segmentation', help='class labels: of weights on a dataset, in folders or in a bag'))
+    task = tasks.add_parser('instances', help="COCO's average precision of masks")
+    task.add_argument('--pred', type=Path, required=True, help='COCO results, a JSON file')
+    task.add_argument('--gt', type=Path, required=True, help='COCO annotations, a JSON file')
+    task.add_argument('--json', type=Path, help='write the figures into this file, too')
+    task.set_defaults(evaluate=_instances)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,6 +45,12 @@ def _stereo(args: argparse.Namespace) -> dict[str, Any]:
     metrics = stereo.evaluate(args.results, args.truth, args.topic)
     print(stereo.table(metrics))
     return {name: asdict(values) for name, values in metrics.items()}
+
+
+def _instances(args: argparse.Namespace) -> dict[str, Any]:
+    metrics = instances.evaluate(args.pred, args.gt)
+    print(instances.table(metrics))
+    return asdict(metrics)
 
 
 def _add_segmentation(task: argparse.ArgumentParser) -> None:

@@ -66,12 +66,6 @@ def _read(path: Path) -> Any:
         raise ValueError(f'there is no {path}, expected COCO annotations; '
                          f'{contents(path.parent)}')
     try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f'{path} is no JSON: {error}') from error
-    if not isinstance(content, dict):
-        raise ValueError(f'{path} holds no COCO annotations, but a {type(content).__name__}')
-    try:
-        return load_truth(content)
+        return load_truth(json.loads(path.read_text()))
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error

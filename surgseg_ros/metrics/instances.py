@@ -52,6 +52,9 @@ def load_truth(truth: Mapping[str, Any]) -> Any:
     """Return pycocotools' COCO of an annotation file's content; ValueError if it is none."""
     from pycocotools.coco import COCO
 
+    if not isinstance(truth, Mapping):
+        raise ValueError(f'COCO annotations are a {type(truth).__name__}, expected images, '
+                         'annotations and categories by name')
     missing = [key for key in ('images', 'annotations', 'categories') if key not in truth]
     if missing:
         raise ValueError(f'COCO annotations have no {missing[0]!r}, expected images, annotations '
