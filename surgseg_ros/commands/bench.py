@@ -15,7 +15,11 @@ from surgseg_ros.commands.argument_types import size
 from surgseg_ros.evaluation import bench_transport
 from surgseg_ros.evaluation.bench_network import CONTENDERS, Task, Timing, compare
 
-_NETWORKS = {'stereo': ('msdesis_light', 'msdesis_resnet34'), 'semantic': ('lwanet',)}
+_NETWORKS = {
+    'stereo': ('msdesis_light', 'msdesis_resnet34'),
+    'semantic': ('lwanet',),
+    'instances': ('solo_mobilenet', 'solo_r18', 'solo_r50'),
+}
 _NODE_MODELS = {'stereo': 'sgbm', 'semantic': 'lwanet'}   # of `bench node`, by node
 
 
@@ -24,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest='kind', required=True, metavar='KIND')
     _add_network(kinds, 'stereo', 'msdesis_light', '640x512', _bench_stereo)
     _add_network(kinds, 'semantic', 'lwanet', '960x544', _bench_semantic)
+    _add_network(kinds, 'instances', 'solo_mobilenet', '320x256', _bench_instances)
     transport = kinds.add_parser('transport', help='3.9 MB images between two processes, by '
                                  'Fast DDS as it is and with our profile')
     transport.add_argument('--rounds', type=int, default=3, help='turns per setting (3)')
@@ -114,6 +119,11 @@ def _bench_semantic(args: argparse.Namespace) -> None:
     _bench_network(args, 'semantic', '', 'labels that differ', _label_change)
 
 
+def _bench_instances(args: argparse.Namespace) -> None:
+    """The last column says on how many pixels there are more instances or fewer."""
+    _bench_network(args, 'instances', '', 'instances that differ', _count_change)
+
+
 def _bench_network(args: argparse.Namespace, kind: str, how: str, change_title: str,
                    change: Callable[[np.ndarray, np.ndarray], str]) -> None:
     """Print one line per contender; the first is what the others are compared with."""
@@ -148,6 +158,10 @@ def _disparity_change(found: np.ndarray, expected: np.ndarray) -> str:
 def _label_change(found: np.ndarray, expected: np.ndarray) -> str:
     classes = len(np.unique(expected))
     return f'{np.count_nonzero(found != expected)} of {found.size} px, {classes} classes'
+
+
+def _count_change(found: np.ndarray, expected: np.ndarray) -> str:
+    return f'{np.count_nonzero(found != expected)} of {found.size} px, up to {expected.max()}'
 
 
 def processor() -> str:

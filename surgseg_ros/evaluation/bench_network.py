@@ -51,7 +51,7 @@ CONTENDERS = (
 class Task:
     """What every contender does: the network on images of width x height px.
 
-    kind: 'stereo' or 'semantic'. scale: at which the network sees them.
+    kind: 'stereo', 'semantic' or 'instances'. scale: at which the network sees them.
     """
 
     kind: str
@@ -64,10 +64,12 @@ class Task:
 
 
 # modules whose start(task, options) loads a contender and returns what a turn is: it makes the
-# disparity HxW float32 px, or the labels HxW uint8, of the same images every time
+# disparity HxW float32 px, the labels or the number of instances HxW uint8, of the same images
+# every time
 _KINDS = {
     'stereo': 'surgseg_ros.evaluation.bench_stereo',
     'semantic': 'surgseg_ros.evaluation.bench_semantic',
+    'instances': 'surgseg_ros.evaluation.bench_instances',
 }
 Turn = Callable[[], np.ndarray]
 
