@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 _DATASETS = {
+    'cityscapes': 'surgseg_ros.datasets.cityscapes:Cityscapes',
     'coco': 'surgseg_ros.datasets.coco:CocoInstances',
     'simulated': 'surgseg_ros.datasets.instances:SimulatedInstances',
 }

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip('pycocotools', reason='COCO needs pycocotools')
 
 from surgseg_ros.datasets.instances import instances_of, open_instances  # noqa: E402
+from surgseg_ros.datasets.to_coco import write_coco  # noqa: E402
 from surgseg_ros.metrics.instances import records  # noqa: E402
 
 
@@ -67,7 +68,7 @@ def test_what_is_wrong_is_said(tmp_path):
     path.write_text('[]')
     with pytest.raises(ValueError, match=r'instances_val2017.json: COCO annotations are a list'):
         open_instances('coco', tmp_path, 'val2017')
-    with pytest.raises(ValueError, match="no dataset of instances is called 'voc'; known: coco"):
+    with pytest.raises(ValueError, match="no dataset of instances is called 'voc'; known: city"):
         open_instances('voc', tmp_path, 'val')
     with pytest.raises(ValueError, match='cannot be opened so: .*colour'):
         open_instances('coco', tmp_path, 'val', colour=True)
@@ -81,3 +82,48 @@ def test_instances_of_labels_and_numbers():
     np.testing.assert_array_equal(masks, [numbers == 4, numbers == 9])
     class_ids, masks = instances_of(labels, np.zeros_like(labels))
     assert class_ids.shape == (0,) and masks.shape == (0, 2, 4)
+
+
+@pytest.fixture
+def cityscapes(tmp_path):
+    """Write three frames of 40 x 30 px with a car, two people, a crowd of people and a bus."""
+    numbers = np.full((30, 40), 7, np.uint16)  # road
+    numbers[2:8, 3:9], numbers[2:8, 12:20] = 26000, 24001
+    numbers[20:25, 3:9], numbers[20:25, 12:20], numbers[10:15, 30:39] = 24002, 24, 28000
+    for frame in range(3):
+        image = np.full((30, 40, 3), 50 * frame, np.uint8)
+        for kind, values, suffix in (('leftImg8bit', image, 'leftImg8bit'),
+                                     ('gtFine', numbers, 'gtFine_instanceIds')):
+            folder = tmp_path / kind / 'val' / 'ulm'
+            folder.mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(folder / f'ulm_{frame:06d}_000019_{suffix}.png'), values)
+    return tmp_path
+
+
+def test_cityscapes(cityscapes):
+    dataset = open_instances('cityscapes', cityscapes, 'val')
+    assert len(dataset) == 3 and dataset.class_names[:3] == ('background', 'person', 'rider')
+    name, image, class_ids, masks = dataset[1]
+    assert name == 'ulm_000001_000019' and (image == 50).all()
+    np.testing.assert_array_equal(class_ids, [1, 1, 3, 5])  # the crowd is no instance
+    assert masks.sum(axis=(1, 2)).tolist() == [48, 30, 36, 45]
+    some = open_instances('cityscapes', cityscapes, 'val', classes=['bus', 'car'], frames=2)
+    assert [some[0].name[:10], some[1].name[:10]] == ['ulm_000000', 'ulm_000002']
+    np.testing.assert_array_equal(some[0].class_ids, [2, 1])
+    with pytest.raises(ValueError, match="class is 'boat', expected one of person"):
+        open_instances('cityscapes', cityscapes, 'val', classes=['boat'])
+    with pytest.raises(ValueError, match='expected the layout of Cityscapes'):
+        open_instances('cityscapes', cityscapes, 'train')
+    with pytest.raises(ValueError, match='frames is 4, expected 1 to 3'):
+        open_instances('cityscapes', cityscapes, 'val', frames=4)
+
+
+def test_what_is_written_as_coco_is_read_again(cityscapes, tmp_path):
+    dataset = open_instances('cityscapes', cityscapes, 'val', classes=['person', 'bus'])
+    path = write_coco(dataset, tmp_path / 'coco', 'val')
+    assert path == tmp_path / 'coco' / 'annotations' / 'instances_val.json'
+    again = open_instances('coco', tmp_path / 'coco', 'val')
+    assert again.class_names == dataset.class_names and len(again) == len(dataset)
+    for index in range(len(dataset)):
+        for one, other in zip(dataset[index][1:], again[index][1:], strict=True):
+            np.testing.assert_array_equal(one, other)
