@@ -86,7 +86,7 @@ class Solo(nn.Module):
         masks = (self.bbox_head.mask_logits(k, level) for k, level in enumerate(levels))
         return (
             tuple(_resize(logits.sigmoid(), size) for logits in masks),
-            tuple(_scores(level.categories) for level in levels),
+            tuple(category_scores(level.categories) for level in levels),
         )
 
     def infer(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,7 +98,7 @@ class Solo(nn.Module):
         masks, scores = [], []
         counts = cells_per_level(self.candidates, self.bbox_head.grids)
         for k, (level, count) in enumerate(zip(self.levels(image), counts, strict=True)):
-            every = _scores(level.categories).flatten(1, 2)
+            every = category_scores(level.categories).flatten(1, 2)
             # in the order of the grid: equal scores have no order that all backends agree on
             cells = every.amax(dim=2).topk(count).indices.sort().values
             scores.append(every.gather(1, cells[..., None].expand(-1, -1, every.shape[2])))
@@ -279,7 +279,7 @@ _BACKBONES: dict[str, Callable[[], ResNet | MobileNet]] = {
 _PRIOR = -4.59512  # logit of 0.01: nearly every cell is empty (RetinaNet, section 3.3)
 
 
-def _scores(categories: Tensor) -> Tensor:
+def category_scores(categories: Tensor) -> Tensor:
     """Logits N x C x S x S -> N x S x S x C; 0 where a neighbour above or left is higher.
 
     This is points NMS: every 2x2 window keeps its maximum.

@@ -202,10 +202,10 @@ def test_infer_computes_the_masks_of_the_best_cells_and_the_same(small):
 
 
 def test_points_nms_keeps_the_greatest_of_a_cell_and_those_above_and_left():
-    from surgseg_ros.networks.solo import _scores
+    from surgseg_ros.networks.solo import category_scores
 
     logits = torch.randn(2, 3, 6, 6)
-    scores = _scores(logits).permute(0, 3, 1, 2)
+    scores = category_scores(logits).permute(0, 3, 1, 2)
     for i in range(6):
         for j in range(6):
             window = logits[:, :, max(i - 1, 0):i + 1, max(j - 1, 0):j + 1].amax(dim=(2, 3))
