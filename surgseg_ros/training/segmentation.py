@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from surgseg_ros import datasets, networks
 from surgseg_ros.metrics.segmentation import ConfusionMatrix, mean_over_classes
+from surgseg_ros.predictors.preprocess import resize
 from surgseg_ros.training import recipe as recipes
 from surgseg_ros.training.augmentation import Augmentation, make_augmentation
 from surgseg_ros.training.determinism import derive_seed
@@ -170,12 +170,3 @@ def make_network(wanted: Network, options: Mapping[str, Any]) -> torch.nn.Module
     if wanted.weights is not None:
         networks.load_checkpoint(network, Path(wanted.weights).expanduser())
     return network
-
-
-def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """HxWx3 uint8 at another size, averaging where it shrinks."""
-    if image.shape[:2] == (height, width):
-        return image
-    shrinks = image.shape[0] >= height and image.shape[1] >= width
-    return cv2.resize(image, (width, height),
-                      interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
