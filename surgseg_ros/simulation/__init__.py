@@ -22,12 +22,16 @@ What to choose
   centre line, and so does the tool pose's origin, the midpoint of the jaw tips. With a bend the
   origin still is that midpoint and +z still runs along the shaft, but the shaft's centre line no
   longer passes through the origin.
+- crossing: seconds in which the instruments' tips go over to the other side of the image and
+  back, passing over and behind each other; 0, the default, keeps each to its own side, where they
+  meet now and then.
 - noise: factor on the sensor's noise; 1 is a well-lit endoscope, 0 gives clean pictures.
 - focal_length (px), baseline (m): of the ideal, distortion-free pair; default like a da Vinci.
 - truth=False leaves the truth out. frames=N ends the iteration after N frames.
 - threads: that shade at the same time, one per core by default.
 
-render_left(index) gives the left image and its truth only, in about half the time.
+render_left(index) gives the left image and its truth only, in about half the time; truth(index)
+the truth alone, in a fraction.
 
 Ground truth is of the left view: disparity = focal_length * baseline / depth, exact to 0.02 px;
 parts and instances of the surface at each pixel's centre, so they have no soft edges; one

@@ -22,6 +22,7 @@ TILT = np.deg2rad(27.0)  # the far edge of the field is up in the image
 SHEET_SHIFT = 14.0  # mm, the sheet's centre lies this much up-field of the optical axis
 PORTS = ((92.0, 22.0, -25.0), (-92.0, 36.0, -22.0), (80.0, -62.0, -15.0), (-84.0, -58.0, -15.0))
 ZONES = ((5.0, 1.0), (-5.0, -5.0), (6.0, 23.0), (-6.0, 19.0))  # mm around the optical axis
+SWING = 12.0  # mm, of instruments that cross: more than the 5 from a zone to the middle
 
 
 class Wave:
@@ -73,9 +74,10 @@ class ToolMotion:
     """One instrument that pivots about its port while its tip wanders over the tissue."""
 
     def __init__(
-        self, rng: np.random.Generator, place: int, kind: InstrumentType, wrist_bend: float
+        self, rng: np.random.Generator, place: int, kind: InstrumentType, wrist_bend: float,
+        crossing: float,
     ) -> None:
-        self._kind, self._wrist_bend = kind, wrist_bend
+        self._kind, self._wrist_bend, self._crossing = kind, wrist_bend, crossing
         self._port = np.array(PORTS[place]) + rng.uniform(-8.0, 8.0, 3)
         self._zone = np.array(ZONES[place])
         self._wander = [Wave(rng, 9.0) for _ in range(3)]
@@ -84,7 +86,7 @@ class ToolMotion:
 
     def axis(self, t: float, tissue: Tissue, tissue_pose: np.ndarray, others: list[Axis]) -> Axis:
         """Return the centre line at t, lifted clear of the tissue and over the other tools."""
-        x = self._zone[0] + 12.0 * self._wander[0](t)
+        x = self._zone[0] + self._swing(t) + 12.0 * self._wander[0](t)
         y = self._zone[1] - SHEET_SHIFT + 10.0 * self._wander[1](t)
         hover = 1.2 + 13.0 * (0.5 + 0.5 * self._wander[2](t)) ** 2
         z = float(tissue.height(np.array([x]), np.array([y]))[0]) + hover
@@ -93,6 +95,12 @@ class ToolMotion:
         axis = Axis(port, np.array([x, y, z]))
         axis = axis.lifted(_lift_from_tissue(axis, tissue, margin))
         return axis.lifted(max([0.0, *(_lift_over(axis, other, margin) for other in others)]))
+
+    def _swing(self, t: float) -> float:
+        """Return how far the zone has swung from its own side over to the other and back, mm."""
+        if not self._crossing:
+            return 0.0
+        return float(np.sign(self._zone[0]) * SWING * np.cos(2 * np.pi * t / self._crossing))
 
     def _sideways(self, t: float) -> float:
         """Return how far a bent wrist takes the jaws from the centre line, mm."""
