@@ -12,7 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from surgseg_ros.geometry.calibration import CameraModel, StereoCalibration
+from surgseg_ros.geometry.stereo_frame import Part
 from surgseg_ros.images import decode_float, encode_image
+from surgseg_ros.predictors.results import InstanceResult
 
 NANOSECONDS = 1_000_000_000
 
@@ -244,6 +246,42 @@ def instrument_instances(
     )
 
 
+def instances_of(make: MessageFactory, header: Any, result: InstanceResult) -> Any:
+    """surgseg_ros/InstrumentInstances of a result; without parts all is UNKNOWN_PART."""
+    parts = result.parts
+    if parts is None:
+        parts = result.masks * np.uint8(Part.UNKNOWN)
+    height, width = parts.shape[1:]
+    return instrument_instances(make, header, height, width, [
+        instrument_instance(make, mask, class_id, result.class_names[class_id], score, track_id)
+        for mask, class_id, score, track_id in zip(
+            parts, result.class_ids.tolist(), result.scores, _track_ids(result), strict=True)])
+
+
+def detections_of(make: MessageFactory, header: Any, result: InstanceResult) -> Any:
+    """vision_msgs/Detection2DArray: the box of each instance, class id and score.
+
+    Of a detection, `id` is the track id, empty where there is none. Boxes are in px, as those of
+    InstanceResult: the first pixel of an image reaches from 0 to 1.
+    """
+    return make(
+        'vision_msgs/msg/Detection2DArray',
+        header=header,
+        detections=[
+            make(
+                'vision_msgs/msg/Detection2D',
+                header=header,
+                results=[_hypothesis(make, class_id, score)],
+                bbox=_bounding_box(make, *box),
+                id=str(track_id or ''),
+            )
+            for class_id, score, box, track_id in zip(
+                result.class_ids.tolist(), result.scores.tolist(), result.boxes.tolist(),
+                _track_ids(result), strict=True)
+        ],
+    )
+
+
 def instance_map(message: Any) -> np.ndarray:
     """surgseg_ros/InstrumentInstances -> HxW uint8: 0 tissue, else track_id (the last on top)."""
     slots = np.zeros((message.height, message.width), np.uint8)
@@ -311,6 +349,21 @@ def matrix_from_pose(message: Any) -> np.ndarray:
     matrix[:3, :3] = Rotation.from_quat([turn.x, turn.y, turn.z, turn.w]).as_matrix()
     matrix[:3, 3] = at.x, at.y, at.z
     return matrix
+
+
+def _track_ids(result: InstanceResult) -> list[int]:
+    return [0] * len(result.scores) if result.track_ids is None else result.track_ids.tolist()
+
+
+def _hypothesis(make: MessageFactory, class_id: int, score: float) -> Any:
+    hypothesis = make('vision_msgs/msg/ObjectHypothesis', class_id=str(class_id), score=score)
+    return make('vision_msgs/msg/ObjectHypothesisWithPose', hypothesis=hypothesis)
+
+
+def _bounding_box(make: MessageFactory, x0: float, y0: float, x1: float, y1: float) -> Any:
+    middle = make('vision_msgs/msg/Point2D', x=(x0 + x1) / 2, y=(y0 + y1) / 2)
+    return make('vision_msgs/msg/BoundingBox2D', size_x=x1 - x0, size_y=y1 - y0,
+                center=make('vision_msgs/msg/Pose2D', position=middle))
 
 
 def _roi(make: MessageFactory, left: int, top: int, width: int, height: int) -> Any:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from surgseg_ros.geometry.calibration import StereoCalibration
+from surgseg_ros.predictors.results import InstanceResult
 
 NEAR, FAR = 0.03, 0.15   # m: the working range of an endoscope, dark red to dark blue
 INVALID = (40, 40, 40)
@@ -80,6 +81,37 @@ def overlay_classes(image: np.ndarray, labels: np.ndarray, class_names: Sequence
     cv2.copyTo(blend(image, table[labels], opacity), (labels > 0).astype(np.uint8), picture)
     there = [index for index in np.unique(labels) if 0 < index < len(class_names)]
     return legend(picture, {class_names[index]: tuple(table[index].tolist()) for index in there})
+
+
+def overlay_instances(image: np.ndarray, result: InstanceResult, opacity: float) -> np.ndarray:
+    """Lay the masks over a copy of the HxWx3 image, each with outline, class, score and track id.
+
+    The colour is that of the track id, so that an instrument keeps it; without, of the place.
+    """
+    picture = image.copy()
+    tracks = [0] * len(result.masks) if result.track_ids is None else result.track_ids.tolist()
+    numbers = [track or place for place, track in enumerate(tracks, 1)]
+    colours = [CLASSES[(number - 1) % len(CLASSES)] for number in numbers]
+    for mask, colour in zip(result.masks, colours, strict=True):
+        pixels = picture[mask].astype(np.float32)
+        picture[mask] = (1 - opacity) * pixels + opacity * np.array(colour, np.float32)
+        outline(picture, mask.astype(np.uint8), colour)
+    for index, (track, colour) in enumerate(zip(tracks, colours, strict=True)):
+        name, score = result.class_names[result.class_ids[index]], result.scores[index]
+        title = f'{name} {score:.2f}' + (f' #{track}' if track else '')
+        _write(picture, title, result.boxes[index, :2].astype(int), colour)
+    return picture
+
+
+def _write(image: np.ndarray, text: str, corner: np.ndarray,
+           colour: tuple[int, int, int]) -> None:
+    """Write `text` on a dark box at x, y px, moved as far as the image needs."""
+    scale = image.shape[0] / 1000
+    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    x = max(min(int(corner[0]), image.shape[1] - width), 0)
+    y = max(min(int(corner[1]), image.shape[0] - below), height)
+    image[y - height:y + below, x:x + width] //= 4
+    cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
 
 
 def legend(image: np.ndarray, colours: Mapping[str, tuple[int, int, int]]) -> np.ndarray:

@@ -7,6 +7,7 @@ import yaml
 from harness import graph, output, wait_for
 
 from surgseg_ros.nodes.endoscope_node import EndoscopeNode
+from surgseg_ros.nodes.instance_node import InstanceNode
 from surgseg_ros.nodes.semantic_node import SemanticNode
 from surgseg_ros.nodes.stereo_node import StereoNode
 from surgseg_ros.pipelines import Pipeline, PipelineNode, share
@@ -31,19 +32,22 @@ def test_camera_starts_no_endoscope_and_rviz_starts_with_its_configuration():
     assert nodes['rviz2'].arguments == ['-d', str(share() / 'config' / 'perception.rviz')]
 
 
-def test_one_max_rate_reaches_both_nodes_of_perception():
-    nodes = {node.name: node for node in Pipeline.load('perception').nodes({'max_rate': '7.5'})}
-    assert set(nodes) == {'endoscope', 'stereo', 'semantic'}
-    assert nodes['stereo'].parameters['max_rate'] == 7.5
-    assert nodes['semantic'].parameters['max_rate'] == 7.5
+def test_one_max_rate_reaches_all_nodes_of_perception():
+    given = {'max_rate': '7.5', 'instances': 'true'}
+    nodes = {node.name: node for node in Pipeline.load('perception').nodes(given)}
+    assert set(nodes) == {'endoscope', 'stereo', 'semantic', 'instance'}
+    for name in ('stereo', 'semantic', 'instance'):
+        assert nodes[name].parameters['max_rate'] == 7.5
+    assert 'instance' not in {node.name for node in Pipeline.load('perception').nodes({})}
 
 
-@pytest.mark.parametrize('name', ['stereo', 'semantic', 'perception'])
+@pytest.mark.parametrize('name', ['stereo', 'semantic', 'instance', 'perception'])
 def test_nodes_have_the_parameters_that_a_pipeline_sets(name):
     declared = {node: {p.name for p in kind.PARAMETERS} for node, kind in (
-        ('endoscope', EndoscopeNode), ('stereo', StereoNode), ('semantic', SemanticNode))}
+        ('endoscope', EndoscopeNode), ('stereo', StereoNode), ('semantic', SemanticNode),
+        ('instance', InstanceNode))}
     pipeline = Pipeline.load(name)
-    for node in pipeline.nodes({}):
+    for node in pipeline.nodes({'instances': True} if 'instances' in pipeline.arguments else {}):
         assert set(node.parameters) <= declared[node.name]
     assert (share() / 'launch' / f'{name}_pipeline.launch.py').is_file()
 

@@ -25,10 +25,10 @@ def test_tables_are_those_of_the_code() -> None:
 
 def test_every_parameter_and_topic_of_the_nodes_is_listed() -> None:
     for name in ('model', 'scale', 'rectify', 'max_stamp_difference', 'autostart', 'classes',
-                 'backend'):
+                 'backend', 'max_gap'):
         assert f'| `{name}` |' in README
     for topic in ('disparity', 'points2', 'stereo/overlay', 'left/camera_info', 'segmentation',
-                  'segmentation/label_info'):
+                  'segmentation/label_info', 'instances', 'detections'):
         assert f'| `/endoscope/{topic}` |' in README
 
 
@@ -48,8 +48,9 @@ def test_commands_have_the_arguments_they_are_shown_with(
 
 def test_files_that_the_readme_names_are_there() -> None:
     for path in ('LICENSE', 'Dockerfile', 'config/fastdds.xml', 'config/pipelines/stereo.yaml',
-                 'config/pipelines/semantic.yaml', 'config/pipelines/perception.yaml',
-                 'launch/stereo_pipeline.launch.py', 'launch/semantic_pipeline.launch.py'):
+                 'config/pipelines/semantic.yaml', 'config/pipelines/instance.yaml',
+                 'config/pipelines/perception.yaml', 'launch/stereo_pipeline.launch.py',
+                 'launch/semantic_pipeline.launch.py', 'launch/instance_pipeline.launch.py'):
         assert (REPOSITORY / path).is_file()
 
 

@@ -20,7 +20,8 @@ _NETWORKS = {
     'semantic': ('lwanet',),
     'instances': ('solo_mobilenet', 'solo_r18', 'solo_r50'),
 }
-_NODE_MODELS = {'stereo': 'sgbm', 'semantic': 'lwanet'}   # of `bench node`, by node
+_NODE_MODELS = {   # of `bench node`, by node
+    'stereo': 'sgbm', 'semantic': 'lwanet', 'instance': 'solo_mobilenet'}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ NAMESPACE = 'endoscope'
 OUTPUTS = {   # that is subscribed to, by node
     'stereo': ('disparity', 'stereo_msgs/msg/DisparityImage'),
     'semantic': ('segmentation', 'sensor_msgs/msg/Image'),
+    'instance': ('instances', 'surgseg_ros/msg/InstrumentInstances'),
 }
 FRAMES = 30
 HEAD = (f'{"model":18}{"backend":13}{"active s":>9}{"peak MB":>9}{"model ms":>10}{"age p50":>9}'

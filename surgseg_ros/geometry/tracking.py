@@ -56,7 +56,7 @@ class Track:
     def predict(self, seconds: float) -> tuple[np.ndarray, np.ndarray]:
         """Centroid and mask at this time, had it gone on with the same velocity."""
         shift = self.velocity * (seconds - self.seen.seconds)
-        return self.centroid + shift, _shifted(self.seen.mask, *np.rint(shift).astype(int))
+        return self.centroid + shift, _shifted(self.seen.mask, shift)
 
     def correct(self, seen: Sighting) -> None:
         """Take what was really seen."""
@@ -81,14 +81,19 @@ class InstanceTracker:
     def reset(self) -> None:
         """Forget everything; the next new id is 1."""
         self._tracks: list[Track] = []
+        self._seconds = -np.inf
         self._count = 0
 
     def update(self, seconds: float, class_ids: np.ndarray, masks: np.ndarray) -> np.ndarray:
         """Return the N track ids (uint32) of a frame's instances, no id twice.
 
-        seconds: the frame's time, later than that before. class_ids: N. masks: N x H x W bool. An
-        instance too small for the grid of reduced masks is not tracked: its id is 0.
+        seconds: the frame's time; one not after that before begins anew, as reset(). class_ids: N.
+        masks: N x H x W bool. An instance too small for the grid of reduced masks is not tracked:
+        its id is 0.
         """
+        if seconds <= self._seconds:
+            self.reset()
+        self._seconds = seconds
         step = max(1, -(-max(masks.shape[1:]) // GRID))
         small = masks[:, step // 2::step, step // 2::step]
         visible = small.any(axis=(1, 2))
@@ -154,9 +159,10 @@ def mask_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return both / np.maximum(a.sum(1)[:, None] + b.sum(1) - both, 1)
 
 
-def _shifted(mask: np.ndarray, right: int, down: int) -> np.ndarray:
-    """Move a mask; what leaves the image is gone."""
+def _shifted(mask: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Move a mask by x, y px; what leaves the image is gone."""
     height, width = mask.shape
+    right, down = np.rint(np.clip(shift, (-width, -height), (width, height))).astype(int)
     moved = np.zeros_like(mask)
     target = moved[max(down, 0):height + min(down, 0), max(right, 0):width + min(right, 0)]
     target[:] = mask[max(-down, 0):height - max(down, 0), max(-right, 0):width - max(right, 0)]

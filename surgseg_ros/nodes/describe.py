@@ -15,6 +15,7 @@ from rclpy.context import Context
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from surgseg_ros.nodes.endoscope_node import EndoscopeNode
+from surgseg_ros.nodes.instance_node import InstanceNode
 from surgseg_ros.nodes.managed_node import ManagedNode
 from surgseg_ros.nodes.network_parameters import NETWORK_PARAMETERS
 from surgseg_ros.nodes.parameters import Parameter
@@ -27,13 +28,15 @@ from surgseg_ros.nodes.stereo_pair_node import StereoPairNode
 TITLES: dict[type[ManagedNode], str] = {
     StereoNode: '`stereo_node`',
     SemanticNode: '`semantic_node`',
+    InstanceNode: '`instance_node`',
     StereoPairNode: 'Every node that takes stereo pairs',
     PerceptionNode: 'Every node that takes images',
     EndoscopeNode: '`endoscope_node`',
     RecorderNode: '`recorder_node`',
     ManagedNode: 'Every node',
 }
-MEANINGS = {   # of the topics of stereo_node and semantic_node, by name without the namespace
+PERCEIVING = (StereoNode, SemanticNode, InstanceNode)
+MEANINGS = {   # of the topics of PERCEIVING, by name without the namespace
     'left/image_rect': 'rectified left image; its stamp and frame go through to every output',
     'right/image_rect': 'rectified right image',
     'left/camera_info': 'kept until a new one comes; need not be in step with the images',
@@ -49,6 +52,12 @@ MEANINGS = {   # of the topics of stereo_node and semantic_node, by name without
     'segmentation/probabilities': '32FC<n>, one channel per class id; off unless listed in '
     '`outputs`',
     'semantic/overlay': 'classes in colours over the left image with a legend, for people',
+    'instances': 'class, score, track_id and part mask, cropped to its box, of each instrument; '
+    'also when there is none',
+    'instances/label_info': 'latched: the name of each class id',
+    'detections': 'the same as boxes in px; `id` is the track_id, class_id a number',
+    'instance/overlay': 'instruments in colours over the left image with class, score and '
+    'track_id, for people',
     '/diagnostics': 'once a second: state, reason, exact counts, rate, latencies p50 and p99',
 }
 _INTERNAL = re.compile('rosout|parameter_events|transition_event')
@@ -64,7 +73,7 @@ def parameters() -> str:
 def topics(namespace: str = 'endoscope') -> str:
     """Markdown tables of what running nodes subscribe to and publish."""
     tables = []
-    for node in (StereoNode, SemanticNode):
+    for node in PERCEIVING:
         rows = [f'**{TITLES[node]}**\n', '| | topic | type | QoS | meaning |',
                 '|---|---|---|---|---|']
         for direction, name, kind, qos in graph(node, namespace):
@@ -127,18 +136,18 @@ def _allowed(parameter: Parameter) -> str:
     return ', '.join(parameter.choices or ())
 
 
-class _SemanticNode(SemanticNode):
-    """As it is in a graph, without the weights that a predictor needs."""
-
-    def create_predictor(self) -> Any:
+def _unloaded(kind: type[ManagedNode]) -> type[ManagedNode]:
+    """Return the node as it is in a graph, without the weights that a predictor needs."""
+    def create_predictor(node: ManagedNode) -> Any:
         return SimpleNamespace(class_names=(), predict=lambda image: None)
+    return type(kind.__name__, (kind,), {'create_predictor': create_predictor})
 
 
 def graph(kind: type[ManagedNode], namespace: str) -> list[tuple[str, str, str, str]]:
     """Direction, topic, type and QoS of an active node's subscriptions and publishers."""
     context = Context()
     rclpy.init(context=context, args=['--ros-args', '--log-level', 'error'])
-    make: Callable[..., ManagedNode] = _SemanticNode if kind is SemanticNode else kind
+    make: Callable[..., ManagedNode] = _unloaded(kind)
     node = make(namespace=namespace, context=context)
     try:
         node.trigger_configure()

@@ -1,7 +1,7 @@
 """What predictors return."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -48,7 +48,8 @@ class InstanceResult:
     class_ids: N int64, index into class_names (0 is background and never occurs). scores: N
     float32 in [0, 1]. boxes: N x 4 float32, x0 y0 x1 y1 px, x1 and y1 exclusive: the extent of
     the masks. masks: N x H x W bool; they may overlap. parts: N x H x W uint8 part ids inside
-    the masks, or None where the model has none. milliseconds: time spent per stage.
+    the masks, or None where the model has none. milliseconds: time spent per stage. track_ids:
+    N uint32, the same number over time, 0 not tracked; None as a predictor returns it.
     """
 
     class_ids: np.ndarray
@@ -58,6 +59,14 @@ class InstanceResult:
     parts: np.ndarray | None = None
     class_names: tuple[str, ...] = ()
     milliseconds: Mapping[str, float] = field(default_factory=dict)
+    track_ids: np.ndarray | None = None
+
+    def best(self, count: int) -> 'InstanceResult':
+        """The first, that is best, `count` of the instances."""
+        arrays = {name: value[:count] for name in (
+            'class_ids', 'scores', 'boxes', 'masks', 'parts', 'track_ids')
+            if (value := getattr(self, name)) is not None}
+        return replace(self, **arrays)
 
 
 def mask_boxes(masks: np.ndarray) -> np.ndarray:

@@ -1,0 +1,124 @@
+"""instance_node: left images in; instruments one by one, with track ids, and a picture out."""
+
+import time
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+from sensor_msgs.msg import Image
+from vision_msgs.msg import Detection2DArray
+
+from surgseg_ros import messages, pictures, predictors
+from surgseg_ros.bundled import bundled_weights
+from surgseg_ros.geometry.tracking import InstanceTracker
+from surgseg_ros.msg import InstrumentInstances
+from surgseg_ros.nodes.image_node import ImageInput, ImageNode
+from surgseg_ros.nodes.managed_node import run
+from surgseg_ros.nodes.messages import make_message
+from surgseg_ros.nodes.network_parameters import NETWORK_PARAMETERS, image_size, network_options
+from surgseg_ros.nodes.pairing import NANOSECONDS
+from surgseg_ros.nodes.parameters import Parameter
+from surgseg_ros.predictors.results import InstanceResult
+
+
+class InstanceNode(ImageNode):
+    """Instruments of the left image, one from another, by any instance predictor."""
+
+    OUTPUTS: ClassVar[tuple[str, ...]] = ('instances', 'detections', 'overlay')
+    PARAMETERS: ClassVar[tuple[Parameter, ...]] = (
+        *ImageNode.PARAMETERS,
+        *NETWORK_PARAMETERS,
+        Parameter('model', 'solo_mobilenet', 'network', choices=predictors.instance()),
+        Parameter('weights', '', 'its weights; empty takes those that come with the package'),
+        Parameter('class_names', [''], 'names by class id, background first, of weights that '
+                  'do not say them'),
+        Parameter('score_threshold', 0.3, 'from which an instance counts', range=(0.0, 1.0),
+                  live=True),
+        Parameter('max_instances', 20, 'per image; the best ones', range=(1, 100), live=True),
+        Parameter('tracking', True, 'give an instrument the same track_id in every image; '
+                  'otherwise it is 0', live=True),
+        Parameter('max_gap', 10, 'images without an instrument after which it still gets its '
+                  'track_id back', range=(0, 1000), live=True),
+        Parameter('overlay_opacity', 0.5, 'of the colours over the image in ~/overlay',
+                  range=(0.0, 1.0), live=True),
+        Parameter('outputs', list(OUTPUTS), 'what may be published; each is computed only while '
+                  'somebody subscribes', choices=OUTPUTS, live=True),
+    )
+
+    def __init__(self, **options: Any) -> None:
+        self._predictor: Any = None
+        super().__init__('instance', **options)
+
+    def configure(self) -> None:
+        """Load the model, make the publishers."""
+        self._predictor = self.create_predictor()
+        # once, so that the first frame does not wait for compilers and caches
+        self._predictor.predict(np.zeros((*image_size(self.p), 3), np.uint8))
+        self.output('instances', InstrumentInstances, 'instances')
+        self.output('detections', Detection2DArray, 'detections')
+        self.output('overlay', Image, '~/overlay')
+        self.announce_labels('instances', self._predictor.class_names)
+
+    def cleanup(self) -> None:
+        """Release the model with the publishers."""
+        super().cleanup()
+        self._predictor = None
+
+    def reset(self) -> None:
+        """Forget the tracks, too."""
+        super().reset()
+        self._tracker = InstanceTracker()
+        self._tracked_epoch = 0
+
+    def create_predictor(self) -> Any:
+        """Make what predicts; errors as predictors.create."""
+        options = {'weights': self.p.weights or bundled_weights(self.p.model),
+                   **network_options(self.p)}
+        names = tuple(filter(None, self.p.class_names))
+        if names:
+            options['class_names'] = names
+        return predictors.create(self.p.model, **options)
+
+    def process(self, frame: ImageInput) -> None:
+        """Publish what is wanted of one image."""
+        wanted = [name for name in self.OUTPUTS if self.wanted(name)]
+        if not wanted:
+            return
+        self._predictor.score_threshold = self.p.score_threshold
+        result = self._predictor.predict(frame.image).best(self.p.max_instances)
+        frame.milliseconds.update(result.milliseconds)
+        if self.p.tracking:
+            result = self._track(frame, result)
+        else:
+            self._tracker.reset()
+        self.publish_wanted(wanted, frame, result)
+
+    def _track(self, frame: ImageInput, result: InstanceResult) -> InstanceResult:
+        start = time.perf_counter()
+        if self._tracked_epoch != self.pairer.epochs:
+            self._tracked_epoch = self.pairer.epochs
+            self._tracker.reset()
+        self._tracker.max_gap = self.p.max_gap
+        seconds = messages.stamp_of(frame) / NANOSECONDS
+        ids = self._tracker.update(seconds, result.class_ids, result.masks)
+        frame.milliseconds['track'] = 1000 * (time.perf_counter() - start)
+        return replace(result, track_ids=ids)
+
+    def _instances_message(self, frame: ImageInput, result: InstanceResult) -> Any:
+        return messages.instances_of(make_message, frame.header, result)
+
+    def _detections_message(self, frame: ImageInput, result: InstanceResult) -> Any:
+        return messages.detections_of(make_message, frame.header, result)
+
+    def _overlay_message(self, frame: ImageInput, result: InstanceResult) -> Any:
+        picture = pictures.overlay_instances(frame.image, result, self.p.overlay_opacity)
+        return messages.image(make_message, frame.header, picture, 'rgb8')
+
+
+def main() -> int:
+    """Run instance_node."""
+    return run(InstanceNode)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
