@@ -84,8 +84,9 @@ class InstanceNode(ImageNode):
         wanted = [name for name in self.OUTPUTS if self.wanted(name)]
         if not wanted:
             return
-        self._predictor.score_threshold = self.p.score_threshold
-        result = self._predictor.predict(frame.image).best(self.p.max_instances)
+        threshold = self._predictor.score_threshold = self.p.score_threshold
+        # once more: SOLO lowers the scores of duplicates only after its threshold
+        result = self._predictor.predict(frame.image).best(self.p.max_instances, threshold)
         frame.milliseconds.update(result.milliseconds)
         if self.p.tracking:
             result = self._track(frame, result)

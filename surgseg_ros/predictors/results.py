@@ -61,9 +61,10 @@ class InstanceResult:
     milliseconds: Mapping[str, float] = field(default_factory=dict)
     track_ids: np.ndarray | None = None
 
-    def best(self, count: int) -> 'InstanceResult':
-        """The first, that is best, `count` of the instances."""
-        arrays = {name: value[:count] for name in (
+    def best(self, count: int, score_threshold: float = 0.0) -> 'InstanceResult':
+        """At most `count` instances, with at least this score."""
+        kept = min(count, np.count_nonzero(self.scores >= score_threshold))
+        arrays = {name: value[:kept] for name in (
             'class_ids', 'scores', 'boxes', 'masks', 'parts', 'track_ids')
             if (value := getattr(self, name)) is not None}
         return replace(self, **arrays)
