@@ -11,6 +11,7 @@ import cv2
 import yaml
 
 from surgseg_ros import datasets, predictors
+from surgseg_ros.commands.argument_types import size, whole_number
 from surgseg_ros.evaluation import instances, segmentation, stereo
 from surgseg_ros.progress import progress
 
@@ -31,6 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     task.add_argument('--gt', type=Path, required=True, help='COCO annotations, a JSON file')
     task.add_argument('--json', type=Path, help='write the figures into this file, too')
     task.set_defaults(evaluate=_instances)
+    task = tasks.add_parser('tracking', help='do instances keep their track ids where they '
+                            'cross, in simulated frames? with true masks and predicted ones')
+    task.add_argument('--model', default='solo_mobilenet', choices=predictors.instance())
+    task.add_argument('--weights', type=Path, help='without, only true masks are tracked')
+    task.add_argument('--score-threshold', type=float, default=0.3, help='of instances (0.3)')
+    task.add_argument('--size', type=size, default='320x256', help='of the frames (320x256)')
+    task.add_argument('--frames', type=whole_number(1), default=300, help='(300)')
+    task.add_argument('--json', type=Path, help='write the figures into this file, too')
+    task.set_defaults(evaluate=_tracking)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,6 +61,28 @@ def _instances(args: argparse.Namespace) -> dict[str, Any]:
     metrics = instances.evaluate(args.pred, args.gt)
     print(instances.table(metrics))
     return asdict(metrics)
+
+
+def _tracking(args: argparse.Namespace) -> dict[str, Any]:
+    from surgseg_ros.evaluation import tracking
+    from surgseg_ros.simulation import VirtualEndoscope, crossing
+
+    width, height = args.size
+    if args.weights:   # first: once there are pictures nothing may be exported (see simulation)
+        predictor = predictors.create(
+            args.model, weights=args.weights, score_threshold=args.score_threshold)
+        predictor.prepare(height, width)
+    figures = {}
+    with VirtualEndoscope(width, height, **crossing.OPTIONS) as endoscope:
+        frames = tracking.with_true_masks(endoscope, args.frames)
+        figures['true masks'] = tracking.evaluate(progress(frames, args.frames))
+        if args.weights:
+            frames = tracking.with_predicted_masks(
+                endoscope, args.frames,
+                lambda image: predictor.predict(image).best(20, args.score_threshold))
+            figures[args.model] = tracking.evaluate(progress(frames, args.frames))
+    print(tracking.table(figures))
+    return {masks: asdict(metrics) for masks, metrics in figures.items()}
 
 
 def _add_segmentation(task: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ TILT = np.deg2rad(27.0)  # the far edge of the field is up in the image
 SHEET_SHIFT = 14.0  # mm, the sheet's centre lies this much up-field of the optical axis
 PORTS = ((92.0, 22.0, -25.0), (-92.0, 36.0, -22.0), (80.0, -62.0, -15.0), (-84.0, -58.0, -15.0))
 ZONES = ((5.0, 1.0), (-5.0, -5.0), (6.0, 23.0), (-6.0, 19.0))  # mm around the optical axis
-SWING = 12.0  # mm, of instruments that cross: more than the 5 from a zone to the middle
+SWING = 20.0  # mm, of instruments that cross: far beyond the 5 from a zone to the middle
 
 
 class Wave:
