@@ -25,6 +25,22 @@ def load(network: nn.Module, path: Path, base: Path | None = None) -> None:
     load_tensors(network, read_all(path, base), source)
 
 
+def load_but(network: nn.Module, path: Path, prefixes: tuple[str, ...]) -> list[str]:
+    """Load strictly all but the tensors with these prefixes, which stay as they are.
+
+    Returns the keys of these. ValueError also where a prefix is that of no tensor.
+    """
+    own = network.state_dict()
+    for prefix in prefixes:
+        if not any(key.startswith(prefix) for key in own):
+            raise ValueError(f'no tensor of the network begins with {prefix!r}; '
+                             f'it has {_some(list(own))}')
+    kept = {key: x for key, x in own.items() if key.startswith(prefixes)}
+    loaded = {key: x for key, x in read(path).items() if not key.startswith(prefixes)}
+    load_tensors(network, {**loaded, **kept}, str(path))
+    return list(kept)
+
+
 def load_tensors(network: nn.Module, tensors: StateDict, source: str) -> None:
     """Load strictly; ValueError with one sentence naming the source of what does not fit.
 

@@ -1,5 +1,7 @@
 """ResNet (He et al., CVPR 2016), with torchvision's keys and without torchvision."""
 
+from pathlib import Path
+
 from torch import Tensor, nn
 
 
@@ -81,6 +83,26 @@ class ResNet(nn.Module):
             stage = _stage(block, before[level], 64 << level, count, stride=1 if level == 0 else 2)
             self.add_module(f'layer{level + 1}', stage)
 
+    def first_stages(self, count: int) -> list[nn.Module]:
+        """Parts of the first `count` of four stages; the stem belongs to the first."""
+        return [self.get_submodule(name) for name in _STAGES[: count + 2 if count else 0]]
+
+    def load_imagenet(self, path: str | Path) -> None:
+        """Load torchvision's ImageNet checkpoint, say resnet50-0676ba61.pth, but the classifier.
+
+        Raises FileNotFoundError, or ValueError with one sentence if it holds something else.
+        """
+        from surgseg_ros.networks.checkpoints import misfit, read
+
+        own, known = self.state_dict(), read(Path(path))
+        # older checkpoints do not count batches
+        tensors = {key: x for key, x in own.items() if key.endswith('num_batches_tracked')}
+        tensors |= {key: x for key, x in known.items() if not key.startswith('fc.')}
+        reason = misfit(own, tensors)
+        if reason:
+            raise ValueError(f"{path} is not torchvision's ResNet of this depth: {reason}")
+        self.load_state_dict(tensors)
+
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """N x 3 x H x W -> four feature maps, at 1/4, 1/8, 1/16 and 1/32."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(image))))
@@ -91,6 +113,7 @@ class ResNet(nn.Module):
         return tuple(features)
 
 
+_STAGES = ('conv1', 'bn1', 'layer1', 'layer2', 'layer3', 'layer4')
 _LAYOUTS: dict[int, tuple[type[BasicBlock | Bottleneck], tuple[int, ...]]] = {
     18: (BasicBlock, (2, 2, 2, 2)),
     50: (Bottleneck, (3, 4, 6, 3)),

@@ -23,6 +23,8 @@ of what resembles place (i, j), is added to the mask of cell (i, j). What the te
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,7 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from surgseg_ros.networks.fpn import FeaturePyramid
-from surgseg_ros.networks.mobilenet_v2 import mobilenet_v2_features
+from surgseg_ros.networks.mobilenet_v2 import load_imagenet, mobilenet_v2_features
 from surgseg_ros.networks.resnet import ResNet
 from surgseg_ros.networks.solo_decode import GRIDS, Instances, cells_per_level, decode
 
@@ -118,6 +120,10 @@ class Solo(nn.Module):
     def levels(self, image: Tensor) -> list['Level']:
         """Everything but the masks."""
         return self.bbox_head(self.neck(self.backbone(image)))
+
+    def load_imagenet(self, path: str | Path) -> None:
+        """Load torchvision's checkpoint into the backbone; raises as networks.load_checkpoint."""
+        self.backbone.load_imagenet(path)
 
     @staticmethod
     def options_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -257,15 +263,24 @@ class MobileNet(nn.Module):
     """MobileNetV2 with torchvision's keys; `channels` are those of its four outputs."""
 
     channels = (24, 32, 96, 320)
+    ends = (4, 7, 14, 18)  # of the stages, as blocks of `features`
 
     def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(*mobilenet_v2_features())
 
+    def first_stages(self, count: int) -> list[nn.Module]:
+        """Parts of the first `count` of four stages."""
+        return list(self.features.children())[: (0, *self.ends)[count]]
+
+    def load_imagenet(self, path: str | Path) -> None:
+        """Load torchvision's checkpoint; see mobilenet_v2.load_imagenet."""
+        load_imagenet(self.features, path)
+
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """N x 3 x H x W -> four feature maps, at 1/4, 1/8, 1/16 and 1/32."""
         features = []
-        for start, stop in ((0, 4), (4, 7), (7, 14), (14, 18)):
+        for start, stop in pairwise((0, *self.ends)):
             image = self.features[start:stop](image)
             features.append(image)
         return tuple(features)

@@ -52,6 +52,15 @@ def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
                       interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
+def fitted(height: int, width: int, short: int, long: int) -> tuple[int, int]:
+    """Height and width of the largest image of this shape whose sides are short and long at most.
+
+    short: of the shorter side, long: of the longer, px.
+    """
+    scale = min(short / min(height, width), long / max(height, width))
+    return max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1)
+
+
 def max_pool(image: np.ndarray, factor: int) -> np.ndarray:
     """HxWxC uint8 -> the maxima of whole blocks of factor x factor px, per channel."""
     if factor == 1:

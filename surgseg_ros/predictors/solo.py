@@ -13,7 +13,7 @@ from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
 from surgseg_ros.networks.card import Card, read_card
 from surgseg_ros.networks.solo_decode import GRIDS, cells_per_level, decode
-from surgseg_ros.predictors.preprocess import Normaliser, check_image
+from surgseg_ros.predictors.preprocess import Normaliser, check_image, fitted
 from surgseg_ros.predictors.results import InstanceResult, mask_boxes
 
 
@@ -71,9 +71,8 @@ class SoloPredictor:
         """Make ready for images of this size; raises what backends.create and exports raise."""
         if (height, width) == self._size:
             return
-        spec, short, long = self._spec, *self._box
-        scale = min(short / min(height, width), long / max(height, width))
-        self._content = max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1)
+        spec, (short, long) = self._spec, self._box
+        self._content = fitted(height, width, short, long)
         self._normalise = Normaliser(*self._content, spec.mean, spec.std, spec.multiple)
         inputs = {'image': self._normalise.shape}
         self._backend = self._create_backend(

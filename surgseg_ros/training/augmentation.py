@@ -22,14 +22,16 @@ Span = Sequence[float]
 SURGICALSAM_VERSIONS = range(41)   # 0 leaves the image as it is
 
 
-def make_augmentation(recipe: Mapping[str, Any], size: tuple[int, int]) -> Augmentation:
+def make_augmentation(
+    recipe: Mapping[str, Any], size: tuple[int, int] | None
+) -> Augmentation:
     """Return augment(image, labels, rng_seed) -> (image, labels), a pure function of the three.
 
     recipe: parameters of AUGMENTATIONS by name, and border_label; empty for resizing alone.
-    size: (height, width) of what comes out, px. image: HxWx3 uint8 RGB; labels: HxW uint8.
+    size: (height, width) of what comes out, px; None leaves images at theirs, without which
+    `scale` cannot be. image: HxWx3 uint8 RGB; labels: HxW uint8.
     Raises ValueError with the known names for an unknown augmentation or parameter.
     """
-    height, width = size
     given = dict(recipe)
     border_label = given.pop('border_label', UNLABELLED)
     if border_label not in (0, UNLABELLED):
@@ -46,6 +48,7 @@ def make_augmentation(recipe: Mapping[str, Any], size: tuple[int, int]) -> Augme
     def augment(image: np.ndarray, labels: np.ndarray, rng_seed: int
                 ) -> tuple[np.ndarray, np.ndarray]:
         compose.set_random_state(np.random.default_rng(rng_seed), random.Random(rng_seed))
+        height, width = size or image.shape[:2]
         done = compose(image=resize(image, width, height),
                        mask=resize_labels(labels, width, height))
         return done['image'], done['mask']
@@ -74,48 +77,50 @@ def surgicalsam_recipe(version: int) -> dict[str, Any]:
     return {**flips, **extra, 'border_label': 0}
 
 
-def _scale(size: tuple[int, int], border: Mapping[str, Any], factor: Span = (1.0, 1.2),
+def _scale(size: tuple[int, int] | None, border: Mapping[str, Any], factor: Span = (1.0, 1.2),
            p: float = 0.5) -> list[Any]:
     """Enlarge or shrink by a factor from this range, then cut out (or pad to) the size."""
+    if size is None:
+        raise ValueError('it cuts out one size, and images keep theirs')
     A = _albumentations()
     limit = factor[0] - 1, factor[1] - 1
     return [A.Sequential([A.RandomScale(limit, p=1), A.RandomCrop(*size, pad_if_needed=True,
                                                                   **border)], p=p)]
 
 
-def _flip(size: tuple[int, int], border: Mapping[str, Any], horizontal: float = 0.5,
+def _flip(size: tuple[int, int] | None, border: Mapping[str, Any], horizontal: float = 0.5,
           vertical: float = 0.5) -> list[Any]:
     """Mirror left-right and upside-down, with these probabilities."""
     A = _albumentations()
     return [A.HorizontalFlip(p=horizontal), A.VerticalFlip(p=vertical)]
 
 
-def _rotate(size: tuple[int, int], border: Mapping[str, Any],
+def _rotate(size: tuple[int, int] | None, border: Mapping[str, Any],
             degrees: Span | float = 30.0, p: float = 0.5) -> list[Any]:
     """Turn about the centre by an angle from this range (a number: to both sides)."""
     return [_albumentations().Rotate(degrees, p=p, **border)]
 
 
-def _shift(size: tuple[int, int], border: Mapping[str, Any], fraction: float = 0.1,
+def _shift(size: tuple[int, int] | None, border: Mapping[str, Any], fraction: float = 0.1,
            p: float = 0.5) -> list[Any]:
     """Move by up to this fraction of width and height."""
     return [_albumentations().Affine(translate_percent=(-fraction, fraction), p=p, **border)]
 
 
-def _colour(size: tuple[int, int], border: Mapping[str, Any], brightness: float = 0.2,
+def _colour(size: tuple[int, int] | None, border: Mapping[str, Any], brightness: float = 0.2,
             contrast: float = 0.2, saturation: float = 0.2, hue: float = 0.0,
             p: float = 0.5) -> list[Any]:
     """Change by factors of 1 -/+ these, the hue by this fraction of the colour circle."""
     return [_albumentations().ColorJitter(brightness, contrast, saturation, hue, p=p)]
 
 
-def _blur(size: tuple[int, int], border: Mapping[str, Any], sigma: Span = (0.5, 1.5),
+def _blur(size: tuple[int, int] | None, border: Mapping[str, Any], sigma: Span = (0.5, 1.5),
           p: float = 0.5) -> list[Any]:
     """Gaussian blur with a standard deviation from this range, px."""
     return [_albumentations().GaussianBlur(blur_limit=0, sigma_limit=tuple(sigma), p=p)]
 
 
-def _noise(size: tuple[int, int], border: Mapping[str, Any], std: Span = (0.01, 0.04),
+def _noise(size: tuple[int, int] | None, border: Mapping[str, Any], std: Span = (0.01, 0.04),
            p: float = 0.5) -> list[Any]:
     """Gaussian noise per channel with a standard deviation from this range, of white."""
     return [_albumentations().GaussNoise(std_range=tuple(std), p=p)]
@@ -133,7 +138,7 @@ AUGMENTATIONS: dict[str, Callable[..., list[Any]]] = {
 
 
 def _made(name: str, make: Callable[..., list[Any]], parameters: Mapping[str, Any] | None,
-          size: tuple[int, int], border: Mapping[str, Any]) -> list[Any]:
+          size: tuple[int, int] | None, border: Mapping[str, Any]) -> list[Any]:
     given = {key: _plain(value) for key, value in (parameters or {}).items()}
     known = list(signature(make).parameters)[2:]
     unknown = sorted(given.keys() - set(known))

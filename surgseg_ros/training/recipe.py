@@ -46,9 +46,11 @@ class Schedule:
     epochs: int
     name: Literal['constant', 'step', 'cosine'] = 'constant'
     gamma: float = 0.8                    # step: the factor ...
-    every: int = 30                       # ... after so many epochs
+    every: int = 30                       # ... after so many epochs each, or ...
+    at: tuple[int, ...] = ()              # ... after these, if there are any
     final: float = 0.0                    # cosine: factor at the end
-    warmup_steps: int = 0                 # linear from 0
+    warmup_steps: int = 0                 # linear ...
+    warmup_start: float = 0.0             # ... from this factor
     max_minutes: float | None = None      # of training, resumed runs together; null: no limit
 
 

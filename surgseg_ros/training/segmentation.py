@@ -3,10 +3,11 @@
 LWANet: Ni et al., ICRA 2020, arXiv:1910.11109, sections III.D and IV.B.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from surgseg_ros import datasets, networks
 from surgseg_ros.metrics.segmentation import ConfusionMatrix, mean_over_classes
+from surgseg_ros.networks.checkpoints import load_but
 from surgseg_ros.predictors.preprocess import resize
 from surgseg_ros.training import recipe as recipes
 from surgseg_ros.training.augmentation import Augmentation, make_augmentation
@@ -31,6 +33,7 @@ class Network:
     options: Mapping[str, Any] = field(default_factory=dict)  # but the number of classes
     imagenet: str | None = None     # torchvision's checkpoint for the encoder; null: random
     weights: str | None = None      # a whole checkpoint to start from; null: none
+    weights_but: tuple[str, ...] = ()  # but tensors with these prefixes: those of other classes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,11 +165,24 @@ class SegmentationTask(Task):
 def make_network(wanted: Network, options: Mapping[str, Any]) -> torch.nn.Module:
     """The network with the weights that it shall start from."""
     try:
-        network = networks.create(wanted.name, **options)
+        network: Any = networks.create(wanted.name, **options)
     except TypeError as error:
         raise ValueError(f'network.options do not suit {wanted.name}: {error}') from error
+    if wanted.weights is None and wanted.weights_but:
+        raise ValueError('network.weights_but needs network.weights')
     if wanted.imagenet is not None:
+        if not hasattr(network, 'load_imagenet'):
+            raise ValueError(f'{wanted.name} has no backbone of ImageNet: '
+                             'network.imagenet must be null')
         network.load_imagenet(Path(wanted.imagenet).expanduser())
     if wanted.weights is not None:
-        networks.load_checkpoint(network, Path(wanted.weights).expanduser())
-    return network
+        _load(network, Path(wanted.weights).expanduser(), wanted.weights_but)
+    return cast(torch.nn.Module, network)
+
+
+def _load(network: torch.nn.Module, path: Path, but: tuple[str, ...]) -> None:
+    """Load a checkpoint strictly, but tensors with these prefixes; say which stay random."""
+    left_out = load_but(network, path, but)
+    if left_out:
+        print(f'{path}: all but {len(left_out)} tensors, which start anew: '
+              f'{", ".join(left_out)}', file=sys.stderr)

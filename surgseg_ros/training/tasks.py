@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _TASKS = {
     'fassst': 'surgseg_ros.training.fassst:FassstTask',
     'segmentation': 'surgseg_ros.training.segmentation:SegmentationTask',
+    'solo': 'surgseg_ros.training.solo:SoloTask',
     'surgicalsam': 'surgseg_ros.training.surgicalsam:SurgicalSamTask',
 }
 

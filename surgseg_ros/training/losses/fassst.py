@@ -12,7 +12,7 @@ one by more than half, as at inference, and in the true box before. No gradient 
 into the attention module: the mask loss would shrink boxes to what is easy to segment.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -25,8 +25,7 @@ from surgseg_ros.training.losses.sigmoid_focal import sigmoid_focal_loss
 _OVERLAP = 0.5  # from which on a predicted box is as good as the true one
 
 
-@dataclass(frozen=True)
-class Targets:
+class Targets(NamedTuple):
     """Instances of N frames, filled up to M each.
 
     valid: N x M bool. boxes: N x M x 4, fractions. classes: N x M, channels from 0. cells: N x M,

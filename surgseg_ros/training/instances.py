@@ -1,0 +1,160 @@
+"""What the tasks of instances share: keys of recipes, samples, COCO's average precision."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from surgseg_ros import networks
+from surgseg_ros.datasets.instances import InstanceDataset, InstanceSample, open_instances
+from surgseg_ros.metrics.instances import average_precision, coco_truth, records
+from surgseg_ros.training import recipe as recipes
+from surgseg_ros.training.augmentation import Augmentation
+from surgseg_ros.training.determinism import derive_seed
+from surgseg_ros.training.segmentation import Network, make_network
+from surgseg_ros.training.task import Task
+
+_MOST = 254  # instances that an image of uint8 numbers tells apart
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Images and instances."""
+
+    name: str                       # see datasets/instances.py
+    root: str
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the dataset, for both
+    train: Mapping[str, Any] = field(default_factory=lambda: {'split': 'train'})
+    val: Mapping[str, Any] = field(default_factory=lambda: {'split': 'val'})
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceRecipe(recipes.Recipe):
+    """The keys of every recipe for instances."""
+
+    network: Network
+    data: Data
+    augmentation: Mapping[str, Any] = field(default_factory=dict)  # see training/augmentation.py
+
+
+class Found(NamedTuple):
+    """Instances of one frame: class_ids N from 1, scores N, masks N x H x W bool."""
+
+    class_ids: np.ndarray
+    scores: np.ndarray
+    masks: np.ndarray
+
+
+class TrainingSamples:
+    """Augmented frames and their instances, the largest first; see task.Samples."""
+
+    def __init__(self, dataset: InstanceDataset, augment: Augmentation, seed: int) -> None:
+        self.dataset, self._augment, self._seed = dataset, augment, seed
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        """image: 3 x H x W uint8 RGB; class_ids: N; masks: N x H x W bool."""
+        epoch, index = key
+        image, class_ids, masks = augmented(
+            self.dataset[index], self._augment, derive_seed(self._seed, epoch, index))
+        return {'image': _channels_first(image), 'class_ids': torch.from_numpy(class_ids),
+                'masks': torch.from_numpy(masks)}
+
+
+class ValidationSamples:
+    """Frames as the network takes them, and the truth in the size of the dataset."""
+
+    def __init__(
+        self, dataset: InstanceDataset, resize: Callable[[np.ndarray], np.ndarray]
+    ) -> None:
+        self.dataset, self._resize = dataset, resize
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        """image: 3 x h x w uint8 RGB; true_ids: N; true_masks: N x H x W bool."""
+        sample = self.dataset[key[1]]
+        return {'image': _channels_first(self._resize(sample.image)),
+                'true_ids': torch.from_numpy(sample.class_ids),
+                'true_masks': torch.from_numpy(sample.masks)}
+
+
+class InstanceTask(Task):
+    """A network that finds instances, judged by COCO's average precision of masks."""
+
+    def __init__(self, recipe: InstanceRecipe, kind: type[nn.Module]) -> None:
+        """Open the data and make the network, which must be of this kind; no samples yet.
+
+        Raises ValueError with one sentence where the recipe and the data do not fit.
+        """
+        data, wanted = recipe.data, recipe.network
+        self.train_data, self.val_data = (
+            open_instances(data.name, Path(data.root).expanduser(), **{**data.options, **part})
+            for part in (data.train, data.val))
+        self.class_names = self.train_data.class_names
+        self.network_name = wanted.name
+        self.network_options = {**wanted.options, 'num_classes': len(self.class_names) - 1}
+        self.network = make_network(wanted, self.network_options)
+        if not isinstance(self.network, kind):
+            raise ValueError(f'the task {recipe.task} trains no {wanted.name}')
+        spec = networks.spec(wanted.name)
+        self._mean, self._std = spec.mean, spec.std
+
+    @abstractmethod
+    def find(self, batch: dict[str, Any]) -> list[Found]:
+        """What the network finds in every frame of a validation batch, in the truth's size."""
+
+    def measure(self, batch: dict[str, Any]) -> list[tuple[tuple[int, int], list, list]]:
+        """Size, annotations and detections of every frame of a batch, in COCO's records."""
+        measured = []
+        frames = zip(self.find(batch), batch['true_ids'], batch['true_masks'], strict=True)
+        for found, class_ids, masks in frames:
+            truth = records(0, class_ids.cpu().numpy(), masks.cpu().numpy())
+            detections = records(0, found.class_ids, found.masks, found.scores)
+            measured.append(((masks.shape[1], masks.shape[2]), truth, detections))
+        return measured
+
+    def metrics(self, measurements: list[Any]) -> dict[str, float]:
+        """COCO's AP, AP50 and AP75 of the masks."""
+        frames = [frame for batch in measurements for frame in batch]
+        sizes = [size for size, _, _ in frames]
+        truth, found = (
+            [{**one, 'image_id': number} for number, frame in enumerate(frames, 1)
+             for one in frame[kind]] for kind in (1, 2))
+        result = average_precision(coco_truth(sizes, truth, self.class_names), found)
+        return {'AP': result.ap, 'AP50': result.ap50, 'AP75': result.ap75}
+
+    def normalised(self, image: Tensor) -> Tensor:
+        """N x 3 x H x W uint8 RGB -> as the network takes it."""
+        mean, std = (torch.tensor(values, device=image.device).view(1, 3, 1, 1)
+                     for values in (self._mean, self._std))
+        return (image / 255 - mean) / std
+
+
+def augmented(sample: InstanceSample, augment: Augmentation, seed: int
+              ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Image, class ids and masks after augmentation, the largest first; what left it is gone.
+
+    The masks go through it as one image of numbers, in which smaller instances cover larger ones.
+    """
+    numbers = np.zeros(sample.image.shape[:2], np.uint8)
+    order = np.argsort(-sample.masks.sum(axis=(1, 2)), kind='stable')[:_MOST]
+    for number, index in enumerate(order, 1):
+        numbers[sample.masks[index]] = number
+    image, numbers = augment(sample.image, numbers, seed)
+    masks = numbers == np.arange(1, len(order) + 1)[:, None, None]
+    areas = masks.sum(axis=(1, 2))
+    kept = np.argsort(-areas, kind='stable')[: np.count_nonzero(areas)]
+    return image, sample.class_ids[order][kept], masks[kept]
+
+
+def _channels_first(image: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -1,0 +1,108 @@
+"""Which cells of SOLO answer for which instances (Wang et al., ECCV 2020, section 3.3.1)."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from surgseg_ros.networks.solo_decode import STRIDES
+from surgseg_ros.predictors.results import mask_boxes
+from surgseg_ros.training.losses.solo import LevelTargets
+
+# px: sqrt(box area) of the instances of a level, for images whose shorter side is 800 px
+PUBLISHED_SIDE = 800
+PUBLISHED_RANGES = ((1, 96), (48, 192), (96, 384), (192, 768), (384, 2048))
+_CENTRE = 0.2  # width and height of the centre region, of those of the box
+
+
+def scale_ranges(side: int) -> list[tuple[float, float]]:
+    """Sizes (px) that the levels answer for, where images have this shorter side.
+
+    They shrink with the images: an instance that fills half the image belongs to the same level
+    whatever the size. They do not depend on the grids: there are five levels in any case.
+    """
+    factor = side / PUBLISHED_SIDE
+    return [(factor * low, factor * high) for low, high in PUBLISHED_RANGES]
+
+
+def make_targets(
+    instances: Sequence[tuple[np.ndarray, np.ndarray]],
+    size: tuple[int, int],
+    grids: Sequence[int],
+    ranges: Sequence[tuple[float, float]],
+) -> list[LevelTargets]:
+    """Targets of all levels for a batch.
+
+    instances: class ids n and masks n x H x W bool of each frame, the largest first, H x W being
+    `size`, that of the network's input. grids: cells per side. ranges: see scale_ranges.
+    """
+    targets = []
+    for stride, grid, between in zip(STRIDES, grids, ranges, strict=True):
+        shape = 2 * size[0] // stride, 2 * size[1] // stride
+        frames = [_level(class_ids, masks, grid, between, shape) for class_ids, masks in instances]
+        categories, cells, owners, masks = zip(*frames, strict=True)
+        targets.append(LevelTargets(
+            torch.stack(categories), _filled(cells, 0), _filled(owners, -1), _filled(masks, 0)))
+    return targets
+
+
+def assign_cells(masks: np.ndarray, grid: int, between: tuple[float, float]) -> np.ndarray:
+    """Index of the instance that each cell answers for, grid x grid int64, -1 for none.
+
+    masks: n x H x W bool, none empty. An instance whose size sqrt(width * height) of the box lies
+    within `between` (px, inclusive) has the cells that its centre region touches: 0.2 times the
+    box, around the mask's centre of mass, and one cell to each side at most. A cell that several
+    instances want belongs to the last.
+    """
+    owners = np.full((grid, grid), -1, np.int64)
+    for index, (mask, box) in enumerate(zip(masks, mask_boxes(masks), strict=True)):
+        width, height = box[2:] - box[:2]
+        if between[0] <= np.sqrt(width * height) <= between[1]:
+            y, x = (np.mean(axis) + 0.5 for axis in np.nonzero(mask))
+            rows = _span(y / mask.shape[0], height / mask.shape[0], grid)
+            columns = _span(x / mask.shape[1], width / mask.shape[1], grid)
+            owners[rows, columns] = index
+    return owners
+
+
+def _span(centre: float, extent: float, grid: int) -> slice:
+    """Cells along an axis; centre and extent of the instance are fractions of its length."""
+    cell, half = int(centre * grid), _CENTRE * extent / 2
+    first = max(int(np.floor((centre - half) * grid)), cell - 1, 0)
+    last = min(int(np.floor((centre + half) * grid)), cell + 1, grid - 1)
+    return slice(first, last + 1)
+
+
+def _level(
+    class_ids: np.ndarray, masks: np.ndarray, grid: int, between: tuple[float, float],
+    shape: tuple[int, int],
+) -> tuple[Tensor, ...]:
+    """One frame's categories, cells, owners and masks."""
+    owners = assign_cells(masks, grid, between)
+    chosen = np.unique(owners[owners >= 0])
+    cells = np.flatnonzero(owners >= 0)
+    categories = np.where(owners >= 0, np.append(class_ids, 0)[owners], 0)
+    small = np.array([_shrink(masks[index], shape) for index in chosen], bool)
+    return (
+        torch.from_numpy(categories),
+        torch.from_numpy(cells),
+        torch.from_numpy(np.searchsorted(chosen, owners.flat[cells])),
+        torch.from_numpy(small.reshape(-1, *shape)),
+    )
+
+
+def _shrink(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Bilinear, as published; a pixel is inside if at least half of it is."""
+    values = cv2.resize(255 * mask.astype(np.uint8), shape[::-1])
+    return values >= 128
+
+
+def _filled(values: Sequence[Tensor], filling: int) -> Tensor:
+    """Stack what has different lengths, 1 at least."""
+    most = max(1, *map(len, values))
+    stacked = values[0].new_full((len(values), most, *values[0].shape[1:]), filling)
+    for row, one in zip(stacked, values, strict=True):
+        row[: len(one)] = one
+    return stacked
