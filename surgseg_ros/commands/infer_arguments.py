@@ -7,6 +7,7 @@ from typing import Any
 from surgseg_ros import backends
 from surgseg_ros.commands.argument_types import whole_number
 from surgseg_ros.commands.source_arguments import add_source_arguments
+from surgseg_ros.video import SUFFIXES as VIDEO_SUFFIXES
 
 BACKEND_OPTIONS = ('backend', 'device', 'precision', 'threads')
 
@@ -24,6 +25,28 @@ def add_backend_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument('--device', choices=('auto', *backends.DEVICES))
     group.add_argument('--precision', choices=('auto', *backends.PRECISIONS))
     group.add_argument('--threads', type=whole_number(1), help='of the CPU, for the network')
+
+
+def add_overlay_arguments(group: argparse._ArgumentGroup, shown: str) -> None:
+    """Add pictures and videos of what is `shown` over the image, and how many threads write."""
+    group.add_argument('--overlay', action='store_true', help=f'also overlay/: {shown}')
+    group.add_argument('--overlay-opacity', type=float, default=0.5, help='of the colours (0.5)')
+    group.add_argument('--video', type=Path, metavar='MP4', help='the overlays as a video')
+    add_writers_argument(group)
+
+
+def check_overlay_arguments(args: argparse.Namespace, writes_files: bool) -> None:
+    """Refuse what cannot be before anything is opened."""
+    if not (writes_files or args.video):
+        raise ValueError('nothing to write: give --out or --video')
+    if args.out and args.out.suffix.lower() in VIDEO_SUFFIXES:
+        raise ValueError(f'--out is a folder for files; for a video say --video {args.out}')
+    if args.overlay and not args.out:
+        raise ValueError('--overlay needs --out, the folder for the pictures')
+    if not 0 <= args.overlay_opacity <= 1:
+        raise ValueError(f'--overlay-opacity is {args.overlay_opacity:g}, expected 0 to 1')
+    if args.video and args.video.resolve() == Path(args.source).resolve():
+        raise ValueError('the source and --video must be different files')
 
 
 def add_writers_argument(group: argparse._ArgumentGroup) -> None:

@@ -16,7 +16,8 @@ from surgseg_ros.commands.infer_arguments import (
     BACKEND_OPTIONS,
     add_backend_arguments,
     add_input_arguments,
-    add_writers_argument,
+    add_overlay_arguments,
+    check_overlay_arguments,
     given,
     is_list,
     least,
@@ -26,7 +27,6 @@ from surgseg_ros.commands.source_arguments import source_of
 from surgseg_ros.files import Writers
 from surgseg_ros.progress import progress
 from surgseg_ros.sources import DEFAULT_RATE, FrameSource, open_left
-from surgseg_ros.video import SUFFIXES as VIDEO_SUFFIXES
 from surgseg_ros.video import VideoFile
 
 _SAM_OPTIONS = ('sam_weights', 'classes', 'quality_threshold', 'presence_threshold',
@@ -55,11 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group('output')
     output.add_argument('--out', type=Path, help='folder for segmentation/: PNG, class id per '
                         'pixel, 255 unlabelled; a CSV list says itself what is written where')
-    output.add_argument('--overlay', action='store_true',
-                        help='also overlay/: the classes in colours over the image')
-    output.add_argument('--overlay-opacity', type=float, default=0.5, help='of the colours (0.5)')
-    output.add_argument('--video', type=Path, metavar='MP4', help='the overlays as a video')
-    add_writers_argument(output)
+    add_overlay_arguments(output, 'the classes in colours over the image')
 
 
 def run(args: argparse.Namespace) -> None:
@@ -84,16 +80,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse what cannot be before anything is opened."""
-    if not (_writes_files(args) or args.video):
-        raise ValueError('nothing to write: give --out or --video')
-    if args.out and args.out.suffix.lower() in VIDEO_SUFFIXES:
-        raise ValueError(f'--out is a folder for files; for a video say --video {args.out}')
-    if args.overlay and not args.out:
-        raise ValueError('--overlay needs --out, the folder for the pictures')
-    if not 0 <= args.overlay_opacity <= 1:
-        raise ValueError(f'--overlay-opacity is {args.overlay_opacity:g}, expected 0 to 1')
-    if args.video and args.video.resolve() == Path(args.source).resolve():
-        raise ValueError('the source and --video must be different files')
+    check_overlay_arguments(args, _writes_files(args))
     if args.model != 'surgicalsam' and (wrong := given(args, *_SAM_OPTIONS)):
         option = next(iter(wrong)).replace('_', '-')
         raise ValueError(f'--{option} is for --model surgicalsam, not {args.model}')

@@ -1,0 +1,147 @@
+"""surgseg infer instances: instruments one by one in files, without ROS."""
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from surgseg_ros import predictors
+from surgseg_ros.bundled import bundled_weights
+from surgseg_ros.commands.argument_types import whole_number
+from surgseg_ros.commands.destinations import Destinations
+from surgseg_ros.commands.infer_arguments import (
+    BACKEND_OPTIONS,
+    add_backend_arguments,
+    add_input_arguments,
+    add_overlay_arguments,
+    check_overlay_arguments,
+    given,
+    is_list,
+    least,
+)
+from surgseg_ros.commands.instance_outputs import (
+    Detections,
+    Found,
+    Output,
+    Overlays,
+    OverlayVideo,
+    image_ids,
+)
+from surgseg_ros.commands.source_arguments import source_of
+from surgseg_ros.files import Writers
+from surgseg_ros.geometry.tracking import InstanceTracker
+from surgseg_ros.progress import progress
+from surgseg_ros.sources import DEFAULT_RATE, FrameSource, open_left
+from surgseg_ros.video import VideoFile
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    add_input_arguments(parser)
+    model = parser.add_argument_group('model')
+    model.add_argument('--model', default='solo_mobilenet', choices=predictors.instance())
+    model.add_argument('--weights', type=Path,
+                       help='checkpoint; default that which comes with the package, if one does')
+    model.add_argument('--class-names', nargs='+', metavar='NAME',
+                       help='by class id, background first, of weights that do not say them')
+    model.add_argument('--score-threshold', type=float, default=0.3,
+                       help='from which an instance counts (0.3; for AP rather 0.05)')
+    model.add_argument('--max-instances', type=whole_number(1), default=100,
+                       help='per image, the best (100)')
+    model.add_argument('--track', action='store_true',
+                       help='give instances track ids; the frames follow one another')
+    add_backend_arguments(model)
+    output = parser.add_argument_group('output')
+    output.add_argument('--out', type=Path, help='folder for detections.json: COCO results with '
+                        'run-length encoded masks; image_id is the number of the frame from 1')
+    output.add_argument('--image-ids', type=Path, metavar='JSON', help='COCO annotations whose '
+                        'images have the names of the frames; their ids become image_id')
+    add_overlay_arguments(output, 'the instances in colours over the image')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Infer every frame and write what is asked for."""
+    _check(args)
+    predictor = _predictor(args)
+    columns = ('left',) if is_list(args) else None
+    with ExitStack() as stack:
+        source = stack.enter_context(source_of(args, open_left, root=args.root, columns=columns))
+        count = least(source.count, args.frames)
+        outputs = _outputs(args, source, count, stack)
+        print(source.describe())
+        start = time.monotonic()
+        seen, classes = 0, Counter[int]()
+        for found in progress(_found(args, predictor, source), count):
+            for output in outputs:
+                output.take(found)
+            classes.update(found.result.class_ids.tolist())
+            seen += 1
+        if not seen:
+            raise ValueError(f'{args.source} has no frames')
+    _summarise(args, seen, classes, predictor.class_names, time.monotonic() - start)
+
+
+def _found(args: argparse.Namespace, predictor: Any, source: FrameSource) -> Iterator[Found]:
+    tracker, rate = InstanceTracker(), source.rate or DEFAULT_RATE
+    for index, frame in enumerate(source.first(args.frames)):
+        result = predictor.predict(frame.left).best(args.max_instances, args.score_threshold)
+        if args.track:
+            ids = tracker.update(index / rate, result.class_ids, result.masks)
+            result = replace(result, track_ids=ids)
+        yield Found(index, frame.left, result)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what cannot be before anything is opened."""
+    check_overlay_arguments(args, bool(args.out))
+    if not 0 <= args.score_threshold <= 1:
+        raise ValueError(f'--score-threshold is {args.score_threshold:g}, expected 0 to 1')
+
+
+def _predictor(args: argparse.Namespace) -> Any:
+    options = given(args, 'weights', 'class_names', 'score_threshold', *BACKEND_OPTIONS)
+    options.setdefault('weights', bundled_weights(args.model))
+    return predictors.create(args.model, **options)
+
+
+def _outputs(args: argparse.Namespace, source: FrameSource, count: int | None,
+             stack: ExitStack) -> list[Output]:
+    """What the arguments ask for, closed with the stack."""
+    outputs: list[Output] = []
+    if args.out:
+        outputs.append(stack.enter_context(
+            Detections(args.out / 'detections.json', _numbering(args, source))))
+    if args.overlay:
+        destinations = Destinations(source, args.out, {'overlay': '.png'}, count)
+        writers = stack.enter_context(Writers(args.writers))
+        outputs.append(Overlays(destinations, writers, args.overlay_opacity))
+    if args.video:
+        video = stack.enter_context(VideoFile(args.video, source.rate or DEFAULT_RATE))
+        outputs.append(OverlayVideo(video, args.overlay_opacity))
+    return outputs
+
+
+def _numbering(args: argparse.Namespace, source: FrameSource) -> Callable[[int], int]:
+    """What image_id a frame has."""
+    if not args.image_ids:
+        return lambda index: index + 1
+    ids = image_ids(args.image_ids)
+
+    def look_up(index: int) -> int:
+        name = source.frame_name(index)
+        if name not in ids:
+            raise ValueError(f'{args.image_ids} has no image {name}')
+        return ids[name]
+    return look_up
+
+
+def _summarise(args: argparse.Namespace, seen: int, classes: Counter[int],
+               class_names: tuple[str, ...], seconds: float) -> None:
+    places = ', '.join(str(path) for path in (args.out, args.video) if path)
+    print(f'{places}: {seen} frames in {seconds:.1f} s; classes and their instances:')
+    for class_id, count in sorted(classes.items()):
+        print(f'{class_id:4} {class_names[class_id]:28}{count:6}')

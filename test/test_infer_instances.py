@@ -1,0 +1,140 @@
+"""surgseg infer instances: COCO's JSON, overlays, videos, and what is refused."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from golden_recipe import fill_network, texture
+
+from surgseg_ros import networks, predictors
+from surgseg_ros.cli import main
+from surgseg_ros.geometry.tracking import InstanceTracker
+from surgseg_ros.metrics.instances import coco_truth, records
+from surgseg_ros.networks.card import Card
+
+torch = pytest.importorskip('torch', reason='networks need torch')
+
+NAMES = ('a10', 'a2', 'a9')
+CLASSES = ('background', 'grasper', 'scissors')
+SIZE = (64, 96)   # height, width
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from safetensors.torch import save_file
+
+    options = {'num_classes': 2, 'width': 32, 'depth': 1, 'grids': (6, 5, 4, 3, 2)}
+    network = fill_network(networks.create('solo_mobilenet', **options))
+    path = tmp_path_factory.mktemp('weights') / 'small.safetensors'
+    card = Card('solo_mobilenet', options, CLASSES, {'input_size': list(SIZE)})
+    save_file(network.state_dict(), path, metadata=card.metadata())
+    return path
+
+
+@pytest.fixture
+def network(weights: Path) -> list[str]:
+    return ['--weights', str(weights), '--backend', 'torch', '--device', 'cpu']
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three images of one eye."""
+    path = tmp_path / 'in'
+    path.mkdir()
+    for name in NAMES:
+        assert cv2.imwrite(str(path / f'{name}.png'), texture(name, *SIZE)[..., ::-1])
+    return path
+
+
+@pytest.fixture
+def results(weights: Path, folder: Path):
+    """Of the images in the order of their numbers: a2, a9, a10."""
+    predictor = predictors.create(
+        'solo_mobilenet', weights=weights, backend='torch', device='cpu', score_threshold=0.4)
+    return [predictor.predict(texture(name, *SIZE)).best(100, 0.4)
+            for name in ('a2', 'a9', 'a10')]
+
+
+def infer(*arguments: object) -> int:
+    return main(['infer', 'instances', *map(str, arguments)])
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Sentence with which the command refuses; it must be one line."""
+    capsys.readouterr()
+    assert infer(*arguments) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_detections_are_cocos_of_the_predictor(folder, network, results, tmp_path, capsys):
+    out = tmp_path / 'out'
+    assert infer(folder, *network, '--score-threshold', 0.4, '--out', out, '--overlay',
+                 '--video', tmp_path / 'v.mp4') == 0
+    assert sum(len(result.scores) for result in results) > 3
+    expected = [one for number, result in enumerate(results, 1) for one in records(
+        number, result.class_ids, result.masks, result.scores)]
+    assert json.loads((out / 'detections.json').read_text()) == expected
+    assert sorted(path.stem for path in (out / 'overlay').iterdir()) == sorted(NAMES)
+    picture = cv2.imread(str(out / 'overlay' / 'a2.png'))[..., ::-1]
+    changed = (picture != texture('a2', *SIZE)).any(axis=2)
+    assert changed[results[0].masks.any(axis=0)].mean() > 0.9
+    assert (tmp_path / 'v.mp4').stat().st_size > 0
+    assert 'grasper' in capsys.readouterr().out
+
+
+def test_detections_can_be_judged_under_the_ids_of_annotations(
+        folder, network, results, tmp_path, capsys):
+    truth = coco_truth([SIZE] * 3, [one for number, result in enumerate(results, 1)
+                       for one in records(number, result.class_ids, result.masks)], CLASSES)
+    for image, name, number in zip(truth['images'], ('a2', 'a9', 'a10'), (30, 20, 10),
+                                   strict=True):
+        old, image['id'], image['file_name'] = image['id'], number, f'left/{name}.jpg'
+        for one in truth['annotations']:
+            if one['image_id'] == old:
+                one['image_id'] = number
+    (tmp_path / 'gt.json').write_text(json.dumps(truth))
+    out = tmp_path / 'out'
+    assert infer(folder, *network, '--score-threshold', 0.4, '--out', out,
+                 '--image-ids', tmp_path / 'gt.json') == 0
+    found = json.loads((out / 'detections.json').read_text())
+    assert {one['image_id'] for one in found} == {10, 20, 30}
+    assert main(['evaluate', 'instances', '--pred', str(out / 'detections.json'),
+                 '--gt', str(tmp_path / 'gt.json'), '--json', str(tmp_path / 'ap.json')]) == 0
+    assert json.loads((tmp_path / 'ap.json').read_text())['ap'] == pytest.approx(1.0)
+    truth['images'][0]['file_name'] = 'other.png'
+    (tmp_path / 'gt.json').write_text(json.dumps(truth))
+    assert 'gt.json has no image a2' in refused(
+        capsys, folder, *network, '--out', out, '--image-ids', tmp_path / 'gt.json')
+
+
+def test_tracks_are_in_the_json(folder, network, results, tmp_path):
+    assert infer(folder, *network, '--score-threshold', 0.4, '--out', tmp_path / 'out',
+                 '--track', '--max-instances', 2, '--rate', 10) == 0
+    tracker = InstanceTracker()
+    expected = np.concatenate([tracker.update(
+        index / 10, result.best(2).class_ids, result.best(2).masks)
+        for index, result in enumerate(results)])
+    found = json.loads((tmp_path / 'out' / 'detections.json').read_text())
+    assert [one['track_id'] for one in found] == expected.tolist()
+
+
+def test_nothing_found_is_an_empty_list(folder, network, tmp_path):
+    assert infer(folder, *network, '--score-threshold', 1, '--out', tmp_path / 'out') == 0
+    assert json.loads((tmp_path / 'out' / 'detections.json').read_text()) == []
+
+
+@pytest.mark.parametrize('words, reason', [
+    ([], 'nothing to write: give --out or --video'),
+    (['--out', 'x.mp4'], '--out is a folder'),
+    (['--video', 'x.mp4', '--overlay'], '--overlay needs --out'),
+    (['--out', 'x', '--score-threshold', '2'], '--score-threshold is 2, expected 0 to 1'),
+    (['--out', 'x', '--weights', 'no.pt'], 'there is no checkpoint no.pt'),
+    (['--out', 'x', '--model', 'fassst_small'], 'fassst_small needs weights'),
+])
+def test_what_cannot_be_is_refused(folder, capsys, words, reason, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert reason in refused(capsys, folder, *words)
+    assert not (tmp_path / 'x').exists()
