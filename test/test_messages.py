@@ -9,6 +9,7 @@ from surgseg_ros.bags import make_message
 from surgseg_ros.bags.types import find_type
 from surgseg_ros.frame_messages import frame_messages, is_rectified, truth_from_messages
 from surgseg_ros.geometry.points import disparity_to_cloud
+from surgseg_ros.predictors.results import InstanceResult, mask_boxes
 
 
 @pytest.fixture
@@ -73,6 +74,57 @@ def test_instances_are_cropped_to_their_box() -> None:
     empty = messages.instrument_instance(make_message, np.zeros((10, 20), np.uint8), 4, 'scissors')
     assert (empty.roi.width, empty.mask.size) == (0, 0)
     assert not messages.instance_parts(empty, 10, 20).any()
+
+
+def instances(**fields) -> InstanceResult:
+    """Two rectangles, one over the other."""
+    masks = np.zeros((2, 10, 20), bool)
+    masks[0, 2:5, 7:12] = masks[1, 4:9, 0:8] = True
+    return InstanceResult(np.array([2, 1]), np.float32([0.75, 0.5]), mask_boxes(masks), masks,
+                          class_names=('background', 'grasper', 'scissors'), **fields)
+
+
+@pytest.mark.parametrize('tracked', [False, True])
+def test_instances_of_a_result(header, tracked: bool) -> None:
+    ids = np.array([7, 3], np.uint32) if tracked else None
+    result = instances(track_ids=ids)
+    message = messages.instances_of(make_message, header, result)
+    assert (message.height, message.width) == (10, 20)
+    assert [(one.class_id, one.class_name, one.score, one.track_id)
+            for one in message.instances] == [
+        (2, 'scissors', 0.75, 7 * tracked), (1, 'grasper', 0.5, 3 * tracked)]
+    for one, mask in zip(message.instances, result.masks, strict=True):
+        np.testing.assert_array_equal(messages.instance_parts(one, 10, 20), 255 * mask)
+    found = messages.detections_of(make_message, header, result)
+    box = found.detections[0].bbox
+    assert (box.center.position.x, box.center.position.y, box.size_x, box.size_y) == (
+        9.5, 3.5, 5, 3)
+    assert [one.id for one in found.detections] == (['7', '3'] if tracked else ['', ''])
+    hypothesis = found.detections[1].results[0].hypothesis
+    assert (hypothesis.class_id, hypothesis.score) == ('1', 0.5)
+
+
+def test_parts_of_a_result_go_into_the_message(header) -> None:
+    parts = instances().masks * np.uint8(2)
+    parts[1, 8] = 3 * instances().masks[1, 8]
+    message = messages.instances_of(make_message, header, instances(parts=parts))
+    for one, expected in zip(message.instances, parts, strict=True):
+        np.testing.assert_array_equal(messages.instance_parts(one, 10, 20), expected)
+
+
+def test_no_instances_are_a_message_too(header) -> None:
+    nothing = instances().best(0)
+    assert nothing.masks.shape == (0, 10, 20)
+    message = messages.instances_of(make_message, header, nothing)
+    assert (message.height, message.width, len(message.instances)) == (10, 20, 0)
+    assert len(messages.detections_of(make_message, header, nothing).detections) == 0
+
+
+def test_the_best_of_a_result() -> None:
+    assert instances().best(1).class_ids.tolist() == [2]
+    assert instances().best(5, 0.75).boxes.shape == (1, 4)
+    assert instances().best(5, 0.5).masks.shape == (2, 10, 20)
+    assert instances(track_ids=np.array([4, 5])).best(1).track_ids.tolist() == [4]
 
 
 def test_truth_round_trip() -> None:

@@ -1,9 +1,10 @@
-"""Pictures for people: classes in colours."""
+"""Pictures for people: classes and instances in colours."""
 
 import numpy as np
 import pytest
 
 from surgseg_ros import pictures
+from surgseg_ros.predictors.results import InstanceResult, mask_boxes
 
 NAMES = ('background', 'shaft', 'wrist', 'jaw')
 
@@ -38,3 +39,35 @@ def test_any_number_of_classes_has_colours(count: int) -> None:
     assert table.shape == (256, 3)
     assert tuple(table[255]) == pictures.UNLABELLED
     assert tuple(table[1]) == pictures.CLASSES[0]
+
+
+def instances(track_ids: list[int] | None) -> InstanceResult:
+    masks = np.zeros((2, 200, 300), bool)
+    masks[0, 20:90, 100:180] = masks[1, 110:190, 250:300] = True
+    return InstanceResult(
+        np.array([1, 2]), np.float32([0.9, 0.8]), mask_boxes(masks), masks, class_names=NAMES,
+        track_ids=None if track_ids is None else np.array(track_ids, np.uint32))
+
+
+def test_instances_have_the_colour_of_their_track_and_a_title() -> None:
+    image = np.full((200, 300, 3), 100, np.uint8)
+    for track_ids, places in ((None, (0, 1)), ([0, 0], (0, 1)), ([4, 12], (3, 1))):
+        picture = pictures.overlay_instances(image, instances(track_ids), opacity=1.0)
+        assert tuple(picture[60, 140]) == pictures.CLASSES[places[0]]
+        assert tuple(picture[160, 280]) == pictures.CLASSES[places[1]]
+        assert (image == 100).all(), 'the image stays as it is'
+        np.testing.assert_array_equal(picture[100:105], image[100:105])
+    numbered = pictures.overlay_instances(image, instances([1, 2]), opacity=1.0)
+    plain = pictures.overlay_instances(image, instances(None), opacity=1.0)
+    assert (numbered != plain).any(axis=2).sum() > 10, 'the number is written'
+
+
+def test_instances_of_an_image_smaller_than_a_title() -> None:
+    image = np.full((16, 16, 3), 100, np.uint8)
+    masks = np.zeros((1, 16, 16), bool)
+    masks[0, 4:12, 8:] = True
+    result = InstanceResult(np.array([1]), np.float32([1]), mask_boxes(masks), masks,
+                            class_names=NAMES)
+    assert (pictures.overlay_instances(image, result, 0.5)[8, 12] != 100).any()
+    nothing = pictures.overlay_instances(image, result.best(0), 0.5)
+    np.testing.assert_array_equal(nothing, image)
