@@ -84,9 +84,12 @@ class Lwanet(nn.Module):
 
     def load_imagenet(self, path: str | Path) -> None:
         """Load torchvision's checkpoint into the encoder; see mobilenet_v2.load_imagenet."""
+        load_imagenet(self.encoder_blocks(), path)
+
+    def encoder_blocks(self) -> list[nn.Module]:
+        """Blocks of the encoder, as mobilenet_v2_features() numbers them."""
         stages = self.layer3, self.layer4, self.layer5, self.layer6, self.layer7, self.layer8
-        blocks = [self.layer1, self.layer2, *(block for stage in stages for block in stage)]
-        load_imagenet(blocks, path)
+        return [self.layer1, self.layer2, *(block for stage in stages for block in stage)]
 
     def _fuse(self, name: str, high: Tensor, low: Tensor) -> Tensor:
         return self.get_submodule(name)(high, low) if self._attention_fusion else high + low

@@ -3,7 +3,7 @@
 Yue et al., AAAI 2024, arXiv:2308.08746, https://github.com/wenxi-yue/SurgicalSAM (MIT). Each class
 has a prototype, a vector in the space of SAM's features; where the features resemble it, they are
 the prompt. The keys are SAM's, and those of the published checkpoints behind the names of their
-parts. networks/sam.py has SAM's parts and our own small encoder vit_t.
+parts. networks/sam.py has SAM's parts, networks/sam_mobilenet.py our own small encoder.
 
 Trained as published: prototypes, prototype_prompt_encoder (but for pn_cls_embeddings, which stay
 as SAM has them) and mask_decoder; image_encoder and prompt_encoder are frozen. No published loss
@@ -11,6 +11,7 @@ reaches the mask quality (iou_prediction_head): it stays what SAM made of it.
 """
 
 from collections.abc import Callable, Mapping
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
@@ -20,39 +21,41 @@ from torch import Tensor, nn
 
 from surgseg_ros.networks import sam
 from surgseg_ros.networks.checkpoints import load_tensors, read
-from surgseg_ros.networks.sam_canvas import CHANNELS, GRID, IMAGE_SIZE, frame_on_canvas
+from surgseg_ros.networks.sam_canvas import CHANNELS, GRID, mask_matrices
 
 _HIDDEN = 128  # of both prompts' two layers
 # whatever the training, SAM's encoders are as they were
 FROZEN = ('image_encoder.', 'prompt_encoder.', 'prototype_prompt_encoder.pn_cls_embeddings.')
 
-_ENCODER_OF_WIDTH = {encoder.width: name for name, encoder in sam.ENCODERS.items()}
 # the tensor that tells an option, and how its shape does
 _OPTIONS: dict[str, tuple[str, Callable[[torch.Size], Any]]] = {
-    'encoder': ('image_encoder.pos_embed', lambda shape: _ENCODER_OF_WIDTH.get(shape[-1])),
     'num_tokens': ('prototype_prompt_encoder.sparse_fc_2.bias', lambda shape: shape[0]),
     'num_classes': ('prototypes.class_embeddings.weight', lambda shape: shape[0]),
+    'grid': ('prototype_prompt_encoder.sparse_fc_1.weight', lambda shape: isqrt(shape[1])),
 }
 
 
 class SurgicalSam(nn.Module):
     """The whole network; see forward.
 
-    encoder: 'vit_h' as published, 'vit_l', 'vit_b', 'vit_t', or None where features come from
-    elsewhere, such as a cache on disk: the image encoder is most of the weights, and frozen.
+    encoder: 'vit_h' as published, 'vit_l', 'vit_b', 'mobilenet_v2', or None where features come
+    from elsewhere, such as a cache on disk: the image encoder is most of the weights, and frozen.
     Without one, checkpoints load all the same: their image encoder is left out. num_tokens: per
-    class, 2 for the weights of EndoVis 2018, 4 for those of EndoVis 2017.
+    class, 2 for the weights of EndoVis 2018, 4 for those of EndoVis 2017. grid: features per side
+    of the image, 64 as published; all that is 64 or 256 pixels wide below is for that. Half of it
+    takes a quarter of the time.
     """
 
     def __init__(
-        self, encoder: str | None = None, num_tokens: int = 2, num_classes: int = 7
+        self, encoder: str | None = None, num_tokens: int = 2, num_classes: int = 7,
+        grid: int = GRID,
     ) -> None:
         super().__init__()
-        self.num_classes = num_classes
+        self.num_classes, self.grid = num_classes, grid
         self.image_encoder = None if encoder is None else sam.image_encoder(encoder)
-        self.prompt_encoder: Any = sam.prompt_encoder()
+        self.prompt_encoder: Any = sam.prompt_encoder(grid)
         self.mask_decoder = sam.mask_decoder()
-        self.prototype_prompt_encoder = PrototypePromptEncoder(num_tokens)
+        self.prototype_prompt_encoder = PrototypePromptEncoder(num_tokens, grid)
         self.prototypes = Prototypes(num_classes)
         for name, parameter in self.named_parameters():
             parameter.requires_grad = not name.startswith(FROZEN)
@@ -65,7 +68,8 @@ class SurgicalSam(nn.Module):
     @staticmethod
     def options_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         """Options of the network that these tensors belong to, by their shapes."""
-        options: dict[str, Any] = {}
+        encoder = sam.encoder_of(tensors, 'image_encoder.')
+        options: dict[str, Any] = {} if encoder is None else {'encoder': encoder}
         for option, (key, value) in _OPTIONS.items():
             if key in tensors:
                 options[option] = value(tensors[key].shape)
@@ -104,7 +108,7 @@ class SurgicalSam(nn.Module):
                 'this surgicalsam has no image encoder: create it with '
                 f'encoder={" | ".join(map(repr, sam.ENCODERS))}'
             )
-        return sam.encode_image(self.image_encoder, images).permute(0, 2, 3, 1)
+        return sam.encode_image(self.image_encoder, images, self.grid).permute(0, 2, 3, 1)
 
     def infer(self, tensor: Tensor, *prompts: Tensor) -> tuple[Tensor, ...]:
         """What a predictor runs, as two models at rates of their own.
@@ -115,6 +119,16 @@ class SurgicalSam(nn.Module):
         if self.image_encoder is not None:
             return (self.encode(tensor),)
         return *self.decode(tensor, *prompts), self.prototypes().detach()
+
+    def load_encoder(self, path: str | Path) -> None:
+        """Take the image encoder, and nothing else, from a checkpoint of SurgicalSAM or SAM.
+
+        Raises what networks.load_checkpoint raises.
+        """
+        begin = 'image_encoder.'
+        own = {key: x for key, x in self.state_dict().items() if not key.startswith(begin)}
+        encoder = {key: x for key, x in read(Path(path)).items() if key.startswith(begin)}
+        load_tensors(self, {**own, **encoder}, str(path))
 
     def load_sam(self, path: str | Path) -> None:
         """Begin from a checkpoint of SAM: encoders, decoder, and pn_cls_embeddings from points.
@@ -135,11 +149,12 @@ class SurgicalSam(nn.Module):
 class PrototypePromptEncoder(nn.Module):
     """Turns a class into prompts: features that resemble its prototype are made stronger."""
 
-    def __init__(self, num_tokens: int) -> None:
+    def __init__(self, num_tokens: int, grid: int = GRID) -> None:
         super().__init__()
+        self._grid = grid
         self.dense_fc_1 = nn.Conv2d(CHANNELS, _HIDDEN, 1)
         self.dense_fc_2 = nn.Conv2d(_HIDDEN, CHANNELS, 1)
-        self.sparse_fc_1 = nn.Conv1d(GRID**2, _HIDDEN, 1)
+        self.sparse_fc_1 = nn.Conv1d(grid**2, _HIDDEN, 1)
         self.sparse_fc_2 = nn.Conv1d(_HIDDEN, num_tokens, 1)
         # added to the tokens of the classes that are not prompted (0), of the one that is (1)
         self.pn_cls_embeddings = nn.ModuleList(
@@ -161,7 +176,7 @@ class PrototypePromptEncoder(nn.Module):
     def _dense(self, cells: Tensor, similarity: Tensor) -> Tensor:
         """cells: F x 4096 x 256; similarity: N x 4096, to the class that is prompted."""
         activated = (cells * (1 + similarity.unsqueeze(-1))).transpose(1, 2)
-        maps = activated.unflatten(2, (GRID, GRID))
+        maps = activated.unflatten(2, (self._grid, self._grid))
         return self.dense_fc_2(F.relu(self.dense_fc_1(maps)))
 
     def _sparse(self, cells: Tensor, similarity: Tensor, prompts: Tensor) -> Tensor:
@@ -188,8 +203,8 @@ class Prototypes(nn.Module):
 def upscale_masks(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Enlarge logits N x 1 x 256 x 256 to frames of size (height, width), as SAM does.
 
-    To the canvas of 1024 px, cropped to what the frame filled of it, then to the frame.
+    See sam_canvas.mask_matrices. Differentiable.
     """
-    height, width = frame_on_canvas(*size)
-    canvas = F.interpolate(logits, (IMAGE_SIZE, IMAGE_SIZE), mode='bilinear')
-    return F.interpolate(canvas[..., :height, :width], size, mode='bilinear')
+    rows, columns = (
+        torch.from_numpy(matrix).to(logits) for matrix in mask_matrices(*size, logits.shape[-1]))
+    return rows @ logits @ columns.T

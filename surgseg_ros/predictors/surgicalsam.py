@@ -16,14 +16,14 @@ import numpy as np
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Backend, Model
 from surgseg_ros.networks.card import Card, read_card
-from surgseg_ros.networks.sam_canvas import CHANNELS, GRID, IMAGE_SIZE, PATCH
+from surgseg_ros.networks.sam_canvas import CHANNELS, GRID, IMAGE_SIZE, MASK_SCALE, PATCH
 from surgseg_ros.predictors.feature_stream import FeatureStream
 from surgseg_ros.predictors.results import SemanticResult
 from surgseg_ros.predictors.sam_input import SamInput
-from surgseg_ros.predictors.surgicalsam_masks import MaskScaler, presence
+from surgseg_ros.predictors.surgicalsam_masks import MaskScaler, accepted, presence
 
 _NAME = 'surgicalsam'
-_PUBLISHED = {'encoder': 'vit_h', 'num_tokens': 2, 'num_classes': 7}
+_PUBLISHED = {'encoder': 'vit_h', 'num_tokens': 2, 'num_classes': 7, 'grid': GRID}
 # the published weights with 4 tokens were trained on EndoVis 2017, those with 2 on EndoVis 2018
 _ENDOVIS_2017 = ('background', 'Bipolar Forceps', 'Prograsp Forceps', 'Large Needle Driver',
                  'Vessel Sealer', 'Grasping Retractor', 'Monopolar Curved Scissors', 'Other')
@@ -138,7 +138,7 @@ class SurgicalSamPredictor:
         self._decoder(len(self._prompted(None if self.mode == 'all' else [1])))
         if (height, width) != self._size:
             self._stream.reset()
-            self._scaler = MaskScaler(height, width)
+            self._scaler = MaskScaler(height, width, self._options['grid'])
             self._input = SamInput(height, width, self._spec.mean, self._spec.std, self._canvas)
             self._size = height, width
 
@@ -197,8 +197,9 @@ class SurgicalSamPredictor:
     def _decoder(self, prompts: int) -> Backend | None:
         """The decoder of so many classes at once; None of none."""
         if prompts and prompts not in self._decoders:
+            grid = self._options['grid']
             inputs = {
-                'features': (1, GRID, GRID, CHANNELS),
+                'features': (1, grid, grid, CHANNELS),
                 'prompts': (prompts, self._options['num_classes']),
             }
             model = self._model(inputs, encoder=None)
@@ -217,7 +218,7 @@ class SurgicalSamPredictor:
         classes = self._options['num_classes']
         decoder = self._decoder(len(prompted))
         if decoder is None:
-            side = 4 * GRID
+            side = MASK_SCALE * self._options['grid']
             return np.zeros((0, side, side)), np.zeros(0), np.zeros((classes, CHANNELS))
         logits, quality, prototypes = decoder.run(
             features, np.eye(classes, dtype=np.float32)[prompted - 1])
@@ -228,8 +229,8 @@ class SurgicalSamPredictor:
         order = np.argsort(quality, kind='stable')
         if self.mode == 'published':
             return order
-        good = (quality >= self.quality_threshold) & (there >= self.presence_threshold)
-        return order[good[order] & (there[order] > 0)]
+        good = accepted(quality, there, self.quality_threshold, self.presence_threshold)
+        return order[good[order]]
 
     def _probabilities(self, logits: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
         planes = np.zeros((len(self.class_names), *self._size), np.float32)

@@ -4,29 +4,28 @@ import cv2
 import numba
 import numpy as np
 
-from surgseg_ros.networks.sam_canvas import GRID, IMAGE_SIZE, LOW_RESOLUTION, frame_on_canvas
+from surgseg_ros.networks.sam_canvas import (
+    GRID,
+    IMAGE_SIZE,
+    MASK_SCALE,
+    frame_on_canvas,
+    mask_matrices,
+)
 
 _TAPS = 4  # low-resolution pixels that two bilinear enlargements may blend, along one axis
 _TEMPERATURE = 0.07  # of NT-Xent, by which prototypes are trained
 
 
 class MaskScaler:
-    """Enlarges masks to frames of one size as published: to SAM's canvas, cropped, to the frame.
+    """Enlarges masks to frames of one size; see networks.sam_canvas.mask_matrices."""
 
-    Both steps are bilinear, so that together they are one matrix per axis, whose rows have four
-    values beside each other that are not 0.
-    """
-
-    def __init__(self, height: int, width: int) -> None:
-        on_canvas = frame_on_canvas(height, width)
-        canvas = _bilinear(LOW_RESOLUTION, IMAGE_SIZE)
-        self._rows, self._columns = (
-            (_bilinear(used, full) @ canvas[:used]).astype(np.float32)
-            for used, full in zip(on_canvas, (height, width), strict=True)
-        )
+    def __init__(self, height: int, width: int, grid: int = GRID) -> None:
+        """grid: features per side; masks have 4 pixels for each, 256 as published."""
+        on_canvas, side = frame_on_canvas(height, width), MASK_SCALE * grid
+        self._rows, self._columns = mask_matrices(height, width, side)
         self._taps = *_band(self._rows), *_band(self._columns)
         # of a mask, what shows the frame and not the padding: height and width
-        self.content = tuple(-(-n * LOW_RESOLUTION // IMAGE_SIZE) for n in on_canvas)
+        self.content = tuple(-(-n * side // IMAGE_SIZE) for n in on_canvas)
 
     def upscale(self, logits: np.ndarray) -> np.ndarray:
         """N x 256 x 256 float32 -> N x H x W float32."""
@@ -48,7 +47,7 @@ def presence(
     class_ids: np.ndarray,
     features: np.ndarray,
     prototypes: np.ndarray,
-    content: tuple[int, ...] = (LOW_RESOLUTION, LOW_RESOLUTION),
+    content: tuple[int, ...],
 ) -> np.ndarray:
     """How likely each mask shows its class rather than another, N float32 in [0, 1].
 
@@ -61,7 +60,6 @@ def presence(
     logits: N x 256 x 256; class_ids: N, from 1; features: 64 x 64 x 256; prototypes: K x 256;
     content: height and width of the part of the mask that is no padding.
     """
-    cells = features.reshape(GRID * GRID, -1)
     prototypes = _unit(prototypes)
     scores = np.zeros(len(logits), np.float32)
     for i, (plane, class_id) in enumerate(zip(logits, class_ids, strict=True)):
@@ -69,18 +67,28 @@ def presence(
         inside[: content[0], : content[1]] = plane[: content[0], : content[1]] > 0
         if inside.any():
             confidence = (1 / (1 + np.exp(-plane[inside > 0]))).mean()
-            scores[i] = confidence * _resemblance(inside, cells, prototypes)[class_id - 1]
+            scores[i] = confidence * _resemblance(inside, features, prototypes)[class_id - 1]
     return scores
 
 
-def _resemblance(inside: np.ndarray, cells: np.ndarray, prototypes: np.ndarray) -> np.ndarray:
-    """Probability of each class for the mean of the cells 4096 x D that a mask covers.
+def accepted(
+    quality: np.ndarray, there: np.ndarray, quality_threshold: float, presence_threshold: float
+) -> np.ndarray:
+    """Which of N masks show something that is there, bool: the rule where no truth is known.
+
+    quality: as predicted, N; there: presence(), N, 0 for empty masks.
+    """
+    return (quality >= quality_threshold) & (there >= presence_threshold) & (there > 0)
+
+
+def _resemblance(inside: np.ndarray, features: np.ndarray, prototypes: np.ndarray) -> np.ndarray:
+    """Probability of each class for the mean of the features 64 x 64 x D that a mask covers.
 
     einsum, not a matrix product: BLAS starts threads, which cost 100 ms on a busy machine.
     """
-    coverage = cv2.resize(inside, (GRID, GRID), interpolation=cv2.INTER_AREA).ravel()
-    covered = np.flatnonzero(coverage)
-    embedding = np.einsum('c,cd->d', coverage[covered], cells[covered])
+    coverage = cv2.resize(inside, features.shape[:2], interpolation=cv2.INTER_AREA)
+    covered = np.nonzero(coverage)
+    embedding = np.einsum('c,cd->d', coverage[covered], features[covered])
     cosines = np.einsum('kd,d->k', prototypes, _unit(embedding))
     odds = np.exp((cosines - cosines.max()) / _TEMPERATURE)
     return odds / odds.sum()
@@ -88,17 +96,6 @@ def _resemblance(inside: np.ndarray, cells: np.ndarray, prototypes: np.ndarray) 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-
-
-def _bilinear(size: int, to: int) -> np.ndarray:
-    """Matrix to x size that resizes as torch's interpolate(mode='bilinear') does."""
-    position = np.maximum((np.arange(to) + 0.5) * size / to - 0.5, 0)
-    first = np.floor(position).astype(int)
-    weight = position - first
-    matrix, row = np.zeros((to, size)), np.arange(to)
-    matrix[row, first] = 1 - weight
-    matrix[row, np.minimum(first + 1, size - 1)] += weight
-    return matrix
 
 
 def _band(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,8 +7,8 @@ from torch import Tensor
 from surgseg_ros.networks.sam_canvas import GRID, IMAGE_SIZE, frame_on_canvas
 
 
-def foreground_cells(masks: Tensor) -> Tensor:
-    """Which cells of the features a mask covers: N x 64 x 64 bool.
+def foreground_cells(masks: Tensor, grid: int = GRID) -> Tensor:
+    """Which cells of the features a mask covers: N x grid x grid bool.
 
     masks: N x H x W bool, of the frame. As published: resized and padded to SAM's canvas like the
     frame, then read bilinearly at the centre of each cell; above 0 is covered. Where a mask
@@ -19,8 +19,8 @@ def foreground_cells(masks: Tensor) -> Tensor:
     planes = masks[:, None].float()
     planes = F.interpolate(planes, (height, width), mode='bilinear', antialias=True)
     planes = F.pad(planes, (0, IMAGE_SIZE - width, 0, IMAGE_SIZE - height))
-    covered = F.interpolate(planes, (GRID, GRID), mode='bilinear')[:, 0] > 0
-    touched = F.adaptive_max_pool2d(planes, GRID)[:, 0] > 0
+    covered = F.interpolate(planes, (grid, grid), mode='bilinear')[:, 0] > 0
+    touched = F.adaptive_max_pool2d(planes, grid)[:, 0] > 0
     return torch.where(covered.any(-1).any(-1)[:, None, None], covered, touched)
 
 

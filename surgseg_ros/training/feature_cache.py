@@ -116,7 +116,7 @@ class FeatureCache:
         features = encode(image)
         class_ids = np.setdiff1d(labels, (0, UNLABELLED)).astype(np.int64)
         masks = torch.from_numpy(labels == class_ids[:, None, None]).to(features.device)
-        embeddings = class_embeddings(features[None], foreground_cells(masks))
+        embeddings = class_embeddings(features[None], foreground_cells(masks, len(features)))
         with whole_file(self._path(index, version)) as partial:
             np.savez(
                 partial,

@@ -17,7 +17,8 @@ from surgseg_ros import networks
 from surgseg_ros.datasets import SegmentationDataset, open_dataset
 from surgseg_ros.metrics.segmentation import ConfusionMatrix
 from surgseg_ros.networks.sam import encode_image
-from surgseg_ros.networks.sam_canvas import IMAGE_SIZE
+from surgseg_ros.networks.sam_canvas import GRID, IMAGE_SIZE
+from surgseg_ros.networks.sam_mobilenet import MobileNetEncoder
 from surgseg_ros.networks.surgicalsam import SurgicalSam
 from surgseg_ros.predictors.sam_input import SamInput
 from surgseg_ros.training import recipe as recipes
@@ -39,10 +40,14 @@ _QUALITY = 'mask_decoder.iou_prediction_head.'
 class Network:
     """Which SAM, and what of it is trained."""
 
-    encoder: Literal['vit_t', 'vit_b', 'vit_l', 'vit_h']
+    encoder: Literal['vit_b', 'vit_l', 'vit_h', 'mobilenet_v2']
     sam_weights: str | None = None      # checkpoint of SAM, or of SurgicalSAM for its SAM
+    encoder_weights: str | None = None  # checkpoint for its image encoder only
+    backbone: str | None = None         # mobilenet_v2's blocks: of LWANet, or torchvision's
+    train_backbone: bool = False        # they, too, end to end; else only the neck
     num_tokens: int = 2                 # per class: 2 for EndoVis 2018, 4 for EndoVis 2017
     encoder_size: int = IMAGE_SIZE      # px, side of what the encoder sees
+    grid: int = GRID                    # features per side; below 64: not SAM's, but faster
     train_encoder: bool = False         # end to end; else on cached features, encoder frozen
     store_encoder: bool = False         # in the weights file, also where it is frozen
 
@@ -60,6 +65,7 @@ class Loss:
     """Dice + NT-Xent, and what the image bank adds to the batches they are computed of."""
 
     temperature: float = 0.07           # of NT-Xent
+    contrast_trains_encoder: bool = True  # end to end: or only the prototypes
     quality_weight: float = 0.0         # of the mask quality's error; 0: not trained
     image_bank: int = 0                 # samples drawn from the bank per batch; 0: no IBR, 4: IBR
 
@@ -110,6 +116,7 @@ class SurgicalSamTask(Task):
             'encoder': recipe.network.encoder if stored else None,
             'num_tokens': recipe.network.num_tokens,
             'num_classes': self.network.num_classes,
+            'grid': self.network.grid,
         }
 
     def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
@@ -118,6 +125,8 @@ class SurgicalSamTask(Task):
         if self._recipe.network.train_encoder:
             features = self.network.encode(batch['images'])
             prompts = prompts_of_images(features, batch['labels'], self.network.num_classes)
+            if not wanted.contrast_trains_encoder:
+                prompts['class_embeddings'] = prompts['class_embeddings'].detach()
         else:
             prompts = self._bank.extend(batch) if self._bank else batch
         return prompt_losses(self.network, prompts, wanted.temperature, wanted.quality_weight)
@@ -169,35 +178,43 @@ class SurgicalSamTask(Task):
 
     def _train_on_features(self, train: SegmentationDataset, val: SegmentationDataset) -> None:
         """Fill the cache; the network goes on without its encoder."""
-        wanted, size = self._recipe.features, _label_size(self._recipe)
+        wanted, labels = self._recipe.features, _label_size(self._recipe)
         encoder, self.network.image_encoder = self.network.image_encoder, None
         assert encoder is not None
         weights = {f'image_encoder.{key}': x for key, x in encoder.state_dict().items()}
         if self._recipe.network.store_encoder:
             self._frozen = weights
         name = f'{self._recipe.network.encoder}-{weights_digest(weights)}'
-        folder = Path(wanted.cache).expanduser() / f'{name}-{self._recipe.network.encoder_size}'
+        size, grid = self._recipe.network.encoder_size, self._recipe.network.grid
+        folder = Path(wanted.cache).expanduser() / f'{name}-{size}-{grid}'
         encode = _Encode(encoder, self._recipe)
         caches = [FeatureCache(folder, dataset) for dataset in (train, val)]
         epochs = range(self._recipe.schedule.epochs if wanted.versions else 0)
         caches[0].fill(encode, {version_of(epoch, wanted.versions) for epoch in epochs})
         caches[1].fill(encode)
-        self.train_samples = CachedPrompts(caches[0], wanted.versions, size)
-        self.val_samples = CachedImages(caches[1], size)
+        self.train_samples = CachedPrompts(caches[0], wanted.versions, labels)
+        self.val_samples = CachedImages(caches[1], labels)
 
 
 def make_network(recipe: SurgicalSamRecipe, num_classes: int) -> SurgicalSam:
     """The whole network with the weights that it starts from; trained is what a loss reaches."""
     wanted = recipe.network
-    network = SurgicalSam(wanted.encoder, wanted.num_tokens, num_classes)
+    network = SurgicalSam(wanted.encoder, wanted.num_tokens, num_classes, wanted.grid)
     if wanted.sam_weights is not None:
         network.load_sam(Path(wanted.sam_weights).expanduser())
+    if wanted.encoder_weights is not None:
+        network.load_encoder(Path(wanted.encoder_weights).expanduser())
+    if wanted.backbone is not None:
+        assert isinstance(network.image_encoder, MobileNetEncoder)  # see _check
+        network.image_encoder.load_blocks(Path(wanted.backbone).expanduser())
     unreached = _OTHER_MASKS if recipe.loss.quality_weight else (*_OTHER_MASKS, _QUALITY)
     for name, parameter in network.named_parameters():
         if name.startswith(unreached):
             parameter.requires_grad = False
         elif name.startswith('image_encoder.'):
-            parameter.requires_grad = wanted.train_encoder
+            blocks = name.startswith('image_encoder.blocks.')
+            parameter.requires_grad = wanted.train_encoder and not (
+                blocks and wanted.encoder == 'mobilenet_v2' and not wanted.train_backbone)
     return network
 
 
@@ -224,11 +241,12 @@ class _Encode:
         self._device = torch.device('cuda' if wanted else 'cpu')
         self._encoder = encoder.to(self._device).eval()
         self._prepare = _Prepare(recipe.network.encoder_size)
+        self._grid = recipe.network.grid
 
     @torch.inference_mode()
     def __call__(self, image: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(self._prepare(image))[None].to(self._device)
-        return encode_image(self._encoder, tensor)[0].permute(1, 2, 0)
+        return encode_image(self._encoder, tensor, self._grid)[0].permute(1, 2, 0)
 
 
 def splits(data: Data) -> tuple[SegmentationDataset, ...]:
@@ -252,8 +270,12 @@ def _check(recipe: SurgicalSamRecipe) -> None:
     if network.train_encoder and recipe.features.versions:
         raise ValueError('features.versions are of cached features; with network.train_encoder '
                          'use augmentation')
-    if not network.train_encoder and network.sam_weights is None:
-        raise ValueError('a frozen encoder needs network.sam_weights: its own would be random')
+    if not (network.train_encoder or network.sam_weights or network.encoder_weights):
+        raise ValueError('a frozen encoder needs network.sam_weights or network.encoder_weights: '
+                         'its own would be random')
+    if network.backbone and network.encoder != 'mobilenet_v2':
+        raise ValueError(
+            f'network.backbone is for the encoder mobilenet_v2, not {network.encoder}')
     if not network.train_encoder and recipe.augmentation:
         raise ValueError('augmentation is for network.train_encoder; cached features have '
                          'features.versions')

@@ -53,7 +53,8 @@ def prompts_of_images(features: Tensor, labels: Tensor, num_classes: int) -> Pro
     """
     image, row = classes_in(labels, num_classes).nonzero(as_tuple=True)
     prompts = {'features': features[image], 'labels': labels[image], 'class_ids': row + 1}
-    cells = foreground_cells(prompts['labels'] == prompts['class_ids'][:, None, None])
+    masks = prompts['labels'] == prompts['class_ids'][:, None, None]
+    cells = foreground_cells(masks, features.shape[1])
     return {**prompts, 'class_embeddings': class_embeddings(prompts['features'], cells)}
 
 

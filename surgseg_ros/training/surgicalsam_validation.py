@@ -8,7 +8,7 @@ from torch import Tensor
 
 from surgseg_ros.metrics.segmentation import ConfusionMatrix, InstrumentMeans
 from surgseg_ros.networks.surgicalsam import SurgicalSam
-from surgseg_ros.predictors.surgicalsam_masks import MaskScaler, presence
+from surgseg_ros.predictors.surgicalsam_masks import MaskScaler, accepted, presence
 
 # published: the classes in the truth are prompted. honest: all are, and the absent rejected
 MODES = ('published', 'honest')
@@ -25,12 +25,12 @@ def confusions(
     ids = np.arange(1, network.num_classes + 1)
     outputs = network(features, torch.from_numpy(ids).to(features.device))
     masks, quality = (x.float().cpu().numpy() for x in outputs)
-    masks, scaler = masks[:, 0], MaskScaler(*labels.shape)
+    masks, scaler = masks[:, 0], MaskScaler(*labels.shape, network.grid)
     prototypes = network.prototypes().float().cpu().numpy()
     there = presence(masks, ids, features[0].cpu().numpy(), prototypes, scaler.content)
     chosen = {
         'published': np.isin(ids, labels),
-        'honest': (quality >= quality_threshold) & (there >= presence_threshold) & (there > 0),
+        'honest': accepted(quality, there, quality_threshold, presence_threshold),
     }
     order = np.argsort(quality, kind='stable')
     found = {}

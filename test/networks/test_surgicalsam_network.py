@@ -104,7 +104,7 @@ def test_a_batch_decodes_each_frame_by_itself(case):
 
 
 def test_gradients_reach_what_is_trained_as_published_and_nothing_else():
-    network = networks.create('surgicalsam', encoder='vit_t').train()
+    network = networks.create('surgicalsam', encoder='mobilenet_v2').train()
     trained = {key for key, p in network.named_parameters() if p.requires_grad}
     assert trained == {key for key in dict(network.named_parameters())
                        if not key.startswith(FROZEN)}
@@ -113,23 +113,42 @@ def test_gradients_reach_what_is_trained_as_published_and_nothing_else():
     assert {key for key, p in network.named_parameters() if p.grad is not None} == trained
 
 
-def test_the_small_encoder_takes_smaller_images():
-    network = networks.create('surgicalsam', encoder='vit_t').eval()
-    encoder = network.image_encoder
-    assert 3e6 < sum(p.numel() for p in encoder.parameters()) < 5e6
-    positions = torch.linspace(-1, 1, 64).view(1, 64, 1, 1).expand(1, 64, 64, 192)
-    encoder.pos_embed.data = positions.clone()
-    seen = []
-    encoder.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+def test_smaller_images_and_grids_have_fewer_features():
+    network = networks.create('surgicalsam', encoder='mobilenet_v2', grid=16).eval()
     with torch.inference_mode():
-        assert network.encode(torch.zeros(2, 3, 256, 256)).shape == (2, 64, 64, 256)
-    bias = encoder.patch_embed.proj.bias
-    interpolated = (seen[0] - bias)[0, :, 3, 5]
-    torch.testing.assert_close(interpolated, torch.linspace(-1, 1, 64).view(16, 4)[:, 1:3].mean(1))
+        features = network.encode(torch.rand(2, 3, 256, 256))
+        logits, quality = network(features, torch.tensor([1, 2]))
+        assert network.encode(torch.rand(1, 3, 512, 512)).shape == (1, 16, 16, 256)
+    assert features.shape == (2, 16, 16, 256) and logits.shape == (2, 1, 64, 64)
+    assert quality.shape == (2,)
+    tensors = network.state_dict()
+    assert networks.options_of('surgicalsam', tensors) == {
+        'encoder': 'mobilenet_v2', 'num_tokens': 2, 'num_classes': 7, 'grid': 16}
+    again = networks.create('surgicalsam', **networks.options_of('surgicalsam', tensors))
+    assert shapes(again.state_dict()) == shapes(tensors)
 
 
-def test_the_encoder_is_sams_own_at_its_own_size():
-    network = networks.create('surgicalsam', encoder='vit_t').eval()
+class Vit(torch.nn.Module):
+    """What encode_image asks of a ViT, without its blocks."""
+
+    def __init__(self, seen):
+        super().__init__()
+        self.pos_embed = torch.linspace(-1, 1, 64).view(1, 64, 1, 1).expand(1, 64, 64, 8)
+        self.patch_embed = lambda images: torch.zeros(len(images), 16, 16, 8)
+        self.blocks = [lambda tokens: seen.append(tokens) or tokens]
+        self.neck = torch.nn.Identity()
+
+
+def test_a_vit_gets_its_positions_interpolated_on_smaller_images():
+    seen = []
+    features = sam.encode_image(Vit(seen), torch.zeros(2, 3, 256, 256))
+    assert features.shape == (2, 8, 64, 64)
+    expected = torch.linspace(-1, 1, 64).view(16, 4)[:, 1:3].mean(1)
+    torch.testing.assert_close(seen[0][0, :, 3, 5], expected)
+
+
+def test_an_encoder_is_itself_at_its_own_size():
+    network = networks.create('surgicalsam', encoder='mobilenet_v2').eval()
     image = torch.rand(1, 3, 1024, 1024)
     with torch.inference_mode():
         features = network.image_encoder(image).permute(0, 2, 3, 1)
@@ -137,20 +156,20 @@ def test_the_encoder_is_sams_own_at_its_own_size():
 
 
 def test_what_cannot_be_is_said_in_a_sentence():
-    with pytest.raises(ValueError, match="no encoder is called 'vit_x'; known: vit_t, vit_b"):
+    with pytest.raises(ValueError, match="no encoder is called 'vit_x'; known: vit_b, vit_l"):
         networks.create('surgicalsam', encoder='vit_x')
     with pytest.raises(ValueError, match='has no image encoder: create it with encoder='):
         networks.create('surgicalsam').encode(torch.zeros(1, 3, 1024, 1024))
 
 
 def test_weights_load_with_or_without_their_image_encoder(tmp_path):
-    whole = networks.create('surgicalsam', encoder='vit_t', num_tokens=4)
+    whole = networks.create('surgicalsam', encoder='mobilenet_v2', num_tokens=4)
     torch.save(whole.state_dict(), tmp_path / 'whole.pt')
     without = networks.create('surgicalsam', num_tokens=4)
     networks.load_checkpoint(without, tmp_path / 'whole.pt')
     assert torch.equal(without.prototypes(), whole.prototypes())
     torch.save(without.state_dict(), tmp_path / 'without.pt')
-    with pytest.raises(ValueError, match=r'missing \(image_encoder.pos_embed'):
+    with pytest.raises(ValueError, match=r'missing \(image_encoder'):
         networks.load_checkpoint(whole, tmp_path / 'without.pt')
     with pytest.raises(ValueError, match=r'4 of another shape \(prototype_prompt_encoder.*'
                                          r'looks like surgicalsam'):
@@ -158,10 +177,10 @@ def test_weights_load_with_or_without_their_image_encoder(tmp_path):
 
 
 def test_training_begins_from_sam(tmp_path):
-    source = networks.create('surgicalsam', encoder='vit_t')
+    source = networks.create('surgicalsam', encoder='mobilenet_v2')
     state = {key: x for key, x in source.state_dict().items() if not key.startswith('proto')}
     torch.save(state, tmp_path / 'sam.pth')
-    network = networks.create('surgicalsam', encoder='vit_t', num_tokens=4)
+    network = networks.create('surgicalsam', encoder='mobilenet_v2', num_tokens=4)
     prototypes = network.prototypes().clone()
     network.load_sam(tmp_path / 'sam.pth')
     assert torch.equal(network.prototypes(), prototypes)
@@ -174,6 +193,20 @@ def test_training_begins_from_sam(tmp_path):
     torch.save(state, tmp_path / 'sam.pth')
     with pytest.raises(ValueError, match=r'1 missing \(mask_decoder.iou_token.weight\)'):
         network.load_sam(tmp_path / 'sam.pth')
+
+
+def test_only_the_encoder_is_taken_from_a_checkpoint(tmp_path):
+    source = networks.create('surgicalsam', encoder='mobilenet_v2', num_tokens=4)
+    torch.save(source.state_dict(), tmp_path / 'whole.pt')
+    network = networks.create('surgicalsam', encoder='mobilenet_v2')
+    before = {key: x.clone() for key, x in network.state_dict().items()}
+    network.load_encoder(tmp_path / 'whole.pt')
+    for key, x in network.state_dict().items():
+        taken = key.startswith('image_encoder.')
+        assert torch.equal(x, source.state_dict()[key] if taken else before[key]), key
+    torch.save(networks.create('surgicalsam').state_dict(), tmp_path / 'without.pt')
+    with pytest.raises(ValueError, match=r'missing \(image_encoder'):
+        network.load_encoder(tmp_path / 'without.pt')
 
 
 def test_sams_parts_come_without_torchvision_and_leave_the_package_as_it_was():

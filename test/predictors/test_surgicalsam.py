@@ -15,7 +15,7 @@ from surgseg_ros.predictors.sam_input import SamInput
 torch = pytest.importorskip('torch', reason='networks need torch')
 
 CANVAS = 256
-OPTIONS = {'encoder': 'vit_t', 'num_tokens': 2, 'num_classes': 3}
+OPTIONS = {'encoder': 'mobilenet_v2', 'num_tokens': 2, 'num_classes': 3}
 NAMES = ('background', 'hook', 'scissors', 'forceps')
 SIZE = (80, 100)
 

@@ -48,7 +48,11 @@ def test_painting_is_the_published_one(size):
 
     logits, class_ids = blobs(4), np.array([3, 1, 7, 2])
     scaler = MaskScaler(*size)
-    enlarged = upscale_masks(torch.from_numpy(logits)[:, None], size)[:, 0].numpy()
+    planes, (height, width) = torch.from_numpy(logits)[:, None], frame_on_canvas(*size)
+    canvas = torch.nn.functional.interpolate(planes, (1024, 1024), mode='bilinear')
+    enlarged = torch.nn.functional.interpolate(
+        canvas[..., :height, :width], size, mode='bilinear')[:, 0].numpy()
+    np.testing.assert_allclose(upscale_masks(planes, size)[:, 0], enlarged, rtol=0, atol=1e-4)
     np.testing.assert_allclose(scaler.upscale(logits), enlarged, rtol=0, atol=1e-4)
     labels = np.zeros(size, np.uint8)
     for class_id, mask in zip(class_ids, enlarged, strict=True):
