@@ -15,6 +15,7 @@ COMMANDS = {
     'train': 'train a network as a recipe says',
     'evaluate': 'compare results with ground truth',
     'bench': 'measure speed',
+    'datasets': "write instances in COCO's layout",
     'bags': 'look into, convert and make bags',
     'models': 'list networks, check and convert their weights',
     'doctor': 'check this installation',

@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import yaml
 
 from surgseg_ros import datasets, predictors
 from surgseg_ros.commands.argument_types import size, whole_number
+from surgseg_ros.commands.dataset_arguments import (
+    add_instance_dataset_arguments,
+    dataset_option,
+    open_instance_dataset,
+)
 from surgseg_ros.evaluation import instances, segmentation, stereo
+from surgseg_ros.networks.card import read_card
 from surgseg_ros.progress import progress
 
 
@@ -27,11 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     task.set_defaults(evaluate=_stereo)
     _add_segmentation(tasks.add_parser(
         'segmentation', help='class labels: of weights on a dataset, in folders or in a bag'))
-    task = tasks.add_parser('instances', help="COCO's average precision of masks")
-    task.add_argument('--pred', type=Path, required=True, help='COCO results, a JSON file')
-    task.add_argument('--gt', type=Path, required=True, help='COCO annotations, a JSON file')
-    task.add_argument('--json', type=Path, help='write the figures into this file, too')
-    task.set_defaults(evaluate=_instances)
+    _add_instances(tasks.add_parser(
+        'instances', help="COCO's average precision of masks: of files, or weights on a dataset"))
     task = tasks.add_parser('tracking', help='do instances keep their track ids where they '
                             'cross, in simulated frames? with true masks and predicted ones')
     task.add_argument('--model', default='solo_mobilenet', choices=predictors.instance())
@@ -57,8 +59,31 @@ def _stereo(args: argparse.Namespace) -> dict[str, Any]:
     return {name: asdict(values) for name, values in metrics.items()}
 
 
+def _add_instances(task: argparse.ArgumentParser) -> None:
+    what = task.add_mutually_exclusive_group(required=True)
+    what.add_argument('--pred', type=Path, help='COCO results, a JSON file')
+    what.add_argument('--weights', type=Path, help='run these weights over --dataset')
+    task.add_argument('--gt', type=Path, help='with --pred: COCO annotations, a JSON file')
+    add_instance_dataset_arguments(task, required=False)
+    task.add_argument('--model', choices=predictors.instance(),
+                      help='default: what the card of the weights says')
+    task.add_argument('--score-threshold', type=float, default=0.1,
+                      help='of the instances that are judged (0.1, as published for SOLO)')
+    task.add_argument('--json', type=Path, help='write the figures into this file, too')
+    task.set_defaults(evaluate=_instances)
+
+
 def _instances(args: argparse.Namespace) -> dict[str, Any]:
-    metrics = instances.evaluate(args.pred, args.gt)
+    if args.pred:
+        if not args.gt:
+            raise ValueError('--pred needs --gt, the annotations')
+        metrics = instances.evaluate(args.pred, args.gt)
+    else:
+        dataset = open_instance_dataset(args)
+        predictor = predictors.create(
+            args.model or _model_of(args.weights), weights=args.weights,
+            score_threshold=args.score_threshold)
+        metrics = instances.evaluate_predictor(predictor, dataset)
     print(instances.table(metrics))
     return asdict(metrics)
 
@@ -83,6 +108,14 @@ def _tracking(args: argparse.Namespace) -> dict[str, Any]:
             figures[args.model] = tracking.evaluate(progress(frames, args.frames))
     print(tracking.table(figures))
     return {masks: asdict(metrics) for masks, metrics in figures.items()}
+
+
+def _model_of(weights: Path) -> str:
+    card = read_card(weights)
+    if card is None:
+        raise ValueError(f'{weights} has no card that says of which network they are: give '
+                         '--model')
+    return card.network
 
 
 def _add_segmentation(task: argparse.ArgumentParser) -> None:
@@ -125,7 +158,7 @@ def _judged(args: argparse.Namespace) -> tuple[
     if args.weights:
         if not (args.dataset and args.root):
             raise ValueError('--weights needs --dataset and --root')
-        options = dict(_option(text) for text in args.option)
+        options = dict(dataset_option(text) for text in args.option)
         dataset = datasets.open_dataset(args.dataset, args.root, args.split, **options)
         predictor = predictors.create(args.model, weights=args.weights)
         return dataset.class_names, segmentation.predicted(predictor, dataset), len(dataset)
@@ -135,10 +168,3 @@ def _judged(args: argparse.Namespace) -> tuple[
         names = args.class_names or segmentation.classes_in([args.truth, args.pred])
         return names, segmentation.from_folders(args.pred, args.truth), None
     return *segmentation.recorded(args.results, args.truth, args.topic), None
-
-
-def _option(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition('=')
-    if not equals:
-        raise ValueError(f'--option {text} is not of the form NAME=VALUE')
-    return name, yaml.safe_load(value)

@@ -12,6 +12,10 @@ one of two layouts:
 
 Every mask above 0 is an instrument for target 'binary', the probe in Other_labels, too, as MSDESIS
 has it; ternaus leaves that one out of parts and binary.
+
+Instruments are told from each other by the challenge's <instrument>_labels alone. A mask of types
+is no substitute, and neither are its connected parts: two instruments of a type that touch are one
+of them, and an instrument behind another is two.
 """
 
 from collections.abc import Iterator
@@ -27,6 +31,7 @@ from surgseg_ros.datasets.base import (
     contents,
     image_files,
 )
+from surgseg_ros.datasets.instances import InstanceDataset, InstanceSample
 from surgseg_ros.image_files import read_grey
 
 TYPES = ('background', 'Bipolar Forceps', 'Prograsp Forceps', 'Large Needle Driver',
@@ -78,12 +83,57 @@ class EndoVis17(FileDataset):
             labels = np.where(other > 0, other, labels)
         return self._cropped(labels)
 
+    def instances(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Class ids N (of TYPES) and masks N x H x W bool of the instruments in sight."""
+        image = self._frames[index].image
+        folders = instrument_folders(image.parents[1])
+        masks = np.array([self._cropped(read_grey(folder / f'{image.stem}.png')) > 0
+                          for folder in folders])
+        class_ids = np.array([class_id(folder.name) for folder in folders], np.int64)
+        seen = masks.any(axis=(1, 2))
+        return class_ids[seen], masks[seen]
+
     def sequence(self, index: int) -> str:
         """'instrument_dataset_3': what challenge figures are averaged over."""
         return self.name(index).partition('/')[0]
 
     def _cropped(self, pixels: np.ndarray) -> np.ndarray:
         return pixels[_CAMERA] if self._crop and pixels.shape[:2] == _VIDEO else pixels
+
+
+class EndoVis17Instances(InstanceDataset):
+    """The instruments of EndoVis17 in the challenge's layout, its options but the target.
+
+    An object in Other_labels, such as the ultrasound probe, is one, too. Where two instruments
+    overlap, both masks may have a pixel.
+    """
+
+    class_names = TYPES
+
+    def __init__(self, root: Path, split: str = 'train', fold: int | None = None,
+                 crop: bool = True) -> None:
+        self._frames = EndoVis17(root, split, 'types', fold, crop)
+        for number in sequences(split, fold):
+            instrument_folders(_sequence(root, split, number))
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> InstanceSample:
+        """See InstanceDataset."""
+        name, image = self._frames.name(index), self._frames.image(index)
+        return InstanceSample(name, image, *self._frames.instances(index))
+
+
+def instrument_folders(folder: Path) -> list[Path]:
+    """Folders of masks of the instruments of a sequence; ValueError if there is none."""
+    truth = folder / 'ground_truth'
+    each = sorted(path for path in truth.glob('*_labels') if path.is_dir())
+    if not each:
+        raise ValueError(f'expected <instrument>_labels folders in {truth}; '
+                         f'{contents(truth if truth.is_dir() else folder)}')
+    return each
 
 
 def sequences(split: str, fold: int | None = None) -> list[int]:
@@ -133,13 +183,11 @@ def _mask_folders(folder: Path, target: str) -> list[Path]:
     combined = [folder / name for name in _COMBINED[target] if (folder / name).is_dir()]
     if combined:
         return combined[:1]
-    truth = folder / 'ground_truth'
-    each = sorted(path for path in truth.glob('*_labels') if path.is_dir())
-    if not each:
-        raise ValueError(f'expected <instrument>_labels folders in {truth}, or '
-                         f'{" or ".join(_COMBINED[target])} in {folder}; '
-                         f'{contents(truth if truth.is_dir() else folder)}')
-    return each
+    try:
+        return instrument_folders(folder)
+    except ValueError as error:
+        raise ValueError(f'{error}; {" or ".join(_COMBINED[target])} in {folder} would do, '
+                         'too') from None
 
 
 def _read(mask: Path, target: str) -> np.ndarray:

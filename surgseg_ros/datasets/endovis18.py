@@ -7,6 +7,8 @@
     ROOT/val/binary_annotations/SEQ/FRAME_class3.png            where annotations are not there
 
 The published download has no val/images (it has SAM features instead); labels can be read without.
+All masks are one per class and do not tell two instruments of a class from each other: this is no
+dataset of instances.
 """
 
 import re

@@ -10,6 +10,7 @@ import numpy as np
 _DATASETS = {
     'cityscapes': 'surgseg_ros.datasets.cityscapes:Cityscapes',
     'coco': 'surgseg_ros.datasets.coco:CocoInstances',
+    'endovis17': 'surgseg_ros.datasets.endovis17:EndoVis17Instances',
     'simulated': 'surgseg_ros.datasets.instances:SimulatedInstances',
 }
 
@@ -42,6 +43,11 @@ class InstanceDataset(ABC):
     @abstractmethod
     def __getitem__(self, index: int) -> InstanceSample:
         """IndexError beyond the last one; ValueError for a broken file."""
+
+
+def available() -> tuple[str, ...]:
+    """Names that open_instances() knows."""
+    return tuple(_DATASETS)
 
 
 def open_instances(name: str, root: str | Path, split: str, **options: Any) -> InstanceDataset:

@@ -1,11 +1,19 @@
-"""Average precision of COCO result files."""
+"""Average precision of COCO result files, or of a predictor on a dataset."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from surgseg_ros.metrics.instances import InstanceMetrics, average_precision
+from surgseg_ros.datasets.instances import InstanceDataset
+from surgseg_ros.metrics.instances import (
+    InstanceMetrics,
+    average_precision,
+    coco_truth,
+    records,
+)
+from surgseg_ros.progress import progress
 
 
 def evaluate(predictions: Path, truth: Path) -> InstanceMetrics:
@@ -13,11 +21,30 @@ def evaluate(predictions: Path, truth: Path) -> InstanceMetrics:
     return average_precision(_read(truth), _read(predictions))
 
 
+def evaluate_predictor(predictor: Any, dataset: InstanceDataset) -> InstanceMetrics:
+    """Run a predictor of instances over a dataset; ValueError if they have other classes."""
+    if tuple(predictor.class_names) != tuple(dataset.class_names):
+        raise ValueError(f'the weights are for {_listed(predictor.class_names)}, the dataset has '
+                         f'{_listed(dataset.class_names)}')
+    sizes, truth, found = [], [], []
+    samples = (dataset[index] for index in range(len(dataset)))
+    for number, sample in enumerate(progress(samples, len(dataset)), 1):
+        result = predictor.predict(sample.image)
+        sizes.append((sample.image.shape[0], sample.image.shape[1]))
+        truth += records(number, sample.class_ids, sample.masks)
+        found += records(number, result.class_ids, result.masks, result.scores)
+    return average_precision(coco_truth(sizes, truth, dataset.class_names), found)
+
+
 def table(metrics: InstanceMetrics) -> str:
     """Format metrics for a terminal, as COCO names them."""
     titles = ('AP', 'AP50', 'AP75', 'AP_S', 'AP_M', 'AP_L')
     head = ''.join(f'{title:>8}' for title in titles)
     return head + '\n' + ''.join(f'{value:>8.4f}' for value in asdict(metrics).values())
+
+
+def _listed(class_names: Sequence[str]) -> str:
+    return f'{len(class_names) - 1} classes ({", ".join(class_names[1:])})'
 
 
 def _read(path: Path) -> Any:

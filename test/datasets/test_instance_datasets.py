@@ -3,11 +3,13 @@
 import json
 
 import cv2
+import layouts
 import numpy as np
 import pytest
 
 pytest.importorskip('pycocotools', reason='COCO needs pycocotools')
 
+from surgseg_ros import cli  # noqa: E402
 from surgseg_ros.datasets.instances import instances_of, open_instances  # noqa: E402
 from surgseg_ros.datasets.to_coco import write_coco  # noqa: E402
 from surgseg_ros.metrics.instances import records  # noqa: E402
@@ -127,3 +129,40 @@ def test_what_is_written_as_coco_is_read_again(cityscapes, tmp_path):
     for index in range(len(dataset)):
         for one, other in zip(dataset[index][1:], again[index][1:], strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_endovis17_has_an_instance_per_instrument_folder(tmp_path):
+    dataset = open_instances('endovis17', layouts.endovis17(tmp_path), 'val', fold=0)
+    assert len(dataset) == 4  # two frames of two sequences
+    name, image, class_ids, masks = dataset[0]
+    assert name == 'instrument_dataset_1/frame000' and image.shape == (*layouts.SIZE, 3)
+    assert [dataset.class_names[k] for k in class_ids] == [
+        'Prograsp Forceps', 'Other', 'Large Needle Driver']
+    assert [np.unique(np.nonzero(one)[1]).tolist() for one in masks] == [
+        list(range(8)), [30, 31, 32], [20, 21, 22, 23]]
+
+
+def test_endovis17_with_masks_of_types_tells_no_instruments_apart(tmp_path):
+    for number in range(1, 9):
+        folder = tmp_path / f'instrument_dataset_{number}'
+        layouts.write(folder / 'images' / 'frame000.jpg', layouts.image())
+        layouts.write(folder / 'instruments_masks' / 'frame000.png',
+                      layouts.mask(slice(3, 9), 32))
+    with pytest.raises(ValueError, match='expected <instrument>_labels folders in .*'
+                                         'ground_truth; .* has images, instruments_masks$'):
+        open_instances('endovis17', tmp_path, 'train')
+
+
+def test_the_command_writes_what_coco_reads(cityscapes, tmp_path, capsys):
+    out = tmp_path / 'coco'
+    command = ['datasets', 'to-coco', '--dataset', 'cityscapes', '--root', str(cityscapes),
+               '--option', 'frames=2', '--option', 'classes=[person, car]', '--out', str(out)]
+    assert cli.main(command) == 0
+    assert '2 images: ' in capsys.readouterr().out
+    before = open_instances('cityscapes', cityscapes, 'val', frames=2, classes=['person', 'car'])
+    after = open_instances('coco', out, 'val')
+    assert after.class_names == before.class_names
+    for index in range(2):
+        np.testing.assert_array_equal(after[index].image, before[index].image)
+        np.testing.assert_array_equal(after[index].class_ids, before[index].class_ids)
+        np.testing.assert_array_equal(after[index].masks, before[index].masks)

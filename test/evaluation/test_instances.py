@@ -1,0 +1,88 @@
+"""surgseg evaluate instances with weights: a predictor over a dataset."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip('pycocotools', reason='COCO needs pycocotools')
+
+from surgseg_ros import cli, predictors  # noqa: E402
+from surgseg_ros.commands import dataset_arguments  # noqa: E402
+from surgseg_ros.datasets.instances import InstanceDataset, InstanceSample  # noqa: E402
+from surgseg_ros.evaluation.instances import evaluate_predictor  # noqa: E402
+from surgseg_ros.predictors.results import InstanceResult, mask_boxes  # noqa: E402
+
+NAMES = ('background', 'hook', 'clip')
+
+
+class TwoFrames(InstanceDataset):
+    """A hook of 20 x 20 px in both frames, a clip beside it in the second; sizes differ."""
+
+    class_names = NAMES
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        masks = np.zeros((1 + index, 40, 60 + index), bool)
+        masks[0, 5:25, 5:25] = True
+        masks[index, 5:25, 35:55] |= index > 0
+        return InstanceSample(
+            f'frame{index}', np.full((40, 60 + index, 3), index, np.uint8),
+            np.arange(1, 2 + index), masks)
+
+
+class Perfect:
+    """Finds the hook in both frames, and no clip."""
+
+    class_names = NAMES
+
+    def __init__(self, weights=None, score_threshold=None):
+        self.score_threshold = score_threshold
+
+    def predict(self, image):
+        masks = TwoFrames()[int(image[0, 0, 0])].masks[:1]
+        return InstanceResult(np.array([1]), np.array([0.9]), mask_boxes(masks), masks)
+
+
+def test_what_is_found_is_judged_by_class():
+    metrics = evaluate_predictor(Perfect(), TwoFrames())
+    assert metrics.ap == metrics.ap50 == pytest.approx(0.5)
+
+
+def test_other_classes_are_refused():
+    predictor = Perfect()
+    predictor.class_names = ('background', 'clip', 'hook')
+    with pytest.raises(ValueError, match=r'the weights are for 2 classes \(clip, hook\), the '
+                                         r'dataset has 2 classes \(hook, clip\)'):
+        evaluate_predictor(predictor, TwoFrames())
+
+
+def test_the_command(tmp_path, monkeypatch, capsys):
+    made = []
+
+    def create(name, **options):
+        made.append((name, options))
+        return Perfect()
+
+    monkeypatch.setattr(predictors, 'create', create)
+    monkeypatch.setattr(dataset_arguments, 'open_instances', lambda *_, **__: TwoFrames())
+    command = ['evaluate', 'instances', '--weights', str(tmp_path / 'w.pt'), '--model', 'solo_r18',
+               '--dataset', 'simulated', '--root', str(tmp_path), '--json',
+               str(tmp_path / 'figures.json')]
+    assert cli.main(command) == 0
+    assert made == [('solo_r18', {'weights': tmp_path / 'w.pt', 'score_threshold': 0.1})]
+    assert capsys.readouterr().out.split()[6] == '0.5000'
+    assert json.loads((tmp_path / 'figures.json').read_text())['ap50'] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(('words', 'sentence'), [
+    (['--weights', 'w.pt'], '--dataset and --root are needed, too'),
+    (['--pred', 'dt.json'], '--pred needs --gt'),
+    (['--weights', 'w.pt', '--dataset', 'coco', '--root', '.', '--option', 'fold'],
+     '--option fold is not of the form NAME=VALUE'),
+])
+def test_what_is_missing_is_said(words, sentence, capsys):
+    assert cli.main(['evaluate', 'instances', *words]) == 2
+    assert sentence in capsys.readouterr().err
