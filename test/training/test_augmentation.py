@@ -124,3 +124,15 @@ def test_unknown_names_are_errors(recipe, message):
 def test_no_such_version():
     with pytest.raises(ValueError, match='no augmentation version 41'):
         surgicalsam_recipe(41)
+
+
+def test_images_may_keep_their_sizes() -> None:
+    augment = make_augmentation({'flip': {'horizontal': 1.0, 'vertical': 0.0}}, None)
+    for size in ((20, 30), (31, 17)):
+        labels = np.arange(np.prod(size)).reshape(size).astype(np.uint8)
+        image = np.repeat(labels[..., None], 3, axis=2)
+        flipped, flipped_labels = augment(image, labels, 0)
+        np.testing.assert_array_equal(flipped, image[:, ::-1])
+        np.testing.assert_array_equal(flipped_labels, labels[:, ::-1])
+    with pytest.raises(ValueError, match='augmentation scale cannot be made so: it cuts out one'):
+        make_augmentation({'scale': {}}, None)

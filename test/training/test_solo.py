@@ -1,0 +1,158 @@
+"""SOLO learns: eight frames of the simulator by heart; its task, step by step."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip('torch', reason='training needs torch')
+for _package in ('lightning_fabric', 'albumentations', 'pycocotools', 'mujoco'):
+    pytest.importorskip(_package, reason=f'training on simulated frames needs {_package}')
+
+from conftest import REPOSITORY  # noqa: E402
+from eight_frames import FRAMES, find_again, learn, render, root_of  # noqa: E402
+
+from surgseg_ros import networks  # noqa: E402
+from surgseg_ros.datasets.instances import InstanceDataset  # noqa: E402
+from surgseg_ros.predictors.preprocess import fitted  # noqa: E402
+from surgseg_ros.training import tasks  # noqa: E402
+
+STEPS = 80
+NOTHING_FROZEN = {'frozen_norm': False, 'frozen_stages': 0}
+SMALL = REPOSITORY / 'config' / 'train' / 'solo_simulated_small.yaml'
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return root_of(tmp_path_factory)
+
+
+@pytest.fixture(scope='module')
+def frames(root: Path) -> InstanceDataset:
+    return render(root)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp('solo')
+
+
+@pytest.fixture(scope='module')
+def metrics(folder: Path, root: Path, frames: InstanceDataset) -> dict[str, float]:
+    """Metrics after training; the weights lie in the folder."""
+    return learn(
+        'solo', root, folder, STEPS,
+        network={'name': 'solo_mobilenet', 'options': {'attention': True}},
+        backbone=NOTHING_FROZEN, data={'short': [128], 'long': 160},
+        optimiser={'clip_norm': 10.0}, schedule={'warmup_steps': 10})
+
+
+@pytest.mark.timeout(900)
+def test_eight_frames_are_learnt(metrics: dict[str, float]) -> None:
+    assert metrics['step'] == STEPS
+    assert metrics['AP50'] > 0.9
+
+
+def test_the_trained_weights_find_them_again(
+    folder: Path, frames: InstanceDataset, metrics: dict[str, float]
+) -> None:
+    judged = find_again('solo_mobilenet', folder / 'best.safetensors', frames)
+    assert judged.ap50 == pytest.approx(metrics['AP50'], abs=1e-3)
+    assert judged.ap == pytest.approx(metrics['AP'], abs=1e-3)
+
+
+def test_training_has_moved_the_attention(folder: Path, metrics: dict[str, float]) -> None:
+    network = networks.create('solo_mobilenet', num_classes=7, attention=True)
+    networks.load_checkpoint(network, folder / 'best.safetensors')
+    # no instrument is small enough for the first level
+    assert (network.bbox_head.attention.gain[1:].abs() > 1e-3).all()
+
+
+def make_task(root: Path, *overrides: str) -> Any:
+    """The task of the small recipe on the eight frames."""
+    torch.manual_seed(0)
+    return tasks.create(tasks.load_recipe(SMALL, [
+        f'data.root={root}', f'data.train={FRAMES}', f'data.val={FRAMES}', *overrides]))
+
+
+def batch_of(task: Any, samples: int = 2) -> dict[str, Any]:
+    batch: dict[str, Any] = task.collate([task.train_samples[0, i] for i in range(samples)])
+    return batch
+
+
+def test_gradients_reach_every_parameter(root: Path, frames: InstanceDataset) -> None:
+    """Of the attention's gains, too, which start at 0."""
+    task = make_task(root, 'network.options.attention=true')
+    task._ranges = [(0, 1e9)] * 5  # so that every level has something to find
+    task.loss(batch_of(task))['loss'].backward()
+    still = [name for name, parameter in task.network.named_parameters()
+             if parameter.grad is None or not parameter.grad.any()]
+    assert not still
+    assert (task.network.bbox_head.attention.gain == 0).all()
+
+
+def test_levels_without_instances_have_gradients_too(
+    root: Path, frames: InstanceDataset
+) -> None:
+    """Else processes that train together would wait for each other."""
+    task = make_task(root, 'network.options.attention=true')
+    task._ranges = [(1e9, 1e9)] * 5
+    losses = task.loss(batch_of(task))
+    losses['loss'].backward()
+    assert losses['mask'] == 0 and losses['category'] > 0
+    assert all(one.grad is not None for one in task.network.parameters())
+
+
+def test_what_is_frozen_does_not_move(
+    root: Path, frames: InstanceDataset, tmp_path: Path
+) -> None:
+    torch.save(networks.create('solo_mobilenet', num_classes=7).state_dict(), tmp_path / 'x.pt')
+    task = make_task(
+        root, 'backbone.frozen_stages=1', 'backbone.frozen_norm=true',
+        f'network.weights={tmp_path / "x.pt"}')
+    task.network.train()
+    before = {key: x.clone() for key, x in task.network.state_dict().items()}
+    task.loss(batch_of(task))['loss'].backward()
+    frozen = {name for name, one in task.network.named_parameters() if one.grad is None}
+    assert frozen == {name for name, _ in task.network.named_parameters()
+                      if name.startswith(tuple(f'backbone.features.{i}.' for i in range(4)))}
+    statistics = [key for key in before if 'running' in key]
+    now = task.network.state_dict()
+    assert statistics and all(torch.equal(before[key], now[key]) for key in statistics)
+
+
+def test_images_of_several_sizes_are_filled_up(
+    root: Path, frames: InstanceDataset
+) -> None:
+    task = make_task(root, 'data.short=[100, 70]', 'data.long=500')
+    samples = [task.train_samples[0, i] for i in range(8)]
+    sizes = {tuple(sample['image'].shape[1:]) for sample in samples}
+    assert sizes == {(100, 125), (70, 88)}
+    again = [task.train_samples[0, i] for i in range(8)]
+    assert all(torch.equal(a['image'], b['image']) for a, b in zip(samples, again, strict=True))
+    batch = task.collate(samples)
+    assert batch['image'].shape == (8, 3, 128, 128)
+    inputs = task._input(batch)
+    for image, (height, width) in zip(inputs, batch['contents'].tolist(), strict=True):
+        assert not image[:, height:].any() and not image[:, :, width:].any()
+        assert image[:, :height, :width].any()
+
+
+def test_frozen_needs_a_start(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='what is frozen would stay random: set network.imagenet'):
+        make_task(tmp_path, 'backbone.frozen_stages=1')
+    with pytest.raises(ValueError, match='backbone.frozen_stages is 5, expected 0 to 4'):
+        make_task(tmp_path, 'backbone.frozen_stages=5')
+    with pytest.raises(ValueError, match='data.short and data.long must be sizes in px'):
+        make_task(tmp_path, 'data.short=[]')
+
+
+def test_other_networks_are_refused(root: Path, frames: InstanceDataset) -> None:
+    with pytest.raises(ValueError, match='the task solo trains no fassst_small'):
+        make_task(root, 'network={name: fassst_small}')
+
+
+def test_images_are_fitted_into_the_box_or_the_box_on_its_side() -> None:
+    assert fitted(1024, 2048, 800, 1333) == (667, 1333)
+    assert fitted(480, 640, 800, 1333) == (800, 1067)
+    assert fitted(640, 480, 800, 1333) == (1067, 800)

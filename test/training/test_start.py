@@ -1,0 +1,78 @@
+"""What a network starts from: ImageNet, a whole checkpoint, or all of it but some layers."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip('torch', reason='training needs torch')
+
+from surgseg_ros import networks  # noqa: E402
+from surgseg_ros.training.segmentation import Network, make_network  # noqa: E402
+
+
+def start(name: str, num_classes: int, **keys: Any) -> dict[str, Any]:
+    torch.manual_seed(1)
+    tensors: dict[str, Any] = make_network(
+        Network(name=name, **keys), {'num_classes': num_classes}).state_dict()
+    return tensors
+
+
+@pytest.mark.parametrize(('name', 'prefixes'), [
+    ('solo_mobilenet', ('bbox_head.solo_cate.',)),
+    ('fassst_small', ('attention.predict.', 'tail.masks.')),
+])
+def test_a_network_starts_from_one_for_other_classes(
+    tmp_path: Path, name: str, prefixes: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    before = networks.create(name, num_classes=80).state_dict()
+    weights = tmp_path / 'coco.pt'
+    torch.save(before, weights)
+    with pytest.raises(ValueError, match=f'of another shape .{prefixes[0]}'):
+        start(name, 5, weights=str(weights))
+    random = start(name, 5)
+    after = start(name, 5, weights=str(weights), weights_but=prefixes)
+    said = capsys.readouterr().err.strip()
+    left_out = [key for key in after if key.startswith(prefixes)]
+    assert said == (f'{weights}: all but {len(left_out)} tensors, which start anew: '
+                    + ', '.join(left_out))
+    for key, values in after.items():
+        assert torch.equal(values, random[key] if key in left_out else before[key])
+
+
+def test_the_rest_is_as_strict_as_ever(tmp_path: Path) -> None:
+    tensors = networks.create('solo_mobilenet', num_classes=5).state_dict()
+    weights, but = tmp_path / 'x.pt', ('bbox_head.solo_cate.',)
+    torch.save(tensors, weights)
+    with pytest.raises(ValueError, match="no tensor of the network begins with 'solo_cate'"):
+        start('solo_mobilenet', 5, weights=str(weights), weights_but=('solo_cate',))
+    with pytest.raises(ValueError, match='network.weights_but needs network.weights'):
+        start('solo_mobilenet', 5, weights_but=but)
+    del tensors['neck.fpn_convs.0.conv.weight']
+    torch.save(tensors, weights)
+    with pytest.raises(ValueError, match='1 missing .neck.fpn_convs.0.conv.weight'):
+        start('solo_mobilenet', 5, weights=str(weights), weights_but=but)
+
+
+def test_imagenet_reaches_the_backbone_and_nothing_else(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    backbone = networks.create('solo_r18', num_classes=5).backbone.state_dict()
+    published = {key: x for key, x in backbone.items() if 'num_batches' not in key}
+    classifier = {'fc.weight': torch.zeros(1000, 512), 'fc.bias': torch.zeros(1000)}
+    torch.save({**published, **classifier}, tmp_path / 'resnet18.pth')
+    random = start('solo_r18', 5)
+    after = start('solo_r18', 5, imagenet=str(tmp_path / 'resnet18.pth'))
+    for key, values in after.items():
+        part, _, rest = key.partition('.')
+        assert torch.equal(values, backbone[rest] if part == 'backbone' else random[key])
+
+
+def test_what_is_no_imagenet_is_said(tmp_path: Path) -> None:
+    torch.save({'conv1.weight': torch.zeros(64, 3, 7, 7)}, tmp_path / 'x.pth')
+    with pytest.raises(ValueError, match="x.pth is not torchvision's ResNet of this depth: "):
+        start('solo_r18', 5, imagenet=str(tmp_path / 'x.pth'))
+    with pytest.raises(ValueError, match="x.pth is not torchvision's mobilenet_v2: "):
+        start('solo_mobilenet', 5, imagenet=str(tmp_path / 'x.pth'))
+    with pytest.raises(ValueError, match='fassst_small has no backbone of ImageNet'):
+        start('fassst_small', 5, imagenet=str(tmp_path / 'x.pth'))
