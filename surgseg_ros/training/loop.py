@@ -113,11 +113,9 @@ class TrainingRun:
         logs = Logs(self.folder, self.progress) if self.fabric.is_global_zero else None
         while not self.progress.ended:
             self._train_epoch()
-            self._save()  # validation may take long
             self._end_epoch()
             if logs:
                 logs.update(self.progress)
-            self._save()
         if logs:
             logs.close()
         return self.progress
@@ -146,7 +144,7 @@ class TrainingRun:
         recipe, step = self.recipe, self.progress.step
         torch.manual_seed(derive_seed(recipe.seed, step, self.fabric.global_rank))
         for group in self.optimiser.param_groups:
-            group['lr'] = self._learning_rate()
+            group['lr'] = self._learning_rate(step)
         losses = self.objective(self.fabric.to_device(batch))
         self.optimiser.zero_grad()
         self.fabric.backward(losses['loss'])
@@ -158,9 +156,9 @@ class TrainingRun:
         for name, value in losses.items():
             self._sums[name] += value.detach()
 
-    def _learning_rate(self) -> float:
+    def _learning_rate(self, step: int) -> float:
         return self.recipe.optimiser.learning_rate * learning_rate_factor(
-            self.recipe.schedule, self.progress.step, self.steps_per_epoch)
+            self.recipe.schedule, step, self.steps_per_epoch)
 
     def _interruption(self) -> str:
         """'stop' if the time is up, 'save' if a state is due, else ''; the same everywhere."""
@@ -174,25 +172,38 @@ class TrainingRun:
         return self.fabric.broadcast(wish) if self.fabric.world_size > 1 else wish
 
     def _end_epoch(self) -> None:
-        """Validate, keep the best weights, and see whether this was the last epoch."""
-        progress, recipe = self.progress, self.recipe
-        epoch = len(progress.rows) + 1
-        row: Row = {'epoch': epoch, 'step': progress.step, 'learning_rate': self._learning_rate()}
-        row |= {f'train_{name}': self._over_processes(mean)
-                for name, mean in self._means().items()}
+        """Note the epoch; after some, validate and save. See whether it was the last."""
+        epoch, evaluation = len(self.progress.rows) + 1, self.recipe.evaluation
         out_of_time = self._interruption() == 'stop'
-        if epoch % recipe.evaluation.every == 0 or epoch == recipe.schedule.epochs or out_of_time:
-            row |= self.validate()
-        row['seconds'] = round(time.monotonic() - self._started, 1)
-        is_best = progress.note(row, recipe.evaluation)
-        progress.ended = self._why_ended(out_of_time)
+        last = epoch == self.recipe.schedule.epochs or out_of_time
+        row = self._training_row(epoch)
+        if epoch % evaluation.every and not last:
+            self._note(row, out_of_time)
+            return
+        self._save()  # validation may take long
+        self._note(row | self.validate(), out_of_time)
+        self._save()
+
+    def _training_row(self, epoch: int) -> Row:
+        """What is known of an epoch without validation."""
+        losses = {f'train_{name}': self._over_processes(mean)
+                  for name, mean in self._means().items()}
+        self.progress.seconds = time.monotonic() - self._started
+        return {'epoch': epoch, 'step': self.progress.step, 'learning_rate':
+                self._learning_rate(self.progress.step - 1),
+                'seconds': round(self.progress.seconds, 1), **losses}
+
+    def _note(self, row: Row, out_of_time: bool) -> None:
+        """Take the row into the progress; write the weights if they are the best or the last."""
+        is_best = self.progress.note(row, self.recipe.evaluation)
+        self.progress.ended = self._why_ended(out_of_time)
         self._sums.clear()
-        if self.fabric.is_global_zero:
-            tqdm.write(_summary(row, recipe, is_best))
-            if is_best:
-                checkpoints.save_weights(self.folder / checkpoints.BEST, self.task, recipe, row)
-            if progress.ended:
-                checkpoints.save_weights(self.folder / checkpoints.LAST, self.task, recipe, row)
+        if not self.fabric.is_global_zero:
+            return
+        tqdm.write(_summary(row, self.recipe, is_best))
+        for name, due in ((checkpoints.BEST, is_best), (checkpoints.LAST, self.progress.ended)):
+            if due:
+                checkpoints.save_weights(self.folder / name, self.task, self.recipe, row)
 
     def _why_ended(self, out_of_time: bool) -> str:
         patience, epochs = self.recipe.evaluation.patience, self.recipe.schedule.epochs

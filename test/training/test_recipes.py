@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from conftest import REPOSITORY
 
 from surgseg_ros.training.recipe import Recipe, Schedule, merge, parse, read_recipe
 
-RECIPES = sorted((REPOSITORY / 'config' / 'train').glob('*.yaml'))
+RECIPES = sorted((Path(__file__).resolve().parents[2] / 'config' / 'train').glob('*.yaml'))
 
 
 @dataclass(frozen=True, kw_only=True)
