@@ -9,13 +9,17 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
 from surgseg_ros import messages, pictures, predictors
-from surgseg_ros.bundled import bundled_weights
 from surgseg_ros.geometry.tracking import InstanceTracker
 from surgseg_ros.msg import InstrumentInstances
 from surgseg_ros.nodes.image_node import ImageInput, ImageNode
 from surgseg_ros.nodes.managed_node import run
 from surgseg_ros.nodes.messages import make_message
-from surgseg_ros.nodes.network_parameters import NETWORK_PARAMETERS, image_size, network_options
+from surgseg_ros.nodes.network_parameters import (
+    LABELLING_PARAMETERS,
+    NETWORK_PARAMETERS,
+    image_size,
+    labelling_options,
+)
 from surgseg_ros.nodes.pairing import NANOSECONDS
 from surgseg_ros.nodes.parameters import Parameter
 from surgseg_ros.predictors.results import InstanceResult
@@ -29,9 +33,7 @@ class InstanceNode(ImageNode):
         *ImageNode.PARAMETERS,
         *NETWORK_PARAMETERS,
         Parameter('model', 'solo_mobilenet', 'network', choices=predictors.instance()),
-        Parameter('weights', '', 'its weights; empty takes those that come with the package'),
-        Parameter('class_names', [''], 'names by class id, background first, of weights that '
-                  'do not say them'),
+        *LABELLING_PARAMETERS,
         Parameter('score_threshold', 0.3, 'from which an instance counts', range=(0.0, 1.0),
                   live=True),
         Parameter('max_instances', 20, 'per image; the best ones', range=(1, 100), live=True),
@@ -39,8 +41,6 @@ class InstanceNode(ImageNode):
                   'otherwise it is 0', live=True),
         Parameter('max_gap', 10, 'images without an instrument after which it still gets its '
                   'track_id back', range=(0, 1000), live=True),
-        Parameter('overlay_opacity', 0.5, 'of the colours over the image in ~/overlay',
-                  range=(0.0, 1.0), live=True),
         Parameter('outputs', list(OUTPUTS), 'what may be published; each is computed only while '
                   'somebody subscribes', choices=OUTPUTS, live=True),
     )
@@ -72,12 +72,7 @@ class InstanceNode(ImageNode):
 
     def create_predictor(self) -> Any:
         """Make what predicts; errors as predictors.create."""
-        options = {'weights': self.p.weights or bundled_weights(self.p.model),
-                   **network_options(self.p)}
-        names = tuple(filter(None, self.p.class_names))
-        if names:
-            options['class_names'] = names
-        return predictors.create(self.p.model, **options)
+        return predictors.create(self.p.model, **labelling_options(self.p))
 
     def process(self, frame: ImageInput) -> None:
         """Publish what is wanted of one image."""

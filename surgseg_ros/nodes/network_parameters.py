@@ -3,6 +3,7 @@
 from typing import Any
 
 from surgseg_ros import backends
+from surgseg_ros.bundled import bundled_weights
 from surgseg_ros.nodes.parameters import Parameter, Parameters
 from surgseg_ros.sizes import parse_size
 
@@ -16,10 +17,25 @@ NETWORK_PARAMETERS = (
               'configuring; another size is prepared when it comes (seconds)'),
 )
 
+LABELLING_PARAMETERS = (   # of networks that say what something is
+    Parameter('weights', '', 'its weights; empty takes those that come with the package'),
+    Parameter('class_names', [''], 'names by class id, background first, of weights that '
+              'do not say them'),
+    Parameter('overlay_opacity', 0.5, 'of the colours over the image in ~/overlay',
+              range=(0.0, 1.0), live=True),
+)
+
 
 def network_options(p: Parameters) -> dict[str, Any]:
     """Options of predictors.create."""
     return {'backend': p.backend, 'precision': p.precision, 'threads': p.threads or None}
+
+
+def labelling_options(p: Parameters) -> dict[str, Any]:
+    """Options of predictors.create for the parameter `model` with LABELLING_PARAMETERS."""
+    options = {'weights': p.weights or bundled_weights(p.model), **network_options(p)}
+    names = tuple(filter(None, p.class_names))
+    return {**options, 'class_names': names} if names else options
 
 
 def image_size(p: Parameters) -> tuple[int, int]:

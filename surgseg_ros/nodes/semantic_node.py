@@ -9,11 +9,15 @@ from rclpy.parameter import Parameter as RosParameter
 from sensor_msgs.msg import Image
 
 from surgseg_ros import messages, pictures, predictors
-from surgseg_ros.bundled import bundled_weights
 from surgseg_ros.nodes.image_node import ImageInput, ImageNode
 from surgseg_ros.nodes.managed_node import run
 from surgseg_ros.nodes.messages import make_message
-from surgseg_ros.nodes.network_parameters import NETWORK_PARAMETERS, image_size, network_options
+from surgseg_ros.nodes.network_parameters import (
+    LABELLING_PARAMETERS,
+    NETWORK_PARAMETERS,
+    image_size,
+    labelling_options,
+)
 from surgseg_ros.nodes.parameters import Parameter
 from surgseg_ros.nodes.surgicalsam_parameters import (
     SURGICALSAM_PARAMETERS,
@@ -31,12 +35,8 @@ class SemanticNode(ImageNode):
         *ImageNode.PARAMETERS,
         *NETWORK_PARAMETERS,
         Parameter('model', 'lwanet', 'network', choices=predictors.semantic()),
-        Parameter('weights', '', 'its weights; empty takes those that come with the package'),
-        Parameter('class_names', [''], 'names by class id, background first, of weights that '
-                  'do not say them'),
+        *LABELLING_PARAMETERS,
         *SURGICALSAM_PARAMETERS,
-        Parameter('overlay_opacity', 0.5, 'of the class colours over the image in ~/overlay',
-                  range=(0.0, 1.0), live=True),
         Parameter('outputs', ['segmentation', 'overlay'], 'what may be published; each is '
                   'computed only while somebody subscribes', choices=OUTPUTS, live=True),
     )
@@ -70,11 +70,7 @@ class SemanticNode(ImageNode):
 
     def create_predictor(self) -> Any:
         """Make what predicts; errors as predictors.create."""
-        options = {'weights': self.p.weights or bundled_weights(self.p.model),
-                   **network_options(self.p)}
-        names = tuple(filter(None, self.p.class_names))
-        if names:
-            options['class_names'] = names
+        options = labelling_options(self.p)
         if self.p.model == 'surgicalsam':
             options |= surgicalsam_options(self.p)
         return predictors.create(self.p.model, **options)
