@@ -1,6 +1,7 @@
 """Which cells of SOLO answer for which instances (Wang et al., ECCV 2020, section 3.3.1)."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -38,31 +39,51 @@ def make_targets(
     instances: class ids n and masks n x H x W bool of each frame, the largest first, H x W being
     `size`, that of the network's input. grids: cells per side. ranges: see scale_ranges.
     """
+    shapes = [measure(masks) for _, masks in instances]
     targets = []
     for stride, grid, between in zip(STRIDES, grids, ranges, strict=True):
         shape = 2 * size[0] // stride, 2 * size[1] // stride
-        frames = [_level(class_ids, masks, grid, between, shape) for class_ids, masks in instances]
+        frames = [
+            _level(assign_cells(measured, grid, between), class_ids, masks, shape)
+            for measured, (class_ids, masks) in zip(shapes, instances, strict=True)]
         categories, cells, owners, masks = zip(*frames, strict=True)
         targets.append(LevelTargets(
             torch.stack(categories), _filled(cells, 0), _filled(owners, -1), _filled(masks, 0)))
     return targets
 
 
-def assign_cells(masks: np.ndarray, grid: int, between: tuple[float, float]) -> np.ndarray:
+class Shapes(NamedTuple):
+    """Of n instances: size n, sqrt(width * height) of the box, px; else fractions of the image.
+
+    centres: n x 2, y and x of the centre of mass. extents: n x 2, height and width of the box.
+    """
+
+    sizes: np.ndarray
+    centres: np.ndarray
+    extents: np.ndarray
+
+
+def measure(masks: np.ndarray) -> Shapes:
+    """Shapes of masks n x H x W bool, none of them empty."""
+    boxes, image = mask_boxes(masks), np.array(masks.shape[1:])
+    extents = (boxes[:, 2:] - boxes[:, :2])[:, ::-1]
+    rows, columns = masks.sum(axis=2), masks.sum(axis=1)
+    sums = [counts @ (np.arange(counts.shape[1]) + 0.5) for counts in (rows, columns)]
+    centres = np.stack(sums, axis=1) / rows.sum(axis=1, keepdims=True)
+    return Shapes(np.sqrt(extents.prod(axis=1)), centres / image, extents / image)
+
+
+def assign_cells(shapes: Shapes, grid: int, between: tuple[float, float]) -> np.ndarray:
     """Index of the instance that each cell answers for, grid x grid int64, -1 for none.
 
-    masks: n x H x W bool, none empty. An instance whose size sqrt(width * height) of the box lies
-    within `between` (px, inclusive) has the cells that its centre region touches: 0.2 times the
-    box, around the mask's centre of mass, and one cell to each side at most. A cell that several
-    instances want belongs to the last.
+    An instance whose size lies within `between` (px, inclusive) has the cells that its centre
+    region touches: 0.2 times the box, around the centre of mass, and one cell to each side at
+    most. A cell that several instances want belongs to the last.
     """
     owners = np.full((grid, grid), -1, np.int64)
-    for index, (mask, box) in enumerate(zip(masks, mask_boxes(masks), strict=True)):
-        width, height = box[2:] - box[:2]
-        if between[0] <= np.sqrt(width * height) <= between[1]:
-            y, x = (np.mean(axis) + 0.5 for axis in np.nonzero(mask))
-            rows = _span(y / mask.shape[0], height / mask.shape[0], grid)
-            columns = _span(x / mask.shape[1], width / mask.shape[1], grid)
+    for index, (size, centre, extent) in enumerate(zip(*shapes, strict=True)):
+        if between[0] <= size <= between[1]:
+            rows, columns = (_span(c, e, grid) for c, e in zip(centre, extent, strict=True))
             owners[rows, columns] = index
     return owners
 
@@ -76,11 +97,9 @@ def _span(centre: float, extent: float, grid: int) -> slice:
 
 
 def _level(
-    class_ids: np.ndarray, masks: np.ndarray, grid: int, between: tuple[float, float],
-    shape: tuple[int, int],
+    owners: np.ndarray, class_ids: np.ndarray, masks: np.ndarray, shape: tuple[int, int]
 ) -> tuple[Tensor, ...]:
-    """One frame's categories, cells, owners and masks."""
-    owners = assign_cells(masks, grid, between)
+    """One frame's categories, cells, owners and masks; owners: see assign_cells."""
     chosen = np.unique(owners[owners >= 0])
     cells = np.flatnonzero(owners >= 0)
     categories = np.where(owners >= 0, np.append(class_ids, 0)[owners], 0)

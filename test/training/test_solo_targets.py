@@ -8,13 +8,10 @@ import pytest
 torch = pytest.importorskip('torch', reason='training needs torch')
 
 from surgseg_ros import networks  # noqa: E402
+from surgseg_ros.training import solo_targets  # noqa: E402
 from surgseg_ros.training.losses.sigmoid_focal import sigmoid_focal_loss  # noqa: E402
 from surgseg_ros.training.losses.solo import solo_loss  # noqa: E402
-from surgseg_ros.training.solo_targets import (  # noqa: E402
-    assign_cells,
-    make_targets,
-    scale_ranges,
-)
+from surgseg_ros.training.solo_targets import make_targets, scale_ranges  # noqa: E402
 
 ALL = (0.0, math.inf)
 
@@ -23,6 +20,10 @@ def mask(rows: slice, columns: slice, size: tuple[int, int] = (128, 128)) -> np.
     found = np.zeros(size, bool)
     found[rows, columns] = True
     return found
+
+
+def assign_cells(masks: np.ndarray, grid: int, between: tuple[float, float]) -> np.ndarray:
+    return solo_targets.assign_cells(solo_targets.measure(masks), grid, between)
 
 
 def cells(owners: np.ndarray, index: int = 0) -> list[tuple[int, int]]:
