@@ -46,7 +46,11 @@ def train(recipe: Recipe, folder: Path, resume: bool = True) -> Progress:
         task = tasks.create(recipe)
     if recipe.optimiser.fit_memory:
         recipe = fit_memory(recipe, task, fabric)
-    return TrainingRun(fabric, task, recipe, folder, resume).run()
+    try:
+        return TrainingRun(fabric, task, recipe, folder, resume).run()
+    except torch.OutOfMemoryError as error:
+        raise ValueError(f'the GPU has too little memory for optimiser.batch_size '
+                         f'{recipe.optimiser.batch_size}: choose a smaller one') from error
 
 
 def make_fabric(recipe: Recipe) -> Fabric:

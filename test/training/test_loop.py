@@ -202,6 +202,15 @@ def test_a_loss_that_is_no_number_ends_training_before_it_is_saved(tmp_path: Pat
     assert all(torch.isfinite(tensor).all() for tensor in state['network'].values())
 
 
+def test_too_little_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def loss(self: ToyTask, batch: dict[str, Any]) -> Any:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(ToyTask, 'loss', loss)
+    with pytest.raises(ValueError, match='too little memory for optimiser.batch_size 4: choose'):
+        loop.train(RECIPE, tmp_path)
+
+
 def test_processes_share_every_batch() -> None:
     whole = list(TrainingBatches(10, 4, seed=1, epochs=3, start=1))
     shares = [list(TrainingBatches(10, 4, seed=1, epochs=3, start=1, rank=rank, processes=2))
