@@ -9,9 +9,10 @@ import numpy as np
 class FeatureStream:
     """Gives every frame the newest features there are, and says how old they are.
 
-    encode: image -> features, which belong to the caller. every: begin with the features of each
-    `every`-th frame. asynchronous: compute them in a thread, so that after the first frame none
-    waits for the encoder; while it is busy, no frame is encoded. Both may change at any time.
+    encode: image -> features, which belong to the caller; always called in the same thread, so
+    never twice at a time. every: begin with the features of each `every`-th frame. asynchronous:
+    after the first frame none waits for the encoder; while it is busy, no frame is encoded. Both
+    may change at any time.
     """
 
     def __init__(
@@ -37,13 +38,12 @@ class FeatureStream:
         self._frame += 1
         if self._pending and self._pending.done():
             self._collect()
-        if self._newest is None:
-            self._newest, self._begun = (self._encode(image), self._frame), self._frame
-        elif self._frame - self._begun >= self.every and not self._pending:
+        wanted = self._newest is None or self._frame - self._begun >= self.every
+        if wanted and not self._pending:
             self._begun = self._frame
             # the caller may write to its image while the thread reads it
             self._pending = self._thread.submit(self._encode, image.copy())
-        if self._pending and not self.asynchronous:
+        if self._pending and (self._newest is None or not self.asynchronous):
             self._collect()
         assert self._newest is not None
         features, frame = self._newest
