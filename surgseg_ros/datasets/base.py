@@ -100,6 +100,20 @@ def check_ids(labels: np.ndarray, class_names: Sequence[str], path: Path) -> np.
     return labels
 
 
+def divided_ids(values: np.ndarray, factor: int, class_names: Sequence[str],
+                path: Path) -> np.ndarray:
+    """HxW uint8 class ids of a mask's values, each factor x id; 255 that is none stays 255.
+
+    Raises ValueError for another value: such a mask is written in another way than expected.
+    """
+    rest = values % factor > 0
+    wrong = np.unique(values[rest & (values != UNLABELLED)])
+    if wrong.size:
+        raise ValueError(f'{path} has value {wrong[0]}, expected {factor} x class id')
+    return check_ids(np.where(rest, UNLABELLED, values // factor).astype(np.uint8),
+                     class_names, path)
+
+
 def choose(value: str, known: Sequence[str], what: str) -> str:
     """Return value; ValueError if it is not one of the known ones."""
     if value not in known:

@@ -14,9 +14,9 @@ import numpy as np
 from surgseg_ros.datasets.base import (
     FileDataset,
     Frame,
-    check_ids,
     choose,
     contents,
+    divided_ids,
     image_files,
 )
 from surgseg_ros.image_files import read_grey
@@ -41,7 +41,7 @@ class Cata7(FileDataset):
     def labels(self, index: int) -> np.ndarray:
         """HxW uint8 class ids."""
         file = self._frames[index].masks[0]
-        return check_ids(read_grey(file) // STEP, self.class_names, file)
+        return divided_ids(read_grey(file), STEP, self.class_names, file)
 
 
 def _frames(folder: Path) -> list[Frame]:

@@ -26,9 +26,9 @@ import numpy as np
 from surgseg_ros.datasets.base import (
     FileDataset,
     Frame,
-    check_ids,
     choose,
     contents,
+    divided_ids,
     image_files,
 )
 from surgseg_ros.datasets.instances import InstanceDataset, InstanceSample
@@ -199,7 +199,7 @@ def _read(mask: Path, target: str) -> np.ndarray:
         return np.where(values > 0, number, 0).astype(np.uint8)
     if factor is None and class_id(mask.parent.name) == TYPES.index('Other'):
         return np.where(values > 0, PARTS.index('other'), 0).astype(np.uint8)
-    return check_ids(values // (factor or 10), CLASS_NAMES[target], mask)
+    return divided_ids(values, factor or 10, CLASS_NAMES[target], mask)
 
 
 def _factor(folder: Path, target: str) -> int | None:

@@ -215,6 +215,31 @@ def test_labels_that_are_no_classes(tmp_path):
         datasets.open_dataset('cata7', root, 'train')[0]
 
 
+@pytest.mark.parametrize(('value', 'message'), [
+    (3, '0.png has value 3, expected 20 x class id'),     # plain class ids
+    (67, '0.png has value 67, expected 20 x class id')])
+def test_values_that_are_no_multiple_are_not_rounded(tmp_path, value, message):
+    root = layouts.cata7(tmp_path)
+    layouts.write(root / 'train' / 'labels' / '0.png', layouts.mask(slice(0, 3), value))
+    with pytest.raises(ValueError, match=message):
+        datasets.open_dataset('cata7', root, 'train').labels(0)
+
+
+def test_plain_ids_in_ternaus_masks_are_refused_and_255_stays_unlabelled(tmp_path):
+    for number in range(1, 9):
+        folder = tmp_path / f'instrument_dataset_{number}'
+        layouts.write(folder / 'images' / 'frame000.jpg', layouts.image())
+        values = layouts.mask(slice(0, 3), 64) + layouts.mask(slice(3, 5), 255)
+        layouts.write(folder / 'instruments_masks' / 'frame000.png', values)
+        values = layouts.mask(slice(0, 3), 170) + layouts.mask(slice(3, 5), 255)
+        layouts.write(folder / 'parts_masks' / 'frame000.png', values)
+    assert runs(EndoVis17(tmp_path).labels(0)) == [(2, 3), (255, 2), (0, 35)]
+    assert runs(EndoVis17(tmp_path, target='parts').labels(0)) == [(2, 3), (3, 2), (0, 35)]
+    layouts.write(folder / 'instruments_masks' / 'frame000.png', layouts.mask(slice(0, 3), 6))
+    with pytest.raises(ValueError, match='frame000.png has value 6, expected 32 x class id'):
+        EndoVis17(tmp_path).labels(7)
+
+
 def test_labels_of_another_size_than_the_image(tmp_path):
     root = layouts.cata7(tmp_path)
     layouts.write(root / 'train' / 'labels' / '0.png', layouts.mask(slice(0, 3), 20, (8, 8)))
