@@ -20,13 +20,7 @@ def run(args: argparse.Namespace) -> int:
 
     recipe = tasks.load_recipe(args.recipe, args.overrides)
     out = args.out or Path('out/train') / args.recipe.stem
-    from lightning_fabric.utilities import rank_zero_only
-
     from surgseg_ros.training.loop import train  # imports torch
 
-    progress = train(recipe, out, resume=args.resume == 'auto')
-    best, metric = progress.best, recipe.evaluation.metric
-    verdict = f'best {metric} {best[metric]:.4f} in epoch {best["epoch"]:.0f}' if best else 'no best'
-    if rank_zero_only.rank == 0:  # one of several processes speaks
-        print(f'{out}: {progress.ended}; {verdict}')
+    train(recipe, out, resume=args.resume == 'auto')
     return 0

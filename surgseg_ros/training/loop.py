@@ -111,9 +111,14 @@ class TrainingRun:
 
     def run(self) -> Progress:
         """Train until an end is reached; returns how it went."""
-        if self.progress.ended:
-            return self.progress
-        self._check_metric()
+        if not self.progress.ended:
+            self._check_metric()
+            self._train()
+        if self.fabric.is_global_zero:
+            tqdm.write(f'{self.folder}: {_verdict(self.progress, self.recipe)}')
+        return self.progress
+
+    def _train(self) -> None:
         logs = Logs(self.folder, self.progress) if self.fabric.is_global_zero else None
         while not self.progress.ended:
             self._train_epoch()
@@ -122,7 +127,6 @@ class TrainingRun:
                 logs.update(self.progress)
         if logs:
             logs.close()
-        return self.progress
 
     def _train_epoch(self) -> None:
         """Take the steps that are left of this epoch, or fewer if the time is up."""
@@ -333,6 +337,13 @@ def _summary(row: Row, recipe: Recipe, is_best: bool) -> str:
     shown = f'  {metric} {row[metric]:.4f}{" (best)" if is_best else ""}' if metric in row else ''
     return (f'epoch {row["epoch"]:.0f}/{recipe.schedule.epochs}  step {row["step"]:.0f}  '
             f'loss {row["train_loss"]:.4g}{shown}  {row["seconds"]:.0f} s')
+
+
+def _verdict(progress: Progress, recipe: Recipe) -> str:
+    best, metric = progress.best, recipe.evaluation.metric
+    if best is None:
+        return f'{progress.ended}; {metric} was never a number'
+    return f'{progress.ended}; best {metric} {best[metric]:.4f} in epoch {best["epoch"]:.0f}'
 
 
 def _use_one_thread(worker: int) -> None:
