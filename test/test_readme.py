@@ -10,8 +10,6 @@ import yaml
 
 from surgseg_ros.cli import main
 from surgseg_ros.nodes import describe
-from surgseg_ros.nodes.semantic_node import SemanticNode
-from surgseg_ros.nodes.stereo_node import StereoNode
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / 'README.md').read_text()
@@ -62,8 +60,9 @@ def test_rviz_shows_image_overlays_and_cloud_in_the_frame_of_the_endoscope() -> 
     assert shown == {'left/image_rect': 'rviz_default_plugins/Image',
                      'stereo/overlay': 'rviz_default_plugins/Image',
                      'semantic/overlay': 'rviz_default_plugins/Image',
+                     'instance/overlay': 'rviz_default_plugins/Image',
                      'points2': 'rviz_default_plugins/PointCloud2'}
-    published = {topic for node in (StereoNode, SemanticNode)
+    published = {topic for node in describe.PERCEIVING
                  for _, topic, *_ in describe.graph(node, 'endoscope')}
     assert {f'/endoscope/{topic}' for topic in shown} <= published
     assert manager['Global Options']['Fixed Frame'] == 'endoscope_left_optical'
