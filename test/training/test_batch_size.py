@@ -1,8 +1,13 @@
 import pytest
 
 torch = pytest.importorskip('torch', reason='training needs torch')
+lightning_fabric = pytest.importorskip(
+    'lightning_fabric', reason='training needs lightning-fabric')
 
-from surgseg_ros.training.batch_size import fitting_batch_size  # noqa: E402
+from toy_task import ToyRecipe, ToyTask  # noqa: E402
+
+from surgseg_ros.training.batch_size import fit_memory, fitting_batch_size  # noqa: E402
+from surgseg_ros.training.recipe import parse  # noqa: E402
 
 
 class Memory:
@@ -33,3 +38,42 @@ def test_where_one_sample_is_too_much_that_is_said():
 def test_other_errors_are_no_lack_of_memory():
     with pytest.raises(ZeroDivisionError):
         fitting_batch_size(lambda size: 1 / 0, 4)
+
+
+class Small(ToyTask):
+    """Has memory for five samples; notes the sizes that it was asked for."""
+
+    def __init__(self, recipe):
+        super().__init__(recipe)
+        self.asked = []
+
+    def loss(self, batch):
+        self.asked.append(len(batch['image']))
+        losses = super().loss(batch)
+        if self.asked[-1] > 5:
+            raise torch.OutOfMemoryError('CUDA out of memory')
+        return losses
+
+
+@pytest.mark.parametrize('batch_size, asked', [(16, [12, 6, 3]), (4, [4])])
+def test_trying_a_batch_leaves_network_and_task_as_they_were(batch_size, asked):
+    recipe = parse(ToyRecipe, {'task': 'toy', 'optimiser': {
+        'learning_rate': 0.1, 'batch_size': batch_size}, 'schedule': {'epochs': 1},
+        'evaluation': {'metric': 'accuracy'}})
+    task = Small(recipe)
+    before = {key: x.clone() for key, x in task.network.state_dict().items()}
+    fitted = fit_memory(recipe, task, lightning_fabric.Fabric(accelerator='cpu', devices=1))
+    assert task.asked == asked  # of 12 samples there are
+    assert fitted.optimiser.batch_size == asked[-1]
+    assert fitted.optimiser.learning_rate == 0.1 and fitted.schedule == recipe.schedule
+    assert all(torch.equal(x, before[key]) for key, x in task.network.state_dict().items())
+    assert all(parameter.grad is None for parameter in task.network.parameters())
+    assert task.seen == 0 and not task.mean.any()
+
+
+def test_several_processes_are_refused():
+    class Fabric:
+        world_size = 2
+
+    with pytest.raises(ValueError, match='optimiser.fit_memory is for one process'):
+        fit_memory(None, None, Fabric())
