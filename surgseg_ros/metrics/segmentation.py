@@ -30,7 +30,7 @@ class ConfusionMatrix:
     def add(self, prediction: np.ndarray, truth: np.ndarray) -> None:
         """Count the pixels of integer class ids of equal shape; those of truth 255 are left out.
 
-        Raises ValueError if shapes differ or an id is neither a class nor 255.
+        Raises ValueError if shapes differ or an id is no integer, or neither a class nor 255.
         """
         if prediction.shape != truth.shape:
             raise ValueError(f'the prediction is {prediction.shape}, the truth {truth.shape}')
@@ -43,8 +43,11 @@ class ConfusionMatrix:
         self.counts += pairs.reshape(self.counts.shape)
 
     def _class_ids(self, ids: np.ndarray, what: str) -> np.ndarray:
-        if ids.size and not 0 <= ids.min() <= ids.max() < self.num_classes:
-            raise ValueError(f'the {what} has class id {ids.max()}, expected 0 to '
+        if ids.dtype.kind not in 'biu':
+            raise ValueError(f'the {what} is {ids.dtype}, expected integer class ids')
+        wrong = ids[(ids < 0) | (ids >= self.num_classes)]
+        if wrong.size:
+            raise ValueError(f'the {what} has class id {wrong[0]}, expected 0 to '
                              f'{self.num_classes - 1} or {UNLABELLED} for unlabelled')
         return ids.astype(np.intp)
 

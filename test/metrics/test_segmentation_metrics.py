@@ -79,6 +79,16 @@ def test_wrong_input_is_named(prediction, truth, message):
         matrix(prediction, truth)
 
 
+@pytest.mark.parametrize(('ids', 'message'), [
+    (np.array([1, -1]), 'the prediction has class id -1, expected 0 to 2'),
+    (np.array([1, -1, 2]), 'the prediction has class id -1'),
+    (np.array([0.7, 1]), 'the prediction is float64, expected integer class ids'),
+])
+def test_the_wrong_id_is_named_and_no_float_is_cut(ids, message):
+    with pytest.raises(ValueError, match=message):
+        ConfusionMatrix(3).add(ids, np.ones(len(ids), np.uint8))
+
+
 def instrument_means(*images, num_classes=4):
     means = InstrumentMeans(num_classes)
     for prediction, truth in images:
