@@ -6,13 +6,15 @@
     ROOT/val/annotations/SEQ/FRAME.png                          class ids
     ROOT/val/binary_annotations/SEQ/FRAME_class3.png            where annotations are not there
 
-The published download has no val/images (it has SAM features instead); labels can be read without.
+The published download has no val/images (it has SAM features instead): add the challenge's frames,
+or read labels only.
 All masks are one per class and do not tell two instruments of a class from each other: this is no
 dataset of instances.
 """
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,15 +41,20 @@ class EndoVis18(FileDataset):
     """Frames of one split with instrument types.
 
     version: 0 to 40, which of the augmented copies of the training split.
+    labels_only: images may be missing; ValueError if they are otherwise.
     """
 
-    def __init__(self, root: Path, split: str = 'train', version: int = 0) -> None:
+    def __init__(self, root: Path, split: str = 'train', version: int = 0,
+                 labels_only: bool = False) -> None:
         choose(split, SPLITS, 'split')
         if version not in range(VERSIONS + 1) or (split == 'val' and version):
             raise ValueError(f'version is {version}, expected 0 to {VERSIONS} in split train '
                              'and 0 in split val')
         self._folder = root / split / (str(version) if split == 'train' else '')
-        super().__init__(_frames(self._folder), CLASSES)
+        frames = _frames(self._folder)
+        if not labels_only:
+            _check_images(frames, self._folder)
+        super().__init__(frames, CLASSES)
 
     def labels(self, index: int) -> np.ndarray:
         """HxW uint8 class ids; where masks of classes overlap, the higher id."""
@@ -83,6 +90,13 @@ def _frames(folder: Path) -> list[Frame]:
     return [Frame(key, images.get(key, folder / 'images' / f'{key}.png'),
                   (annotated[key],) if key in annotated else tuple(binary[key]))
             for key in sorted({*images, *annotated, *binary})]
+
+
+def _check_images(frames: Sequence[Frame], folder: Path) -> None:
+    missing = [frame.image for frame in frames if not frame.image.is_file()]
+    if missing:
+        raise ValueError(f'{folder}/images lacks {len(missing)} of {len(frames)} frames that have '
+                         f'masks, such as {missing[0]}; add the frames of the challenge')
 
 
 def _files(folder: Path) -> list[Path]:

@@ -97,6 +97,22 @@ def test_endovis17_one_mask_for_all_instruments(tmp_path, folder, target, factor
     assert runs(dataset.labels(0)) == expected
 
 
+def test_endovis17_archives_as_unpacked(tmp_path):
+    """Training and test sets have sequences of the same numbers in one root."""
+    archives = {'1_4_training': range(1, 5), '5_8_training': range(5, 9),
+                '1_4_testing': range(1, 5), '5_8_testing': range(5, 9), '9_10_testing': (9, 10)}
+    for archive, numbers in archives.items():
+        for number in numbers:
+            folder = tmp_path / f'instrument_{archive}' / f'instrument_dataset_{number}'
+            colour = number + (100 if 'testing' in archive else 0)
+            layouts.write(folder / 'left_frames' / 'frame000.png', layouts.image(value=colour))
+            layouts.write(folder / 'gt' / 'TypeSegmentation' / 'frame000.png',
+                          layouts.mask(slice(0, 3), 1))
+    for split, first, length in (('train', 1, 8), ('test', 101, 10)):
+        dataset = EndoVis17(tmp_path, split)
+        assert len(dataset) == length and dataset.image(0)[0, 0, 2] == first
+
+
 def test_endovis17_parts_of_real_frames(tmp_path, shared_data):
     """Pixels counted in the files themselves, inside the camera's part of the video frame."""
     source = shared_data / 'seg_parts_ev17'
@@ -161,10 +177,11 @@ def test_endovis18_prefers_annotations(ev18):
 def test_endovis18_labels_without_images(tmp_path):
     root = layouts.endovis18(tmp_path)
     shutil.rmtree(root / 'val' / 'images')
-    dataset = EndoVis18(root, 'val')
+    with pytest.raises(ValueError, match='val/images lacks 2 of 2 frames .* such as .*val/images/'
+                       'seq2/00000.png; add the frames of the challenge'):
+        datasets.open_dataset('endovis18', root, 'val')
+    dataset = datasets.open_dataset('endovis18', root, 'val', labels_only=True)
     assert runs(dataset.labels(0)) == [(0, 8), (7, 1), (0, 31)]
-    with pytest.raises(ValueError, match='val/images/seq2/00000.png'):
-        dataset.image(0)
 
 
 def test_cata7(tmp_path):
