@@ -1,6 +1,7 @@
 """EndoVis 2017 robotic instrument segmentation (Allan et al., 2019; arXiv 1902.06426).
 
-ROOT or ROOT/train (ROOT/test for the challenge's test set) holds instrument_dataset_1, _2 ... in
+ROOT or ROOT/train (ROOT/test for the challenge's test set) holds instrument_dataset_1, _2 ..., or
+the challenge's archives as unpacked do (instrument_1_4_training, instrument_1_4_testing ...), in
 one of two layouts:
 - the challenge's: left_frames/frame000.png (1920x1080, the camera's 1280x1024 at x 320, y 28) with
   ground_truth/<instrument>_labels/frame000.png per instrument, of which parts are 10 shaft,
@@ -160,7 +161,9 @@ def class_id(folder: str) -> int:
 
 def _sequence(root: Path, split: str, number: int) -> Path:
     name = f'instrument_dataset_{number}'
-    places = [root / ('test' if split == 'test' else 'train'), root]
+    kind = 'test' if split == 'test' else 'train'
+    places = [root / kind, root]
+    places += [path for place in places for path in sorted(place.glob(f'*_{kind}ing'))]
     for place in places:
         if (place / name).is_dir():
             return place / name
