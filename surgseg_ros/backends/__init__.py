@@ -39,6 +39,8 @@ def create(
     _check('backend', kind, ('auto', *_KINDS))
     _check('device', device, ('auto', *DEVICES))
     _check('precision', precision, ('auto', *PRECISIONS))
+    if threads is not None and threads < 1:
+        raise ValueError(f'threads is {threads}, expected at least 1, or None for all')
     if kind == 'auto':
         kind = choose(device)
     if find_spec(kind) is None:

@@ -11,10 +11,11 @@ import numpy as np
 
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
-from surgseg_ros.networks.card import Card, read_card
+from surgseg_ros.networks.card import Card
 from surgseg_ros.networks.fassst_decode import decode
 from surgseg_ros.predictors.preprocess import Normaliser, check_image
 from surgseg_ros.predictors.results import InstanceResult, mask_boxes
+from surgseg_ros.predictors.weights import card_of
 
 
 class FassstPredictor:
@@ -46,9 +47,7 @@ class FassstPredictor:
             raise ValueError(f'{name} needs weights: its authors publish none, train some')
         if not Path(weights).is_file():
             raise FileNotFoundError(f'there is no checkpoint {weights}')
-        spec, card = networks.spec(name), read_card(weights) or Card(name)
-        if card.network != name:
-            raise ValueError(f'{weights} are weights of {card.network}, not of {name}')
+        spec, card = networks.spec(name), card_of(name, Path(weights)) or Card(name)
         self.class_names = tuple(class_names) or card.class_names or spec.class_names
         known = {'num_classes': len(self.class_names) - 1, **card.options, **(options or {})}
         if known['num_classes'] != len(self.class_names) - 1:

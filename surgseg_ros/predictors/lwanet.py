@@ -10,12 +10,12 @@ import numpy as np
 
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
-from surgseg_ros.networks.card import Card, read_card
+from surgseg_ros.networks.card import Card
 from surgseg_ros.predictors.label_upsampling import LabelUpsampler
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, max_pool, resize
 from surgseg_ros.predictors.results import SemanticResult
 from surgseg_ros.predictors.stages import Stages
-from surgseg_ros.predictors.weights import existing_weights
+from surgseg_ros.predictors.weights import card_of, existing_weights, names_of_classes
 
 _NAME, _STRIDE = 'lwanet', 4
 _PUBLISHED_SIZE = (544, 960)
@@ -53,12 +53,12 @@ class LwanetPredictor:
         reduction: str | None = None,
     ) -> None:
         self._weights = existing_weights(_NAME, weights)
-        card = read_card(self._weights) or Card(_NAME)
-        if card.network != _NAME:
-            raise ValueError(f'{weights} are weights of {card.network}, not of {_NAME}')
+        card = card_of(_NAME, self._weights) or Card(_NAME)
         self._options = _options(card, class_names, num_classes, attention_fusion)
-        self.class_names = _class_names(
-            tuple(class_names) or card.class_names, self._options.get('num_classes'))
+        published = networks.spec(_NAME).class_names
+        self.class_names = names_of_classes(
+            tuple(class_names) or card.class_names, published,
+            self._options.get('num_classes', len(published)))
         trained = card.details.get('input_size')
         self._box = tuple(input_size or trained or _PUBLISHED_SIZE)
         self._reduction = reduction or ('area' if trained else 'max')
@@ -114,21 +114,10 @@ def _options(
     card: Card, class_names: Sequence[str], num_classes: int | None, attention_fusion: bool | None
 ) -> dict[str, Any]:
     """For networks.create: what the card says, unless told otherwise."""
-    given = {
-        'num_classes': num_classes or len(class_names) or None,
-        'attention_fusion': attention_fusion,
+    named = len(card.class_names or class_names)
+    given = {'num_classes': num_classes, 'attention_fusion': attention_fusion}
+    return {
+        **({'num_classes': named} if named else {}),
+        **card.options,
+        **{key: x for key, x in given.items() if x is not None},
     }
-    return {**card.options, **{key: x for key, x in given.items() if x is not None}}
-
-
-def _class_names(names: tuple[str, ...], count: int | None) -> tuple[str, ...]:
-    """As many as there are classes; count None: the network's own number."""
-    published = networks.spec(_NAME).class_names
-    count = count or len(published)
-    if not names:
-        names = ('background', *(f'class {i}' for i in range(1, count)))
-        return published if count == len(published) else names
-    if len(names) != count:
-        raise ValueError(f'class_names has {len(names)} names, the network {count} classes, '
-                         'the background included')
-    return names

@@ -71,8 +71,10 @@ def max_pool(image: np.ndarray, factor: int) -> np.ndarray:
 
 
 def check_image(image: np.ndarray, what: str = 'image') -> None:
-    """Raise ValueError unless it is HxWx3 uint8; `what` names it in the sentence."""
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+    """Raise ValueError unless it is HxWx3 uint8, not empty; `what` names it in the sentence."""
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f'the {what} is a {type(image).__name__}, expected an array uint8 HxWx3')
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise ValueError(f'the {what} is {image.dtype} {image.shape}, expected uint8 HxWx3')
 
 

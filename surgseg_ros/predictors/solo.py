@@ -11,10 +11,11 @@ import numpy as np
 
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
-from surgseg_ros.networks.card import Card, read_card
+from surgseg_ros.networks.card import Card
 from surgseg_ros.networks.solo_decode import GRIDS, cells_per_level, decode
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, fitted
 from surgseg_ros.predictors.results import InstanceResult, mask_boxes
+from surgseg_ros.predictors.weights import card_of
 
 
 class SoloPredictor:
@@ -50,9 +51,7 @@ class SoloPredictor:
     ) -> None:
         self._name, self._spec = name, networks.spec(name)
         self._weights = _existing(name, weights)
-        card = read_card(self._weights) or Card(name)
-        if card.network != name:
-            raise ValueError(f'{weights} are weights of {card.network}, not of {name}')
+        card = card_of(name, self._weights) or Card(name)
         self.class_names = tuple(class_names) or card.class_names or self._spec.class_names
         self._options = {
             'num_classes': len(self.class_names) - 1, **card.options, **(options or {}),

@@ -15,12 +15,14 @@ import numpy as np
 
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Backend, Model
-from surgseg_ros.networks.card import Card, read_card
+from surgseg_ros.networks.card import Card
 from surgseg_ros.networks.sam_canvas import CHANNELS, GRID, IMAGE_SIZE, MASK_SCALE, PATCH
 from surgseg_ros.predictors.feature_stream import FeatureStream
+from surgseg_ros.predictors.preprocess import check_image
 from surgseg_ros.predictors.results import SemanticResult
 from surgseg_ros.predictors.sam_input import SamInput
 from surgseg_ros.predictors.surgicalsam_masks import MaskScaler, accepted, presence
+from surgseg_ros.predictors.weights import card_of, names_of_classes
 
 _NAME = 'surgicalsam'
 _PUBLISHED = {'encoder': 'vit_h', 'num_tokens': 2, 'num_classes': 7, 'grid': GRID}
@@ -87,11 +89,13 @@ class SurgicalSamPredictor:
         class_names: Sequence[str] = (),
     ) -> None:
         self._weights, self._base = _existing(weights, sam_weights)
-        card = read_card(self._weights) or Card(_NAME, _PUBLISHED)
+        card = card_of(_NAME, self._weights) or Card(_NAME, _PUBLISHED)
         given = {'encoder': encoder, 'num_tokens': num_tokens, 'num_classes': num_classes}
         options = {**card.options, **{key: x for key, x in given.items() if x is not None}}
         self._options = {**_PUBLISHED, **options}
-        self.class_names = _class_names(self._options, tuple(class_names) or card.class_names)
+        self.class_names = names_of_classes(
+            tuple(class_names) or card.class_names,
+            _published_names(self._options['num_tokens']), self._options['num_classes'] + 1)
         self._canvas = _canvas(encoder_size or card.details.get('encoder_size', IMAGE_SIZE))
         self._spec = networks.spec(_NAME)
         self._create_backend = partial(
@@ -153,7 +157,7 @@ class SurgicalSamPredictor:
         class_ids: those that are in the frame, by the ground truth; for mode 'published' only.
         Raises ValueError for another image, mode or class.
         """
-        _check(image)
+        check_image(image)
         prompted = self._prompted(class_ids)
         self.prepare(*image.shape[:2])
         times = [time.perf_counter()]
@@ -185,10 +189,12 @@ class SurgicalSamPredictor:
             raise ValueError("class_ids are for mode='published', and that mode needs them")
         known = range(1, self._options['num_classes'] + 1)
         wanted = self.classes if class_ids is None else class_ids
-        chosen = sorted({int(i) for i in (known if wanted is None else wanted)})
-        if not set(chosen) <= set(known):
-            raise ValueError(f'class ids are {chosen}, expected some of 1 to {known[-1]}')
-        return np.array(chosen, np.int64)
+        if wanted is None:
+            wanted = known
+        if not all(i in known for i in wanted):
+            raise ValueError(f'class ids are [{", ".join(map(str, wanted))}], expected some of '
+                             f'1 to {known[-1]}')
+        return np.array(sorted({int(i) for i in wanted}), np.int64)
 
     def _model(self, inputs: dict[str, tuple[int, ...]], **options: Any) -> Model:
         options = {**self._options, **options}
@@ -256,20 +262,9 @@ def _existing(
     return paths
 
 
-def _class_names(options: dict[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names with the background, for as many classes as the network has."""
-    count = options['num_classes'] + 1
-    if not names:
-        published = {2: networks.spec(_NAME).class_names, 4: _ENDOVIS_2017}
-        names = published.get(options['num_tokens'], ())
-        if len(names) != count:
-            names = ('background', *(f'class {i}' for i in range(1, count)))
-    if len(names) != count:
-        raise ValueError(
-            f'class_names has {len(names)} names, expected {count}: the background and '
-            f'{count - 1} classes'
-        )
-    return names
+def _published_names(num_tokens: int) -> tuple[str, ...]:
+    """Class names of the published weights with so many tokens; none of others."""
+    return {2: networks.spec(_NAME).class_names, 4: _ENDOVIS_2017}.get(num_tokens, ())
 
 
 def _canvas(size: int) -> int:
@@ -281,8 +276,3 @@ def _canvas(size: int) -> int:
 
 def _first(*values: float | None) -> float:
     return next(float(value) for value in values if value is not None)
-
-
-def _check(image: np.ndarray) -> None:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(f'the image is {image.dtype} {image.shape}, expected uint8 HxWx3')

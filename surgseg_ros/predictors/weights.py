@@ -1,8 +1,9 @@
-"""The file of weights that a predictor was given."""
+"""The file of weights that a predictor was given, and what it says about itself."""
 
 from pathlib import Path
 
 from surgseg_ros import networks
+from surgseg_ros.networks.card import Card, read_card
 
 
 def existing_weights(name: str, weights: str | Path | None) -> Path:
@@ -20,3 +21,29 @@ def existing_weights(name: str, weights: str | Path | None) -> Path:
     if not Path(weights).is_file():
         raise FileNotFoundError(f'there is no checkpoint {weights}')
     return Path(weights)
+
+
+def card_of(name: str, weights: Path) -> Card | None:
+    """Read the card of weights of the network `name`, None where they have none.
+
+    Raises ValueError where it is another network's, or broken.
+    """
+    card = read_card(weights)
+    if card and card.network != name:
+        raise ValueError(f'{weights} are weights of {card.network}, not of {name}')
+    return card
+
+
+def names_of_classes(
+    given: tuple[str, ...], published: tuple[str, ...], count: int
+) -> tuple[str, ...]:
+    """Names by class id for `count` classes, the background included.
+
+    Those given, else the published ones if they are as many, else numbers. Raises ValueError
+    where others are given than `count`.
+    """
+    if given and len(given) != count:
+        raise ValueError(f'class_names has {len(given)} name{"s" if len(given) > 1 else ""}, the '
+                         f'network {count} classes, the background included')
+    numbered = ('background', *(f'class {i}' for i in range(1, count)))
+    return given or (published if len(published) == count else numbered)

@@ -112,8 +112,34 @@ def test_what_is_wrong_is_said_in_a_sentence(weights, tmp_path):
         create(weights, class_names=('background', 'tool'))
     with pytest.raises(ValueError, match="reduction is 'mean', expected one of area, max"):
         create(weights, reduction='mean')
-    with pytest.raises(ValueError, match=r'the image is uint8 \(8, 8\), expected uint8 HxWx3'):
-        create(weights).predict(np.zeros((8, 8), np.uint8))
+    with pytest.raises(ValueError, match=r'threads is -1, expected at least 1'):
+        create(weights, threads=-1).prepare(32, 32)
+
+
+@pytest.mark.parametrize(('image', 'words'), [
+    (np.zeros((8, 8), np.uint8), r'uint8 \(8, 8\)'),
+    (np.zeros((0, 8, 3), np.uint8), r'uint8 \(0, 8, 3\)'),
+    (np.zeros((8, 8, 3)), r'float64 \(8, 8, 3\)'),
+    ([[[0, 0, 0]]], 'a list'),
+])
+def test_only_images_are_predicted(weights, image, words):
+    with pytest.raises(ValueError, match=f'the image is {words}, expected .*uint8 HxWx3'):
+        create(weights).predict(image)
+
+
+def test_class_names_do_not_change_the_number_of_classes_that_a_card_says(tmp_path):
+    path = tmp_path / 'w.safetensors'
+    for options in ({'num_classes': 3}, {}):
+        card = Card('lwanet', options, ('background', 'shaft', 'jaw'))
+        save_file({}, path, metadata=card.metadata())
+        with pytest.raises(ValueError, match='class_names has 1 name, the network 3 classes'):
+            create(path, num_classes=None, class_names=['a'])
+        assert create(path, num_classes=None, class_names='abc').class_names == ('a', 'b', 'c')
+
+
+def test_class_names_tell_the_number_of_classes_where_no_card_does(weights):
+    predictor = create(weights, num_classes=None, class_names='abcdefghijk')
+    assert predictor.predict(texture('lwanet', 32, 32)).class_names == tuple('abcdefghijk')
 
 
 def smooth_scores(classes, height, width, cell):

@@ -208,14 +208,21 @@ def test_what_is_missing_or_wrong_is_said_in_a_sentence(weights, tmp_path, scene
     for options, sentence in (
         ({'weights': None}, 'authors publish them at https://github.com/wenxi-yue'),
         ({'encoder_size': 500}, 'encoder_size is 500, expected a multiple of 16 up to 1024'),
-        ({'class_names': ('a', 'b')}, 'class_names has 2 names, expected 4'),
+        ({'class_names': ('a', 'b')}, 'class_names has 2 names, the network 4 classes'),
     ):
         with pytest.raises(ValueError, match=sentence):
             predictors.create('surgicalsam', **{'weights': weights, **options})
     with pytest.raises(FileNotFoundError, match='there is no checkpoint'):
         predictor_of(weights, sam_weights=tmp_path / 'sam.pth')
-    with pytest.raises(ValueError, match='expected uint8 HxWx3'):
-        predictor_of(weights).predict(np.zeros((8, 8), np.uint8))
+    for image in (np.zeros((8, 8), np.uint8), np.zeros((0, 8, 3), np.uint8), [[[0, 0, 0]]]):
+        with pytest.raises(ValueError, match=r'the image is .*, expected .*uint8 HxWx3'):
+            predictor_of(weights).predict(image)
+    for wrong in (7.9, '1'):
+        with pytest.raises(ValueError, match=rf'class ids are \[{wrong}\], expected some of 1 to'):
+            predictor_of(weights, classes=[wrong]).predict(IMAGE)
+    save_file({}, tmp_path / 'w.safetensors', metadata=Card('lwanet').metadata())
+    with pytest.raises(ValueError, match='are weights of lwanet, not of surgicalsam'):
+        predictor_of(tmp_path / 'w.safetensors')
     with pytest.raises(ValueError, match="mode is 'some', expected 'all' or 'published'"):
         predictor_of(weights, mode='some').predict(IMAGE)
 
