@@ -4,7 +4,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from surgseg_ros.datasets.base import UNLABELLED, SegmentationDataset, SegmentationSample
+from surgseg_ros.datasets.base import (
+    UNLABELLED,
+    SegmentationDataset,
+    SegmentationSample,
+    opened,
+)
 
 __all__ = ['UNLABELLED', 'SegmentationDataset', 'SegmentationSample', 'available', 'open_dataset']
 
@@ -30,9 +35,5 @@ def open_dataset(name: str, root: str | Path, split: str, **options: Any) -> Seg
     if name not in _DATASETS:
         raise ValueError(f'no dataset is called {name!r}; known: {", ".join(available())}')
     module, _, attribute = _DATASETS[name].partition(':')
-    kind = getattr(import_module(module), attribute)
-    try:
-        dataset: SegmentationDataset = kind(Path(root), split, **options)
-    except TypeError as error:
-        raise ValueError(f'dataset {name} cannot be opened so: {error}') from error
-    return dataset
+    kind: type[SegmentationDataset] = getattr(import_module(module), attribute)
+    return opened(name, kind, root, split, **options)

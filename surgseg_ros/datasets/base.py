@@ -1,14 +1,17 @@
 """What every segmentation dataset is: named images, each with a class id per pixel."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from inspect import signature
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from surgseg_ros.image_files import read_rgb
 from surgseg_ros.metrics.segmentation import UNLABELLED
+
+Dataset = TypeVar('Dataset')
 
 _IMAGES = ('.png', '.jpg', '.jpeg')
 
@@ -85,10 +88,14 @@ class FileDataset(SegmentationDataset):
 
 
 def image_files(folder: Path) -> list[Path]:
-    """PNG and JPEG files of a folder by name; none where there is no folder."""
+    """PNG and JPEG files of a folder by name; none where there is no folder.
+
+    Hidden ones, such as the ._NAME.png that macOS leaves in archives, are no images.
+    """
     if not folder.is_dir():
         return []
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in _IMAGES)
+    return sorted(file for file in folder.iterdir()
+                  if file.suffix.lower() in _IMAGES and not file.name.startswith('.'))
 
 
 def check_ids(labels: np.ndarray, class_names: Sequence[str], path: Path) -> np.ndarray:
@@ -112,6 +119,16 @@ def divided_ids(values: np.ndarray, factor: int, class_names: Sequence[str],
         raise ValueError(f'{path} has value {wrong[0]}, expected {factor} x class id')
     return check_ids(np.where(rest, UNLABELLED, values // factor).astype(np.uint8),
                      class_names, path)
+
+
+def opened(name: str, kind: Callable[..., Dataset], root: str | Path, split: str,
+           **options: Any) -> Dataset:
+    """Return kind(root, split, **options); ValueError if it does not take these options."""
+    try:
+        signature(kind).bind(Path(root), split, **options)
+    except TypeError as error:
+        raise ValueError(f'dataset {name} cannot be opened so: {error}') from error
+    return kind(Path(root), split, **options)
 
 
 def choose(value: str, known: Sequence[str], what: str) -> str:

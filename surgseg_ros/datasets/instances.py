@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from surgseg_ros.datasets.base import opened
+
 _DATASETS = {
     'cityscapes': 'surgseg_ros.datasets.cityscapes:Cityscapes',
     'coco': 'surgseg_ros.datasets.coco:CocoInstances',
@@ -60,12 +62,8 @@ def open_instances(name: str, root: str | Path, split: str, **options: Any) -> I
         raise ValueError(f'no dataset of instances is called {name!r}; known: '
                          f'{", ".join(_DATASETS)}')
     module, _, attribute = _DATASETS[name].partition(':')
-    try:
-        dataset: InstanceDataset = getattr(import_module(module), attribute)(
-            Path(root), split, **options)
-    except TypeError as error:
-        raise ValueError(f'dataset {name} cannot be opened so: {error}') from error
-    return dataset
+    kind: type[InstanceDataset] = getattr(import_module(module), attribute)
+    return opened(name, kind, root, split, **options)
 
 
 def instances_of(labels: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +83,7 @@ class SimulatedInstances(InstanceDataset):
     def __init__(self, root: Path, split: str = 'train', **options: Any) -> None:
         from surgseg_ros.datasets.simulated import Simulated
 
-        self._frames = Simulated(root, split, **options)
+        self._frames = opened('simulated', Simulated, root, split, **options)
         self.class_names = self._frames.class_names
 
     def __len__(self) -> int:

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from surgseg_ros.files import whole_file
 from surgseg_ros.image_files import read_grey
 from surgseg_ros.simulation.instruments import CATALOGUE
 from surgseg_ros.simulation.motion import PORTS
+
+Number = TypeVar('Number', int, float)
 
 KINDS = tuple(kind.class_name for kind in CATALOGUE)
 STATEMENT = 'parameters.json'
@@ -63,16 +66,16 @@ class Simulated(FileDataset):
         workers: int | None = None,
     ) -> None:
         self._target = choose(target, tuple(CLASS_NAMES), 'target')
-        count = frames if isinstance(frames, int) else frames.get(split, 0)
+        count = _whole('frames', frames.get(split, 0) if isinstance(frames, Mapping) else frames)
         parameters = SceneParameters(
             split=choose(split, tuple(FIRST_SEED), 'split'),
-            size=(size[0], size[1]),
+            size=_pair('size', size, _whole),
             kinds=_weights(kinds or dict.fromkeys(KINDS, 1.0)),
-            tools=(tools[0], tools[1]),
-            frames_per_scene=frames_per_scene,
-            rate=float(rate),
-            wrist_bend=(float(wrist_bend[0]), float(wrist_bend[1])),
-            noise=(float(noise[0]), float(noise[1])),
+            tools=_pair('tools', tools, _whole),
+            frames_per_scene=_whole('frames_per_scene', frames_per_scene),
+            rate=_number('rate', rate),
+            wrist_bend=_pair('wrist_bend', wrist_bend, _number),
+            noise=_pair('noise', noise, _number),
         )
         _check(parameters, count)
         self.folder = root / f'{split}-{_fingerprint(parameters)}'
@@ -100,11 +103,29 @@ def _weights(kinds: Mapping[str, float]) -> dict[str, float]:
     """Weights in the order of KINDS, so that the order in a recipe changes nothing."""
     for name, weight in kinds.items():
         choose(name, KINDS, 'kinds')
-        if not 0 <= weight < np.inf:
+        if not 0 <= _number(f'kinds: {name}', weight) < np.inf:
             raise ValueError(f'kinds gives {name} the weight {weight}, expected 0 or more')
     if not sum(kinds.values()):
         raise ValueError('kinds has no weight above 0')
     return {name: float(kinds[name]) for name in KINDS if kinds.get(name)}
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f'{name} is {value!r}, expected a whole number')
+    return value
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f'{name} is {value!r}, expected a number')
+    return float(value)
+
+
+def _pair(name: str, values: Any, kind: Callable[[str, Any], Number]) -> tuple[Number, Number]:
+    if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != 2:
+        raise ValueError(f'{name} is {values!r}, expected two numbers')
+    return kind(name, values[0]), kind(name, values[1])
 
 
 def _check(parameters: SceneParameters, frames: int) -> None:

@@ -225,6 +225,20 @@ def test_what_was_expected_and_what_was_found(tmp_path, name, split, options, me
     assert '\n' not in str(error.value)
 
 
+def test_a_fault_inside_a_dataset_is_not_taken_for_a_wrong_option(tmp_path, monkeypatch):
+    monkeypatch.setattr('surgseg_ros.datasets.cata7._frames', lambda folder: len(None))
+    with pytest.raises(TypeError, match='NoneType'):
+        datasets.open_dataset('cata7', tmp_path, 'train')
+
+
+def test_files_that_macos_leaves_are_no_images(tmp_path):
+    root = layouts.cata7(tmp_path)
+    for folder in ('images', 'labels'):
+        (root / 'train' / folder / '._0.png').write_bytes(b'no image')
+    dataset = datasets.open_dataset('cata7', root, 'train')
+    assert [sample.name for sample in dataset] == ['0', '1']
+
+
 def test_labels_that_are_no_classes(tmp_path):
     root = layouts.cata7(tmp_path)
     layouts.write(root / 'train' / 'labels' / '0.png', layouts.mask(slice(0, 3), 220))

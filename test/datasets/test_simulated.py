@@ -137,6 +137,11 @@ def test_splits_have_disjoint_seeds():
     ({'tools': (3, 1)}, r'no tools \(3, 1\)'),
     ({'size': (8, 8)}, r'no size \(8, 8\)'),
     ({'frames': {'val': 3}}, 'no frames 0'),
+    ({'frames': '5'}, "frames is '5', expected a whole number"),
+    ({'size': [32]}, r'size is \[32\], expected two numbers'),
+    ({'size': 5}, 'size is 5, expected two numbers'),
+    ({'tools': (1, 2.5)}, 'tools is 2.5, expected a whole number'),
+    ({'noise': (0, 'much')}, "noise is 'much', expected a number"),
     ({'colour': 'red'}, 'dataset simulated cannot be opened so: .*colour'),
 ])
 def test_what_cannot_be_rendered(tmp_path, options, message):
