@@ -76,3 +76,19 @@ def test_what_is_no_imagenet_is_said(tmp_path: Path) -> None:
         start('solo_mobilenet', 5, imagenet=str(tmp_path / 'x.pth'))
     with pytest.raises(ValueError, match='fassst_small has no backbone of ImageNet'):
         start('fassst_small', 5, imagenet=str(tmp_path / 'x.pth'))
+
+
+@pytest.mark.parametrize(('name', 'first', 'second'), [
+    ('solo_r18', ['conv1.', 'bn1.', 'layer1.'], ['layer2.']),
+    ('solo_mobilenet', [f'features.{i}.' for i in range(4)],
+     [f'features.{i}.' for i in range(4, 7)]),
+])
+def test_first_stages_of_a_backbone(name: str, first: list[str], second: list[str]) -> None:
+    backbone = networks.create(name, num_classes=5).backbone
+    for count, prefixes in enumerate(([], first, first + second)):
+        inside = {id(one) for part in backbone.first_stages(count) for one in part.parameters()}
+        expected = {key for key, _ in backbone.named_parameters()
+                    if key.startswith(tuple(prefixes))}
+        assert {key for key, one in backbone.named_parameters() if id(one) in inside} == expected
+    everything = {id(one) for part in backbone.first_stages(4) for one in part.parameters()}
+    assert everything == {id(one) for one in backbone.parameters()}
