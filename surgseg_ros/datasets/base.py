@@ -87,14 +87,15 @@ class FileDataset(SegmentationDataset):
         return read_rgb(self._frames[index].image)
 
 
-def image_files(folder: Path) -> list[Path]:
+def image_files(folder: Path, below: bool = False) -> list[Path]:
     """PNG and JPEG files of a folder by name; none where there is no folder.
 
+    below: those in folders below it, too.
     Hidden ones, such as the ._NAME.png that macOS leaves in archives, are no images.
     """
     if not folder.is_dir():
         return []
-    return sorted(file for file in folder.iterdir()
+    return sorted(file for file in (folder.rglob('*') if below else folder.iterdir())
                   if file.suffix.lower() in _IMAGES and not file.name.startswith('.'))
 
 

@@ -117,22 +117,26 @@ def predicted(predictor: Any, dataset: SegmentationDataset) -> Iterator[JudgedLa
 
 
 def from_folders(prediction: Path, truth: Path) -> Iterator[JudgedLabels]:
-    """Pair label images (class ids) of two folders by name; ValueError if one is missing."""
-    files = image_files(truth)
+    """Pair label images (class ids) of two folders; ValueError if one is missing.
+
+    They may be in folders of sequences, of the same names in both: SEQUENCE/FRAME.png.
+    """
+    files = image_files(truth, below=True)
     if not files:
         raise ValueError(f'expected label images (PNG) in {truth}; {contents(truth)}')
     for file in files:
-        found = prediction / file.name
+        name = file.relative_to(truth)
+        found = prediction / name
         if not found.is_file():
-            raise ValueError(f'{prediction} has no {file.name}, which is in {truth}')
-        yield JudgedLabels(file.stem, read_grey(found), read_grey(file))
+            raise ValueError(f'{prediction} has no {name}, which is in {truth}')
+        yield JudgedLabels(name.with_suffix('').as_posix(), read_grey(found), read_grey(file))
 
 
 def classes_in(folders: Iterable[Path]) -> tuple[str, ...]:
     """Name the classes by the greatest id in the label images of folders (255 aside)."""
     greatest = 0
     for folder in folders:
-        for file in image_files(folder):
+        for file in image_files(folder, below=True):
             labels = read_grey(file)
             greatest = max(greatest, int(labels[labels != 255].max(initial=0)))
     return ('background', *(f'class {number}' for number in range(1, greatest + 1)))

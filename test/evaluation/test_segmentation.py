@@ -139,6 +139,21 @@ def test_command_on_folders(folders, capsys):
     assert rows(capsys)['jaw'] == ['50.00', '66.67', '400']
 
 
+def test_command_on_folders_of_sequences(tmp_path):
+    """One frame of one sequence and two of another, half found and found."""
+    for name, width in (('seq_1/0.png', 5), ('seq_2/0.png', 10), ('seq_2/1.png', 10)):
+        for folder, columns in (('truth', 10), ('found', width)):
+            labels = np.zeros((20, 20), np.uint8)
+            labels[:, :columns] = 2
+            (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(tmp_path / folder / name), labels)
+    words = ['--pred', tmp_path / 'found', '--truth', tmp_path / 'truth']
+    assert run(*words, '--json', tmp_path / 'figures.json') == 0
+    by_sequence = json.loads((tmp_path / 'figures.json').read_text())['challenge_by_sequence']
+    assert by_sequence['sequences'] == {'seq_1': 0.5, 'seq_2': 1}
+    assert by_sequence['mean'] == 0.75 and by_sequence['frame_mean'] == pytest.approx(2.5 / 3)
+
+
 def test_command_on_a_dataset(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(predictors, 'create', lambda name, weights: Shrinking(weights))
     monkeypatch.setattr('surgseg_ros.datasets.open_dataset',
@@ -157,7 +172,7 @@ def rows(capsys):
 @pytest.mark.parametrize(('words', 'message'), [
     (['--pred', 'found'], '--pred needs --truth'),
     (['--weights', 'w'], '--weights needs --dataset and --root'),
-    (['--pred', 'found', '--truth', '.'], 'expected label images'),
+    (['--pred', 'found', '--truth', 'nowhere'], 'expected label images'),
     (['--pred', '.', '--truth', 'truth'], 'has no 0.png, which is in'),
 ])
 def test_command_says_what_is_missing(folders, monkeypatch, capsys, words, message):
