@@ -17,8 +17,10 @@ from surgseg_ros.geometry.stereo_frame import StereoFrame
 from surgseg_ros.image_files import read_grey
 from surgseg_ros.images import decode_labels
 from surgseg_ros.metrics.segmentation import (
+    UNLABELLED,
     ConfusionMatrix,
     InstrumentMeans,
+    binary_iou,
     mean_over_classes,
     sequence_scores,
 )
@@ -46,6 +48,7 @@ class Evaluation:
         self.class_names = tuple(class_names)
         self._matrix = ConfusionMatrix(len(class_names))
         self._means = InstrumentMeans(len(class_names))
+        self._binary: list[float] = []   # per frame, where there is one class only
         self._names: list[str] = []
         self._rows: list[np.ndarray] | None = [] if picture else None
 
@@ -56,6 +59,9 @@ class Evaluation:
         except ValueError as error:
             raise ValueError(f'{judged.name}: {error}') from error
         self._means.add(judged.prediction, judged.truth)
+        if len(self.class_names) == 2:
+            known = judged.truth != UNLABELLED
+            self._binary.append(binary_iou(judged.prediction[known] == 1, judged.truth[known]))
         self._names.append(judged.name)
         if self._rows is not None:
             title = f'{judged.name}  IoU {self._means.challenge_ious[-1]:.3f}'
@@ -64,7 +70,8 @@ class Evaluation:
     def figures(self) -> dict[str, Any]:
         """Figures in [0, 1] under the names and conventions of metrics/segmentation.py.
 
-        Ready for JSON: what nothing was counted for is None. Raises ValueError without frames.
+        'msdesis' is there where one class besides the background is. Ready for JSON: what nothing
+        was counted for is None. Raises ValueError without frames.
         """
         if not self._names:
             raise ValueError('there was no frame to evaluate')
@@ -90,6 +97,9 @@ class Evaluation:
             'challenge_by_sequence': {'mean': sequences.mean, 'frame_mean': sequences.frame_mean,
                                       'sequences': dict(sequences.sequences)},
         }
+        if self._binary:
+            ris = sequence_scores(self._binary, folders)
+            figures['msdesis'] = {'iou': ris.mean, 'sequences': dict(ris.sequences)}
         return _without_nan(figures)
 
     def picture(self) -> np.ndarray:
@@ -183,8 +193,7 @@ def table(figures: Mapping[str, Any]) -> str:
         lines.append(f'{name:<{width}}{_percent(values["iou"]):>9}{_percent(values["dice"]):>9}'
                      f'{values["pixels"]:>13}')
     sam, lwanet = figures['surgicalsam'], figures['lwanet']
-    return '\n'.join([
-        *lines,
+    lines += [
         f'{figures["frames"]} frames; mean of the classes but the background: '
         f'mIoU {_percent(figures["mean_iou"])}, mDice {_percent(figures["mean_dice"])}; '
         f'with the background: mIoU {_percent(figures["mean_iou_with_background"])}',
@@ -192,7 +201,11 @@ def table(figures: Mapping[str, Any]) -> str:
         f'mDice {_percent(lwanet["mean_dice"])}',
         f'as SurgicalSAM counts, per image: challenge IoU {_percent(sam["challenge_iou"])}, '
         f'IoU {_percent(sam["iou"])}, mcIoU {_percent(sam["mean_class_iou"])}',
-    ])
+    ]
+    if 'msdesis' in figures:
+        lines.append('as MSDESIS counts (RIS 2017), per image and sequence: '
+                     f'IoU {_percent(figures["msdesis"]["iou"])}')
+    return '\n'.join(lines)
 
 
 def _label_info(path: Path, topic: str) -> tuple[str, ...]:

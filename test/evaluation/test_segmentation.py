@@ -80,6 +80,21 @@ def test_figures_of_a_predictor_on_a_dataset():
     assert figures['challenge_by_sequence']['frame_mean'] == pytest.approx(0.5)
 
 
+def test_one_class_is_judged_as_msdesis_does_too():
+    """Frames with nothing in truth and prediction count as right; unlabelled pixels do not."""
+    frames = [('a/0', [0, 1, 1, 0], [0, 1, 0, 0]), ('a/1', [0, 0, 0, 1], [0, 0, 0, 255]),
+              ('b/0', [1, 255, 0, 0], [1, 1, 1, 1])]
+    evaluation = Evaluation(('background', 'tool'))
+    for name, found, truth in frames:
+        evaluation.add(JudgedLabels(name, np.array([found], np.uint8),
+                                    np.array([truth], np.uint8)))
+    figures = evaluation.figures()
+    assert figures['msdesis']['sequences'] == pytest.approx({'a': 3 / 4, 'b': 1 / 4}, abs=1e-5)
+    assert figures['msdesis']['iou'] == pytest.approx(1 / 2, abs=1e-5)
+    assert segmentation.table(figures).endswith('per image and sequence: IoU 50.00')
+    assert 'msdesis' not in evaluated(segmentation.predicted(Shrinking(), Blocks())).figures()
+
+
 def test_table_and_json_know_what_was_not_counted():
     truth = np.zeros((4, 4), np.uint8)
     figures = evaluated([JudgedLabels('empty', truth, truth)]).figures()
