@@ -11,6 +11,7 @@ from typing import Any
 NANOSECONDS = 1_000_000_000
 EPOCH_SECONDS = 0.5   # a step back by more than this ...
 EPOCH_PERIODS = 5     # ... or by this many periods is a new epoch (bag loop, simulator reset)
+GAP_SECONDS = 1.0     # a step forward by more than this and by as many periods is a gap
 ASSUMED_PERIOD = NANOSECONDS // 60   # until two stamps have been seen
 
 
@@ -20,7 +21,7 @@ class StampPairer:
     max_difference: nanoseconds; None means half a frame period, as seen in the stamps.
     waiting: how many unpaired items are kept per side. Items pair at most once, in order.
     Counts, exact at any time: received[side] = paired + unpaired[side] + out_of_order[side]
-    + waiting(side).
+    + waiting(side). gaps: how often the stamps of a side jumped forward.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class StampPairer:
         self.out_of_order = dict.fromkeys(sides, 0)
         self.paired = 0
         self.epochs = 0
+        self.gaps = 0
         self._size = queue
         self._steps: deque[int] = deque(maxlen=30)
         self._last: dict[str, int] = {}
@@ -82,7 +84,9 @@ class StampPairer:
 
     def _step_forward(self, side: str, stamp: int) -> None:
         if side in self._last:
-            self._steps.append(stamp - self._last[side])
+            step = stamp - self._last[side]
+            self.gaps += step > max(GAP_SECONDS * NANOSECONDS, EPOCH_PERIODS * self.period)
+            self._steps.append(step)
         self._last[side] = stamp
 
     def _is_small_step_back(self, side: str, stamp: int, last: int) -> bool:

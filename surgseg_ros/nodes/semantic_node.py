@@ -51,11 +51,15 @@ class SemanticNode(ImageNode):
         """Load the model, make the publishers."""
         self._predictor = self.create_predictor()
         self._warm_up(*image_size(self.p))
-        self._epoch_seen = 0
         self.output('segmentation', Image, 'segmentation')
         self.output('probabilities', Image, 'segmentation/probabilities')
         self.output('overlay', Image, '~/overlay')
         self.announce_labels('segmentation', self._predictor.class_names)
+
+    def reset(self) -> None:
+        """Forget the features of the last scene, too."""
+        super().reset()
+        self._scene: tuple[int, int] | None = None   # of the newest features
 
     def cleanup(self) -> None:
         """Release the model with the publishers."""
@@ -65,15 +69,15 @@ class SemanticNode(ImageNode):
     def _warm_up(self, height: int, width: int) -> None:
         """Predict once, so that the first frame does not wait for compilers and caches."""
         self._predictor.predict(np.zeros((height, width, 3), np.uint8))
-        if self.p.model == 'surgicalsam':
-            self._predictor.reset()
 
     def create_predictor(self) -> Any:
         """Make what predicts; errors as predictors.create."""
         options = labelling_options(self.p)
-        if self.p.model == 'surgicalsam':
-            options |= surgicalsam_options(self.p)
-        return predictors.create(self.p.model, **options)
+        if self.p.model != 'surgicalsam':
+            return predictors.create(self.p.model, **options)
+        predictor = predictors.create(self.p.model, **options, **surgicalsam_options(self.p))
+        change_surgicalsam(predictor, self.p)
+        return predictor
 
     def process(self, frame: ImageInput) -> None:
         """Publish what is wanted of one image."""
@@ -82,16 +86,17 @@ class SemanticNode(ImageNode):
             return
         if self.p.model == 'surgicalsam':
             change_surgicalsam(self._predictor, self.p)
-            self._forget_features_of_another_epoch()
+            self._forget_features_of_another_scene()
         result = self._predictor.predict(
             frame.image, probabilities='probabilities' in wanted)
         self._feature_age = str(result.feature_age)
         frame.milliseconds.update(result.milliseconds)
         self.publish_wanted(wanted, frame, result)
 
-    def _forget_features_of_another_epoch(self) -> None:
-        if self._epoch_seen != self.pairer.epochs:
-            self._epoch_seen = self.pairer.epochs
+    def _forget_features_of_another_scene(self) -> None:
+        scene = self.pairer.epochs, self.pairer.gaps
+        if self._scene != scene:
+            self._scene = scene
             self._predictor.reset()
 
     def _check_classes(self, changes: Sequence[RosParameter]) -> SetParametersResult:

@@ -55,7 +55,8 @@ class SurgicalSamPredictor:
     least presence_threshold. Presence is how sure the mask is, times how much the features inside
     resemble the prototype of its class rather than another's (surgicalsam_masks.presence): the
     quality says whether a mask fits something, the presence whether that is an instrument of this
-    class. Mode 'published': predict(image, class_ids=...) prompts the given classes and rejects
+    class. What is not given is what the weights say (own_thresholds), else 0.5.
+    Mode 'published': predict(image, class_ids=...) prompts the given classes and rejects
     none. In both, masks are painted by ascending quality, the best on top.
 
     Real time: encode_every=k computes features of every k-th frame, asynchronous=True in a thread,
@@ -100,10 +101,11 @@ class SurgicalSamPredictor:
         self._spec = networks.spec(_NAME)
         self._create_backend = partial(
             backends.create, backend, device=device, precision=precision, threads=threads)
-        details = card.details
-        self.quality_threshold = _first(quality_threshold, details.get('quality_threshold'), 0.5)
-        self.presence_threshold = _first(
-            presence_threshold, details.get('presence_threshold'), 0.5)
+        own = self.own_thresholds = {
+            name: _first(card.details.get(name), 0.5)
+            for name in ('quality_threshold', 'presence_threshold')}
+        self.quality_threshold = _first(quality_threshold, own['quality_threshold'])
+        self.presence_threshold = _first(presence_threshold, own['presence_threshold'])
         self.mode, self.classes = mode, classes
         self._stream = FeatureStream(self._encode, encode_every, asynchronous)
         self._encoder: Backend | None = None

@@ -8,6 +8,7 @@ from surgseg_ros.nodes.pairing import StampPairer
 
 MS = 1_000_000
 FRAME = 33 * MS
+SECOND = 1000 * MS
 
 
 def feed(pairer: StampPairer, *items: tuple[str, int]) -> list[tuple[int, int]]:
@@ -141,3 +142,14 @@ def test_books_balance_whatever_comes(seed):
         pairer.add(side, rng.randrange(0, 40) * FRAME + rng.randrange(-3, 4) * MS, None)
         assert_books_balance(pairer)
         assert max(pairer.waiting(s) for s in pairer.sides) <= 8
+
+
+@pytest.mark.parametrize(('period', 'gap'), [(FRAME, SECOND), (SECOND, 5 * SECOND)])
+def test_gaps_are_counted_by_the_usual_step(period, gap):
+    one = StampPairer(('left',))
+    last = 9 * period
+    feed(one, *(('left', stamp) for stamp in range(0, last + 1, period)))
+    feed(one, ('left', last + gap))
+    assert one.gaps == 0
+    feed(one, ('left', last + 2 * gap + 1))
+    assert (one.gaps, one.epochs, one.paired) == (1, 0, 12)
