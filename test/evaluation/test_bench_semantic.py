@@ -24,7 +24,8 @@ def test_labels_are_those_of_the_published_way(weights, width, height):
     published, ours = (timing.result for timing in timings)
     assert published.shape == ours.shape == (height, width)
     assert len(np.unique(published)) > 3
-    assert np.count_nonzero(published != ours) <= 1e-5 * published.size   # rounding of ties
+    # 0 pixels with torch 2.13 on x86; elsewhere a tie in a million may be rounded otherwise
+    assert np.count_nonzero(published != ours) <= published.size // 1_000_000
 
 
 def test_the_command_prints_a_table(weights, capsys):
