@@ -25,7 +25,8 @@ def confusions(
     ids = np.arange(1, network.num_classes + 1)
     outputs = network(features, torch.from_numpy(ids).to(features.device))
     masks, quality = (x.float().cpu().numpy() for x in outputs)
-    masks, scaler = masks[:, 0], MaskScaler(*labels.shape, network.grid)
+    height, width = labels.shape
+    masks, scaler = masks[:, 0], MaskScaler(height, width, network.grid)
     prototypes = network.prototypes().float().cpu().numpy()
     there = presence(masks, ids, features[0].cpu().numpy(), prototypes, scaler.content)
     chosen = {
