@@ -16,6 +16,8 @@ from surgseg_ros.commands.dataset_arguments import (
     dataset_option,
     open_instance_dataset,
 )
+from surgseg_ros.commands.infer_arguments import given
+from surgseg_ros.commands.semantic_arguments import add_semantic_arguments, semantic_predictor
 from surgseg_ros.evaluation import instances, segmentation, stereo
 from surgseg_ros.networks.card import read_card
 from surgseg_ros.progress import progress
@@ -31,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     task.add_argument('--json', type=Path, help='write the figures into this file, too')
     task.set_defaults(evaluate=_stereo)
     _add_segmentation(tasks.add_parser(
-        'segmentation', help='class labels: of weights on a dataset, in folders or in a bag'))
+        'segmentation', aliases=['semantic'],
+        help='class labels: of weights on a dataset, in folders or in a bag'))
     _add_instances(tasks.add_parser(
         'instances', help="COCO's average precision of masks: of files, or weights on a dataset"))
     task = tasks.add_parser('tracking', help='do instances keep their track ids where they '
@@ -121,19 +124,18 @@ def _model_of(weights: Path) -> str:
 def _add_segmentation(task: argparse.ArgumentParser) -> None:
     what = task.add_mutually_exclusive_group(required=True)
     what.add_argument('results', type=Path, nargs='?', help='bag with recorded labels')
-    what.add_argument('--weights', help='run these weights over --dataset')
+    what.add_argument('--dataset', choices=datasets.available(), help='run the model over it')
     what.add_argument('--pred', type=Path, help='folder of label images, class id per pixel')
     task.add_argument('--truth', type=Path, help='with --pred: folder of true label images of the '
                       'same names; with a bag: bag with the truth, if it is another one')
     task.add_argument('--topic', default=segmentation.TOPIC, help='of the labels in the bag')
-    task.add_argument('--model', default='lwanet', choices=predictors.semantic())
-    task.add_argument('--dataset', choices=datasets.available())
     task.add_argument('--root', type=Path, help='folder of the dataset')
     task.add_argument('--split', default='val')
     task.add_argument('--option', action='append', default=[], metavar='NAME=VALUE',
                       help='of the dataset, say target=parts or fold=1; may be repeated')
-    task.add_argument('--class-names', type=lambda text: text.split(','), metavar='A,B,...',
-                      help='with --pred: names by class id, the background first')
+    add_semantic_arguments(task)
+    task.add_argument('--mode', choices=('all', 'published'), help='of surgicalsam: prompt every '
+                      "class, or, as its authors do, those of the frame's truth (all)")
     task.add_argument('--json', type=Path, help='write the figures into this file, too')
     task.add_argument('--picture', type=Path, metavar='PNG',
                       help='truth beside prediction for the worst, median and best frame')
@@ -155,13 +157,16 @@ def _segmentation(args: argparse.Namespace) -> dict[str, Any]:
 def _judged(args: argparse.Namespace) -> tuple[
         Sequence[str], Iterable[segmentation.JudgedLabels], int | None]:
     """Class names, frames and, where it is known, how many."""
-    if args.weights:
-        if not (args.dataset and args.root):
-            raise ValueError('--weights needs --dataset and --root')
+    if args.dataset:
+        if not args.root:
+            raise ValueError('--dataset needs --root, its folder')
         options = dict(dataset_option(text) for text in args.option)
         dataset = datasets.open_dataset(args.dataset, args.root, args.split, **options)
-        predictor = predictors.create(args.model, weights=args.weights)
-        return dataset.class_names, segmentation.predicted(predictor, dataset), len(dataset)
+        predictor = semantic_predictor(args, **given(args, 'mode'))
+        frames = segmentation.predicted(predictor, dataset, args.mode == 'published')
+        return dataset.class_names, frames, len(dataset)
+    if args.weights:
+        raise ValueError('--weights needs --dataset and --root, the frames to run them on')
     if args.pred:
         if not args.truth:
             raise ValueError('--pred needs --truth, the folder of true labels')

@@ -114,8 +114,13 @@ class Evaluation:
         return np.vstack([cv2.resize(row, (2 * _WIDTH, height)) for row in rows])
 
 
-def predicted(predictor: Any, dataset: SegmentationDataset) -> Iterator[JudgedLabels]:
-    """Run a semantic predictor over a dataset; ValueError if their classes differ in number."""
+def predicted(predictor: Any, dataset: SegmentationDataset,
+              prompted: bool = False) -> Iterator[JudgedLabels]:
+    """Run a semantic predictor over a dataset; ValueError if their classes differ in number.
+
+    prompted: tell the predictor, a SurgicalSamPredictor of mode 'published', which classes the
+    truth has.
+    """
     classes = len(predictor.class_names)
     if classes != len(dataset.class_names):
         raise ValueError(f'the weights know {classes} classes ({", ".join(predictor.class_names)})'
@@ -123,7 +128,8 @@ def predicted(predictor: Any, dataset: SegmentationDataset) -> Iterator[JudgedLa
                          f'({", ".join(dataset.class_names)})')
     for index in range(len(dataset)):
         name, image, truth = dataset[index]
-        yield JudgedLabels(name, predictor.predict(image).labels, truth, image)
+        options = {'class_ids': np.setdiff1d(truth, [0, UNLABELLED])} if prompted else {}
+        yield JudgedLabels(name, predictor.predict(image, **options).labels, truth, image)
 
 
 def from_folders(prediction: Path, truth: Path) -> Iterator[JudgedLabels]:

@@ -14,6 +14,7 @@ from surgseg_ros import cli, messages, predictors
 from surgseg_ros.bags import BagWriter
 from surgseg_ros.bags.stereo_bag import write_frame
 from surgseg_ros.bags.types import make_message
+from surgseg_ros.bundled import bundled_weights
 from surgseg_ros.datasets import SegmentationDataset
 from surgseg_ros.datasets.endovis17 import TYPES
 from surgseg_ros.evaluation import segmentation
@@ -150,7 +151,7 @@ def test_command_on_folders(folders, capsys):
     assert figures['classes']['class 2']['iou'] == 0.5
     assert figures['classes']['class 1']['iou'] is None
     assert cv2.imread(str(folders / 'picture.png')) is not None
-    assert run(*words[:4], '--class-names', 'background,wrist,jaw') == 0
+    assert run(*words[:4], '--class-names', 'background', 'wrist', 'jaw') == 0
     assert rows(capsys)['jaw'] == ['50.00', '66.67', '400']
 
 
@@ -178,6 +179,48 @@ def test_command_on_a_dataset(monkeypatch, tmp_path, capsys):
     assert rows(capsys)['needle_driver'] == ['50.00', '66.67', '1800']
 
 
+class Prompted:
+    """Believes whoever says which classes there are; keeps what it was made with and told."""
+
+    class_names = NAMES
+
+    def __init__(self, name, **options):
+        self.name, self.options, self.told = name, options, []
+
+    def predict(self, image, class_ids=()):
+        self.told.append([int(number) for number in class_ids])
+        return SimpleNamespace(labels=np.zeros(image.shape[:2], np.uint8))
+
+
+@pytest.mark.parametrize(('mode', 'told'), [
+    (['--mode', 'published'], [[1], [1], [1, 2]]), (['--mode', 'all'], [[]] * 3), ([], [[]] * 3)])
+def test_command_gives_surgicalsam_its_options_and_the_classes_of_the_truth(
+        monkeypatch, tmp_path, mode, told):
+    made = []
+    monkeypatch.setattr(predictors, 'create', lambda name, **options: made.append(
+        Prompted(name, **options)) or made[0])
+    monkeypatch.setattr('surgseg_ros.datasets.open_dataset', lambda *_: Blocks())
+    assert cli.main(['evaluate', 'semantic', '--dataset', 'endovis18', '--root', str(tmp_path),
+                     '--model', 'surgicalsam', '--weights', 'model_ckp.pth', '--sam-weights',
+                     'sam.pth', '--presence-threshold', '0.25', '--backend', 'torch', *mode]) == 0
+    assert made[0].name == 'surgicalsam' and made[0].told == told
+    assert made[0].options == {
+        'weights': Path('model_ckp.pth'), 'sam_weights': Path('sam.pth'), 'backend': 'torch',
+        'presence_threshold': 0.25, **({'mode': mode[1]} if mode else {})}
+
+
+def test_command_uses_the_weights_of_the_package(monkeypatch, tmp_path, capsys):
+    made = {}
+    monkeypatch.setattr(predictors, 'create', lambda name, **options: made.update(
+        options) or Prompted(name))
+    monkeypatch.setattr('surgseg_ros.datasets.open_dataset', lambda *_: Blocks())
+    words = ['--dataset', 'simulated', '--root', tmp_path]
+    assert run(*words) == 0
+    assert made == {'weights': bundled_weights('lwanet')}
+    assert run(*words, '--mode', 'published') != 0
+    assert '--mode is for --model surgicalsam, not lwanet' in capsys.readouterr().err
+
+
 def rows(capsys):
     """Lines of the printed table, by their names."""
     lines = [line.rsplit(None, 3) for line in capsys.readouterr().out.splitlines()]
@@ -186,7 +229,8 @@ def rows(capsys):
 
 @pytest.mark.parametrize(('words', 'message'), [
     (['--pred', 'found'], '--pred needs --truth'),
-    (['--weights', 'w'], '--weights needs --dataset and --root'),
+    (['bag', '--weights', 'w'], '--weights needs --dataset and --root'),
+    (['--dataset', 'cata7'], '--dataset needs --root'),
     (['--pred', 'found', '--truth', 'nowhere'], 'expected label images'),
     (['--pred', '.', '--truth', 'truth'], 'has no 0.png, which is in'),
 ])
