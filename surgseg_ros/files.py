@@ -1,5 +1,6 @@
 """Write files so that whoever is stopped leaves them whole, and several at a time."""
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -17,13 +18,36 @@ def partial_path(path: Path) -> Path:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a path to write to; what is there takes the place of `path`, or vanishes on errors."""
+    """Yield a path to write to; what is there takes the place of `path`, or vanishes on errors.
+
+    Its permissions are those of any new file, whatever a library gave it.
+    """
     partial = partial_path(path)
     try:
+        partial.touch()
+        mode = partial.stat().st_mode
+        partial.unlink()
         yield partial
+        partial.chmod(mode)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def reserved(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; raises ValueError where another process holds it.
+
+    The system takes it back even from a killed process, and forked ones do not inherit it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / '.lock').open('w') as lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(f'another process is at work in {folder}: wait until it has ended, '
+                             'or choose another folder') from error
+        yield
 
 
 def remove_partials(folder: Path) -> None:

@@ -52,5 +52,10 @@ def fit_memory(recipe: Recipe, task: Task, fabric: Fabric) -> Recipe:
             task.load_state_dict(before[1])
 
     size = fitting_batch_size(step, min(recipe.optimiser.batch_size, len(task.train_samples)))
-    optimiser = dataclasses.replace(recipe.optimiser, batch_size=size)
-    return dataclasses.replace(recipe, optimiser=optimiser)
+    return with_batch_size(recipe, size)
+
+
+def with_batch_size(recipe: Recipe, size: int) -> Recipe:
+    """The recipe with batches of this size."""
+    return dataclasses.replace(
+        recipe, optimiser=dataclasses.replace(recipe.optimiser, batch_size=size))

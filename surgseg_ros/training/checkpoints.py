@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from surgseg_ros.files import remove_partials, whole_file
+from surgseg_ros.files import whole_file
 from surgseg_ros.networks.card import Card
 from surgseg_ros.training.progress import Row
 from surgseg_ros.training.recipe import Recipe
@@ -22,14 +22,11 @@ BEST = 'best.safetensors'
 LAST = 'last.safetensors'
 
 
-def prepare(folder: Path, keep: bool) -> None:
-    """Make the folder; remove what a killed run left half written, and unless `keep` its run."""
-    folder.mkdir(parents=True, exist_ok=True)
-    remove_partials(folder)
-    if not keep:
-        for name in (STATE, BEST, LAST):
-            (folder / name).unlink(missing_ok=True)
-            (folder / name).with_suffix('.md').unlink(missing_ok=True)
+def remove_run(folder: Path) -> None:
+    """Remove what a run has left, but for its logs."""
+    for name in (STATE, BEST, LAST):
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).with_suffix('.md').unlink(missing_ok=True)
 
 
 def save_state(folder: Path, state: Mapping[str, Any]) -> None:

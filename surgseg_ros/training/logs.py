@@ -19,6 +19,8 @@ class Logs:
     def __init__(self, folder: Path, progress: Progress) -> None:
         """Start both anew with the rows there are; rows after a kill's last state vanish."""
         self._csv = folder / CSV
+        if not progress.rows:
+            self._csv.unlink(missing_ok=True)
         shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
         self._board = SummaryWriter(str(folder / TENSORBOARD))
         for row in progress.rows:

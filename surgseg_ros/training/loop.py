@@ -9,6 +9,7 @@ import math
 import os
 import time
 from collections import defaultdict
+from contextlib import nullcontext
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -21,8 +22,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from surgseg_ros.files import remove_partials, reserved
 from surgseg_ros.training import checkpoints, tasks
-from surgseg_ros.training.batch_size import fit_memory
+from surgseg_ros.training.batch_size import fit_memory, with_batch_size
 from surgseg_ros.training.determinism import TrainingBatches, derive_seed, validation_batches
 from surgseg_ros.training.logs import Logs
 from surgseg_ros.training.progress import Progress, Row
@@ -36,16 +38,24 @@ def train(recipe: Recipe, folder: Path, resume: bool = True) -> Progress:
 
     Leaves in `folder`: best.safetensors and last.safetensors, each with a card (.md),
     metrics.csv, tensorboard/, and state.pt, which a run is resumed from.
-    resume: False throws away the run that is there. Raises ValueError with one sentence where the
-    recipe, the data and the folder do not fit each other, or where the loss is not finite.
+    resume: False throws away the run that is there, once the new one can begin. Raises ValueError
+    with one sentence where the recipe, the data and the folder do not fit each other, where
+    another process trains in the folder, or where the loss is not finite.
     """
     fabric = make_fabric(recipe)
     fabric.launch()
+    with reserved(folder) if fabric.is_global_zero else nullcontext():
+        return _train(fabric, recipe, folder, resume)
+
+
+def _train(fabric: Fabric, recipe: Recipe, folder: Path, resume: bool) -> Progress:
     with fabric.rank_zero_first():  # whatever data it makes, one process makes it
         torch.manual_seed(recipe.seed)
         task = tasks.create(recipe)
     if recipe.optimiser.fit_memory:
-        recipe = fit_memory(recipe, task, fabric)
+        saved = checkpoints.load_state(folder) if resume else None  # made with another memory?
+        recipe = (with_batch_size(recipe, saved['recipe']['optimiser']['batch_size']) if saved
+                  else fit_memory(recipe, task, fabric))
     try:
         return TrainingRun(fabric, task, recipe, folder, resume).run()
     except torch.OutOfMemoryError as error:
@@ -95,8 +105,10 @@ class TrainingRun:
         self.objective, self.optimiser = fabric.setup(
             _Objective(task), make_optimiser(recipe.optimiser, task.network))
         if fabric.is_global_zero:
-            checkpoints.prepare(folder, keep=resume)
-        self._restore()
+            remove_partials(folder)
+        self._resume = resume
+        if resume:
+            self._restore()
         order = TrainingBatches(
             len(task.train_samples), recipe.optimiser.batch_size, recipe.seed,
             recipe.schedule.epochs, start=self.progress.step, rank=fabric.global_rank,
@@ -113,6 +125,8 @@ class TrainingRun:
         """Train until an end is reached; returns how it went."""
         if not self.progress.ended:
             self._check_metric()
+            if not self._resume and self.fabric.is_global_zero:
+                checkpoints.remove_run(self.folder)
             self._train()
         if self.fabric.is_global_zero:
             tqdm.write(f'{self.folder}: {_verdict(self.progress, self.recipe)}')
