@@ -9,6 +9,7 @@ import numba
 import numpy as np
 
 _ONE = np.float32(1)
+_UNLABELLED = 255
 
 
 class LabelUpsampler:
@@ -38,8 +39,12 @@ class LabelUpsampler:
         self.labels(np.zeros((1, *self._grid), np.float32))
 
     def labels(self, scores: np.ndarray) -> np.ndarray:
-        """C x h x w float32 -> H x W uint8: class of the greatest score, the first of equals."""
+        """C x h x w float32 -> H x W uint8: class of the greatest score, the first of equals.
+
+        255 where one of the scores that are interpolated is not finite.
+        """
         winners = _winners(scores)
+        winners[~np.isfinite(scores).all(axis=0)] = _UNLABELLED
         labels = np.empty(self._size, np.uint8)
         _fill(scores, winners, self._rows, self._columns, self._runs, labels)
         return labels
@@ -101,9 +106,12 @@ def _fill(
             start, end = runs[run], runs[run + 1]
             left, right = columns[0][start], columns[1][start]
             winner = winners[top, left]
-            if (winner == winners[top, right] and winner == winners[bottom, left]
-                    and winner == winners[bottom, right]):
+            others = winners[top, right], winners[bottom, left], winners[bottom, right]
+            if winner == others[0] and winner == others[1] and winner == others[2]:
                 labels[y, start:end] = winner
+                continue
+            if winner == _UNLABELLED or _UNLABELLED in others:
+                labels[y, start:end] = _UNLABELLED
                 continue
             for x in range(start, end):
                 across = columns[2][x]

@@ -170,3 +170,16 @@ def test_padding_is_cropped_before_anything_is_enlarged():
     upsampler = LabelUpsampler((1080, 1920), (136, 240), (2, 0), (540, 960), 4)
     expected = upsampled(scores, 1088, 1920).argmax(dim=0)[4:1084]
     np.testing.assert_array_equal(upsampler.labels(scores), expected)
+
+
+@pytest.mark.parametrize('wrong', [np.nan, np.inf, -np.inf])
+def test_what_interpolates_a_score_that_is_not_finite_is_unlabelled(wrong):
+    scores = smooth_scores(3, 8, 8, 4)
+    upsampler = LabelUpsampler((32, 32), (8, 8), (0, 0), (32, 32), 4)
+    usual = upsampler.labels(scores)
+    scores[1, 3, 5] = wrong
+    labels = upsampler.labels(scores)
+    touched = np.zeros((32, 32), bool)
+    touched[10:18, 18:26] = True   # from the centres of the cells before to those after
+    assert (labels[touched] == 255).all()
+    np.testing.assert_array_equal(labels[~touched], usual[~touched])
