@@ -32,6 +32,8 @@ class Cata7(FileDataset):
     def __init__(self, root: Path, split: str = 'train',
                  class_names: Sequence[str] | None = None) -> None:
         choose(split, SPLITS, 'split')
+        if not isinstance(class_names, list | tuple | None):
+            raise ValueError(f'class_names is {class_names!r}, expected a list of names')
         names = CLASSES if class_names is None else ('background', *class_names)
         if len(names) != len(CLASSES):
             raise ValueError(f'class_names has {len(names) - 1} names, expected '

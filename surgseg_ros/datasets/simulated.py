@@ -101,6 +101,8 @@ class Simulated(FileDataset):
 
 def _weights(kinds: Mapping[str, float]) -> dict[str, float]:
     """Weights in the order of KINDS, so that the order in a recipe changes nothing."""
+    if not isinstance(kinds, Mapping):
+        raise ValueError(f'kinds is {kinds!r}, expected weights by class name')
     for name, weight in kinds.items():
         choose(name, KINDS, 'kinds')
         if not 0 <= _number(f'kinds: {name}', weight) < np.inf:

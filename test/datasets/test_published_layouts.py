@@ -215,6 +215,7 @@ def test_class_prompts(ev17):
     ('endovis18', 'train', {}, r'expected SEQUENCE/FRAME_class<id>.png in .*train/0/binary_anno'),
     ('endovis18', 'test', {}, "split is 'test', expected one of train, val"),
     ('cata7', 'train', {}, r'expected images/NAME.png and labels/NAME.png in .* is not a folder'),
+    ('cata7', 'train', {'class_names': 'ten chars.'}, "class_names is 'ten chars.', expected a"),
     ('cata7', 'train', {'fold': 1}, 'dataset cata7 cannot be opened so: .*fold'),
     ('cityscapes', 'train', {}, "no dataset is called 'cityscapes'; known: cata7, endovis17"),
 ])

@@ -131,6 +131,7 @@ def test_splits_have_disjoint_seeds():
 
 
 @pytest.mark.parametrize(('options', 'message'), [
+    ({'kinds': 'Prograsp Forceps'}, "kinds is 'Prograsp Forceps', expected weights by class"),
     ({'kinds': {'Scalpel': 1}}, "kinds is 'Scalpel', expected one of Prograsp Forceps"),
     ({'kinds': {'Prograsp Forceps': -1}}, 'the weight -1, expected 0 or more'),
     ({'kinds': {'Prograsp Forceps': 0}}, 'kinds has no weight above 0'),
