@@ -47,7 +47,7 @@ def presence(
     class_ids: np.ndarray,
     features: np.ndarray,
     prototypes: np.ndarray,
-    content: tuple[int, ...],
+    content: tuple[int, ...] | None = None,
 ) -> np.ndarray:
     """How likely each mask shows its class rather than another, N float32 in [0, 1].
 
@@ -58,13 +58,14 @@ def presence(
     resembles that one, and is rejected.
 
     logits: N x 256 x 256; class_ids: N, from 1; features: 64 x 64 x 256; prototypes: K x 256;
-    content: height and width of the part of the mask that is no padding.
+    content: height and width of the part of the mask that is no padding; None: all of it.
     """
     prototypes = _unit(prototypes)
     scores = np.zeros(len(logits), np.float32)
+    height, width = content or logits.shape[1:]
     for i, (plane, class_id) in enumerate(zip(logits, class_ids, strict=True)):
         inside = np.zeros(plane.shape, np.float32)
-        inside[: content[0], : content[1]] = plane[: content[0], : content[1]] > 0
+        inside[:height, :width] = plane[:height, :width] > 0
         if inside.any():
             confidence = (1 / (1 + np.exp(-plane[inside > 0]))).mean()
             scores[i] = confidence * _resemblance(inside, features, prototypes)[class_id - 1]

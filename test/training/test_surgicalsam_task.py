@@ -276,7 +276,8 @@ def test_eight_frames_are_learned_upon_the_bundled_backbone(tmp_path):
     network.image_encoder.load_blocks(REPOSITORY / 'models/lwanet_simulated.safetensors')
     save_file(network.state_dict(), tmp_path / 'encoder.safetensors')
     recipe = tasks.load_recipe(REPOSITORY / 'config/train/surgicalsam_ibr_simulated.yaml', [
-        f'network.encoder_weights={tmp_path}/encoder.safetensors', 'loss.image_bank=0', 'optimiser.learning_rate=2.0e-3',
+        f'network.encoder_weights={tmp_path}/encoder.safetensors', 'loss.image_bank=0',
+        'optimiser.learning_rate=2.0e-3',
         f'data.root={tmp_path}', 'data.height=128', 'data.width=160',
         'data.options={target: binary, size: [320, 256], frames_per_scene: 1, tools: [1, 2], '
         'wrist_bend: [0.0, 0.3]}',
