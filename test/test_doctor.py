@@ -81,3 +81,21 @@ def test_a_check_that_breaks_does_not_end_the_report(monkeypatch: pytest.MonkeyP
     report = list(doctor.checks(quick=True))
     assert (report[0].state, report[0].name) == ('warning', 'python')
     assert report[-1].name == 'onnxruntime'
+
+
+def test_the_cache_of_networks_is_measured_and_cleared_but_nothing_beside_it(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv('SURGSEG_CACHE', str(tmp_path))
+    for name in ('onnx/a.onnx', 'openvino/b.blob', 'of_somebody_else/c'):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(bytes(10**6))
+    [found] = doctor.check_cache()
+    assert (found.state, found.found, found.mend) == ('ok', f'2 MB in {tmp_path}', '')
+    monkeypatch.setattr(doctor, 'LARGE_CACHE', 10**6)
+    [found] = doctor.check_cache()
+    assert 'surgseg doctor --clear-cache' in found.mend
+    assert main(['doctor', '--clear-cache']) == 0
+    assert f'2 MB of exported networks deleted from {tmp_path}' in capsys.readouterr().out
+    assert [path.name for path in tmp_path.rglob('*') if path.is_file()] == ['c']
+    assert main(['doctor', '--clear-cache']) == 0, 'an empty cache can be cleared, too'

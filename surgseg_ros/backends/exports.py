@@ -4,6 +4,7 @@ its own, which also keeps torch's compiler away from a renderer in this one.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,12 +14,25 @@ from pathlib import Path
 
 from surgseg_ros.backends.model import Model
 
+_KEPT = ('onnx', 'openvino')   # folders in the cache
 _PACKAGE_PARENT = Path(__file__).parents[2]
 
 
 def cache_folder() -> Path:
     """Where exports and compiled networks are kept: $SURGSEG_CACHE or ~/.cache/surgseg_ros."""
     return Path(os.environ.get('SURGSEG_CACHE') or Path.home() / '.cache' / 'surgseg_ros')
+
+
+def cache_bytes() -> int:
+    """How much the cache holds."""
+    return sum(path.stat().st_size for kept in _KEPT
+               for path in (cache_folder() / kept).rglob('*') if path.is_file())
+
+
+def clear_cache() -> None:
+    """Delete all exports and compiled networks; who needs one makes it again (seconds each)."""
+    for kept in _KEPT:
+        shutil.rmtree(cache_folder() / kept, ignore_errors=True)
 
 
 def onnx_file(model: Model) -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 TESTED_PYTHON = ((3, 11), (3, 12))
 PROFILE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
 SHARED_MEMORY = Path('/dev/shm')
+LARGE_CACHE = 10**9   # bytes
 LEAST_SHARED_MEMORY_MB = 256   # config/fastdds.xml takes 64 MB per process
 SLOW_MS = 15.0   # for 3.9 MB; with the profile 2 ms are usual, without it 25 ms
 
@@ -51,10 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument('--quick', action='store_true', help='start no processes: no rendering, '
                         'no image through DDS')
+    parser.add_argument('--clear-cache', action='store_true', help='check nothing; delete the '
+                        'exported and compiled networks, which are made again when needed')
 
 
 def run(args: argparse.Namespace) -> int:
     """Print a line per check; 1 if something that is needed is missing."""
+    if args.clear_cache:
+        return _clear_cache()
     missing = 0
     for check in checks(quick=args.quick):
         print(check, flush=True)
@@ -67,7 +72,7 @@ def checks(quick: bool = False) -> Iterator[Check]:
     """Look at everything; a check that itself fails is a warning."""
     steps: list[Callable[[], Iterator[Check]]] = [
         check_python, check_libraries, check_ros, check_middleware, check_shared_memory,
-        check_processor, check_optional]
+        check_processor, check_cache, check_optional]
     for step in steps if quick else [*steps, check_renderer, check_exchange]:
         try:
             yield from step()
@@ -153,6 +158,25 @@ def check_processor() -> Iterator[Check]:
     flags = Path('/proc/cpuinfo').read_text().split()
     useful = [name for name in ('avx2', 'avx512f', 'avx512_bf16', 'amx_bf16') if name in flags]
     yield Check('ok', 'processor', ' '.join([f'{cores} cores', *useful]))
+
+
+def check_cache() -> Iterator[Check]:
+    """Disk that exported networks take: one for every network, weights and image size."""
+    from surgseg_ros.backends import exports  # needs numpy, which may be missing
+
+    size = exports.cache_bytes()
+    large = 'surgseg doctor --clear-cache empties it' if size > LARGE_CACHE else ''
+    yield Check('ok', 'cache of networks', f'{size / 1e6:.0f} MB in {exports.cache_folder()}',
+                large)
+
+
+def _clear_cache() -> int:
+    from surgseg_ros.backends import exports
+
+    size = exports.cache_bytes()
+    exports.clear_cache()
+    print(f'{size / 1e6:.0f} MB of exported networks deleted from {exports.cache_folder()}')
+    return 0
 
 
 def check_optional() -> Iterator[Check]:

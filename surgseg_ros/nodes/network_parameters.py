@@ -14,7 +14,8 @@ NETWORK_PARAMETERS = (
               choices=('auto', *backends.PRECISIONS)),
     Parameter('threads', 0, 'CPU threads of a network, 0 all', range=(0, 256)),
     Parameter('image_size', '1280x1024', 'WIDTHxHEIGHT for which a network is prepared while '
-              'configuring; another size is prepared when it comes (seconds)'),
+              'configuring; another size is prepared when it comes (seconds, and disk: see '
+              '`surgseg doctor`)'),
 )
 
 LABELLING_PARAMETERS = (   # of networks that say what something is
