@@ -11,6 +11,7 @@ import numpy as np
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
 from surgseg_ros.networks.card import Card
+from surgseg_ros.predictors.fitting import fitting_size
 from surgseg_ros.predictors.label_upsampling import LabelUpsampler
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, max_pool, resize
 from surgseg_ros.predictors.results import SemanticResult
@@ -81,8 +82,7 @@ class LwanetPredictor:
             self._reduce = partial(max_pool, factor=factor)
             seen, extent = (height // factor, width // factor), (height / factor, width / factor)
         else:
-            scale = min(self._box[0] / height, self._box[1] / width)
-            seen = extent = max(round(height * scale), 1), max(round(width * scale), 1)
+            seen = extent = fitting_size((height, width), self._box)
             self._reduce = partial(resize, height=seen[0], width=seen[1])
         spec = networks.spec(_NAME)
         self._normalise = Normaliser(*seen, spec.mean, spec.std, spec.multiple, centred=True)

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from surgseg_ros.metrics.segmentation import UNLABELLED
+from surgseg_ros.predictors.preprocess import resize
 
 Augmentation = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 Span = Sequence[float]
@@ -159,13 +160,6 @@ def _albumentations() -> Any:
     import albumentations
 
     return albumentations
-
-
-def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """HxWx3 uint8 at another size, averaging where it shrinks."""
-    shrinks = image.shape[0] >= height and image.shape[1] >= width
-    return cv2.resize(image, (width, height),
-                      interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def resize_labels(labels: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -4,7 +4,7 @@ LWANet: Ni et al., ICRA 2020, arXiv:1910.11109, sections III.D and IV.B.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -15,11 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from surgseg_ros import datasets, networks
-from surgseg_ros.metrics.segmentation import ConfusionMatrix, mean_over_classes
+from surgseg_ros.metrics.segmentation import UNLABELLED, ConfusionMatrix, mean_over_classes
 from surgseg_ros.networks.checkpoints import load_but
+from surgseg_ros.predictors.fitting import centred, fitting_size, origin, padded_size
+from surgseg_ros.predictors.label_upsampling import LabelUpsampler
 from surgseg_ros.predictors.preprocess import resize
 from surgseg_ros.training import recipe as recipes
-from surgseg_ros.training.augmentation import Augmentation, make_augmentation
+from surgseg_ros.training.augmentation import Augmentation, make_augmentation, resize_labels
 from surgseg_ros.training.determinism import derive_seed
 from surgseg_ros.training.losses.focal import focal_loss
 from surgseg_ros.training.task import Task
@@ -45,7 +47,7 @@ class Data:
     options: Mapping[str, Any] = field(default_factory=dict)  # of the dataset, for both splits
     train: Mapping[str, Any] = field(default_factory=lambda: {'split': 'train'})
     val: Mapping[str, Any] = field(default_factory=lambda: {'split': 'val'})
-    height: int                     # px
+    height: int                     # px; others fit in with their aspect ratio, and are padded
     width: int
 
 
@@ -67,14 +69,14 @@ class SegmentationRecipe(recipes.Recipe):
     loss: Loss = field(default_factory=Loss)
 
 
-class SegmentationSamples:
-    """Images as the network takes them, with their labels; see task.Samples."""
+class TrainingSamples:
+    """Images and labels, fitted into one size and changed at random; see task.Samples."""
 
-    def __init__(self, dataset: datasets.SegmentationDataset, height: int, width: int,
-                 augment: Augmentation | None = None, seed: int = 0) -> None:
-        """augment: None for validation, where the labels keep the dataset's size."""
-        self.dataset, self._size, self._seed = dataset, (width, height), seed
-        self._augment = augment
+    def __init__(self, dataset: datasets.SegmentationDataset, size: tuple[int, int],
+                 fill: Sequence[int], augment: Augmentation, seed: int) -> None:
+        """size: (height, width), px; fill: the colour around images of another aspect ratio."""
+        self.dataset, self._size, self._fill = dataset, size, fill
+        self._augment, self._seed = augment, seed
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -83,12 +85,27 @@ class SegmentationSamples:
         """image: 3 x H x W uint8 RGB; labels: uint8 class ids, 255 unlabelled."""
         epoch, index = key
         _, image, labels = self.dataset[index]
-        if self._augment is not None:
-            image, labels = self._augment(image, labels, derive_seed(self._seed, epoch, index))
-        else:
-            image = resize(image, *self._size)
-        return {'image': torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
-                'labels': torch.from_numpy(np.ascontiguousarray(labels))}
+        height, width = fitting_size(labels.shape, self._size)
+        image = centred(resize(image, width, height), self._size, self._fill)
+        labels = centred(resize_labels(labels, width, height), self._size, (UNLABELLED,))
+        return _tensors(*self._augment(image, labels, derive_seed(self._seed, epoch, index)))
+
+
+class ValidationSamples:
+    """Images as large as the predictor shows them to the network, and labels as they are."""
+
+    def __init__(self, dataset: datasets.SegmentationDataset, box: tuple[int, int]) -> None:
+        """box: (height, width), px, that images fit into."""
+        self.dataset, self._box = dataset, box
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        """image: 3 x h x w uint8 RGB; labels: H x W uint8 class ids, 255 unlabelled."""
+        _, image, labels = self.dataset[key[1]]
+        height, width = fitting_size(labels.shape, self._box)
+        return _tensors(resize(image, width, height), labels)
 
 
 class SegmentationTask(Task):
@@ -107,14 +124,16 @@ class SegmentationTask(Task):
             datasets.open_dataset(data.name, Path(data.root).expanduser(), **data.options, **split)
             for split in (data.train, data.val))
         augment = make_augmentation(recipe.augmentation, (data.height, data.width))
-        self.train_samples = SegmentationSamples(train, data.height, data.width, augment, seed)
-        self.val_samples = SegmentationSamples(val, data.height, data.width)
+        self._box = data.height, data.width
+        fill = [round(255 * mean) for mean in spec.mean]  # as predictors pad, nearly
+        self.train_samples = TrainingSamples(train, self._box, fill, augment, seed)
+        self.val_samples = ValidationSamples(val, self._box)
         self.class_names = train.class_names
         self.network_name = recipe.network.name
         self.network_options = {**recipe.network.options, 'num_classes': len(self.class_names)}
         self.network = make_network(recipe.network, self.network_options)
-        self._input_size, self._loss = [data.height, data.width], recipe.loss
-        self._mean, self._std = spec.mean, spec.std
+        self._loss = recipe.loss
+        self._mean, self._std, self._multiple = spec.mean, spec.std, spec.multiple
 
     def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Focal loss at the size of the network's output, as published, or at full size."""
@@ -127,11 +146,12 @@ class SegmentationTask(Task):
 
     def measure(self, batch: dict[str, Any]) -> np.ndarray:
         """Confusion counts (ConfusionMatrix) of a batch, at the size of its labels."""
-        output = self._log_probabilities(batch['image']).float()
-        labels = batch['labels']
-        found = F.interpolate(output, labels.shape[1:], mode='bilinear').argmax(dim=1)
+        scores = self._log_probabilities(batch['image']).float().cpu().numpy()
+        truth = batch['labels'].cpu().numpy()
+        upsampler = self._upsampler(truth.shape[1:], batch['image'].shape[2:], scores.shape[2:])
         matrix = ConfusionMatrix(len(self.class_names))
-        matrix.add(found.cpu().numpy(), labels.cpu().numpy())
+        for one, labels in zip(scores, truth, strict=True):
+            matrix.add(upsampler.labels(one), labels)
         return matrix.counts
 
     def metrics(self, measurements: list[np.ndarray]) -> dict[str, float]:
@@ -154,12 +174,27 @@ class SegmentationTask(Task):
 
     def details(self) -> dict[str, Any]:
         """The size (height, width) that the network was trained at."""
-        return {'input_size': self._input_size}
+        return {'input_size': list(self._box)}
+
+    def _upsampler(self, size: tuple[int, int], seen: tuple[int, int], grid: tuple[int, int]
+                   ) -> LabelUpsampler:
+        """The predictor's way from scores to labels of this size, without the padding."""
+        padded = padded_size(seen, self._multiple)
+        return LabelUpsampler(size, grid, origin(seen, padded), seen, padded[0] // grid[0])
 
     def _log_probabilities(self, image: Tensor) -> Tensor:
         mean, std = (torch.tensor(values, device=image.device).view(1, 3, 1, 1)
                      for values in (self._mean, self._std))
-        return self.network((image / 255 - mean) / std)
+        seen = image.shape[2:]
+        padded = padded_size(seen, self._multiple)
+        top, left = origin(seen, padded)
+        edges = left, padded[1] - seen[1] - left, top, padded[0] - seen[0] - top
+        return self.network(F.pad((image / 255 - mean) / std, edges))
+
+
+def _tensors(image: np.ndarray, labels: np.ndarray) -> dict[str, Tensor]:
+    return {'image': torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+            'labels': torch.from_numpy(np.ascontiguousarray(labels))}
 
 
 def make_network(wanted: Network, options: Mapping[str, Any]) -> torch.nn.Module:
