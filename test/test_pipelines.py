@@ -52,6 +52,16 @@ def test_nodes_have_the_parameters_that_a_pipeline_sets(name):
     assert (share() / 'launch' / f'{name}_pipeline.launch.py').is_file()
 
 
+@pytest.mark.parametrize('name', ['semantic', 'perception'])
+def test_surgicalsam_is_tuned_from_the_command_line(name):
+    given = {'classes': '[1, 3]', 'quality_threshold': '0.4', 'presence_threshold': '0',
+             'encode_every': '5', 'asynchronous': 'true', 'encoder_size': '512'}
+    expected = {'classes': [1, 3], 'quality_threshold': 0.4, 'presence_threshold': 0.0,
+                'encode_every': 5, 'asynchronous': True, 'encoder_size': 512}
+    [semantic] = [node for node in Pipeline.load(name).nodes(given) if node.name == 'semantic']
+    assert {key: semantic.parameters[key] for key in expected} == expected
+
+
 @pytest.mark.parametrize('given, words', [
     ({'modle': 'sgbm'}, "no argument 'modle'"),
     ({'scale': 'half'}, 'scale:=half is not of type float'),
