@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -18,7 +18,16 @@ T = TypeVar('T')
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's numbers: 2e-4 is one, which PyYAML takes for a text."""
+    """YAML 1.2's numbers: 2e-4 is one, which PyYAML takes for a text. No key comes twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [str(key.value) for key, _ in node.value]
+        if len(set(keys)) < len(keys):
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise yaml.constructor.ConstructorError(
+                None, None, f'the key {twice} comes twice', node.start_mark)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 _Loader.add_implicit_resolver(
@@ -26,32 +35,44 @@ _Loader.add_implicit_resolver(
     list('-+.0123456789'))
 
 
+@dataclass(frozen=True)
+class AtLeast:
+    """The smallest value that a number may have."""
+
+    value: int
+
+
+Count = Annotated[int, AtLeast(1)]
+Natural = Annotated[int, AtLeast(0)]
+NotNegative = Annotated[float, AtLeast(0)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Optimiser:
     """Which optimiser, over which batches."""
 
     name: Literal['adam', 'adamw', 'sgd'] = 'adam'
-    learning_rate: float
-    weight_decay: float = 0.0
-    momentum: float = 0.9                 # of sgd
-    batch_size: int                       # over all processes together
+    learning_rate: NotNegative
+    weight_decay: NotNegative = 0.0
+    momentum: NotNegative = 0.9           # of sgd
+    batch_size: Count                     # over all processes together
     fit_memory: bool = False              # halve batch_size until a step fits into memory
-    clip_norm: float | None = None        # largest norm of the gradient; null: any
+    clip_norm: NotNegative | None = None  # largest norm of the gradient; null: any
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """How the learning rate changes, and when training ends."""
 
-    epochs: int
+    epochs: Count
     name: Literal['constant', 'step', 'cosine'] = 'constant'
-    gamma: float = 0.8                    # step: the factor ...
-    every: int = 30                       # ... after so many epochs each, or ...
-    at: tuple[int, ...] = ()              # ... after these, if there are any
-    final: float = 0.0                    # cosine: factor at the end
-    warmup_steps: int = 0                 # linear ...
-    warmup_start: float = 0.0             # ... from this factor
-    max_minutes: float | None = None      # of training, resumed runs together; null: no limit
+    gamma: NotNegative = 0.8              # step: the factor ...
+    every: Count = 30                     # ... after so many epochs each, or ...
+    at: tuple[Natural, ...] = ()          # ... after these, if there are any
+    final: NotNegative = 0.0              # cosine: factor at the end
+    warmup_steps: Natural = 0             # linear ...
+    warmup_start: NotNegative = 0.0       # ... from this factor
+    max_minutes: NotNegative | None = None  # of training, resumed runs together; null: no limit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +81,9 @@ class Evaluation:
 
     metric: str                           # of the task's metrics; decides which weights are kept
     mode: Literal['max', 'min'] = 'max'   # is more of it better, or less?
-    every: int = 1                        # epochs
-    batch_size: int = 1
-    patience: int | None = None           # stop after so many epochs without a better one
+    every: Count = 1                      # epochs
+    batch_size: Count = 1
+    patience: Count | None = None         # stop after so many epochs without a better one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +91,10 @@ class Machine:
     """Where it runs. A resumed run may differ in these keys only."""
 
     accelerator: str = 'auto'             # cpu, cuda, ...
-    devices: int = 1                      # processes on this machine; torchrun decides instead
+    devices: Count = 1                    # processes on this machine; torchrun decides instead
     precision: Literal['32-true', '16-mixed', 'bf16-mixed'] = '32-true'
-    workers: int = 0                      # processes that prepare samples; 0: none
-    save_seconds: float = 60.0            # training lost at most when killed
+    workers: Natural = 0                  # processes that prepare samples; 0: none
+    save_seconds: NotNegative = 60.0      # training lost at most when killed
     deterministic: bool = False           # on a GPU: the same bits every time, slower
 
 
@@ -82,7 +103,7 @@ class Recipe:
     """The keys of every recipe."""
 
     task: str
-    seed: int = 0
+    seed: Natural = 0
     optimiser: Optimiser
     schedule: Schedule
     evaluation: Evaluation
@@ -101,7 +122,10 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
     return content
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """above: recipes that are laid over this one."""
+    if path.resolve() in above:
+        raise ValueError(f'{path} is its own base')
     if not path.is_file():
         raise FileNotFoundError(f'there is no recipe {path}')
     try:
@@ -111,7 +135,9 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f'{path} is no recipe: expected keys with values')
     base = content.pop('base', None)
-    return content if base is None else merge(_read(path.with_name(str(base))), content)
+    if base is None:
+        return content
+    return merge(_read(path.with_name(str(base)), (*above, path.resolve())), content)
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,19 +156,23 @@ def _override(content: dict[str, Any], override: str) -> None:
         content = content.setdefault(section, {})
         if not isinstance(content, dict):
             raise ValueError(f'--set {override}: {section} is no section')
-    content[last] = yaml.load(text, _Loader)
+    try:
+        content[last] = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f'--set {override}: {text} is no YAML') from error
 
 
 def parse(kind: type[T], content: Any, place: str = '') -> T:
     """Make the dataclass `kind` of nested mappings; `place` is where they stand, for errors.
 
-    Field types may be numbers, str, bool, Literal, | None, tuple[X, ...], Mapping[str, X] and
-    dataclasses. An int passes as a float, nothing else is converted. Raises ValueError with one
-    sentence that names the key, what was expected and the nearest known key.
+    Field types may be numbers, str, bool, Literal, | None, tuple[X, ...], Mapping[str, X],
+    dataclasses and numbers Annotated by AtLeast. An int passes as a float, nothing else is
+    converted. Raises ValueError with one sentence that names the key, what was expected and the
+    nearest known key.
     """
     if not isinstance(content, dict):
         raise ValueError(f'{place or "a recipe"} must be a section with keys, not {content!r}')
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     fields = {one.name: one for one in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for key in content:
         if key not in fields:
@@ -171,13 +201,16 @@ def _convert(kind: Any, value: Any, place: str) -> Any:
     if origin is Mapping and isinstance(value, dict):
         return {key: _convert(arguments[1], one, _join(place, key)) for key, one in value.items()}
     if _fits(kind, value):
-        return float(value) if kind is float else value
+        return float(value) if kind in (float, NotNegative) else value
     raise ValueError(f'{place} must be {describe(kind)}, not {value!r}')
 
 
 def _fits(kind: Any, value: Any) -> bool:
     if kind is Any:
         return True
+    if get_origin(kind) is Annotated:
+        number, least = get_args(kind)
+        return _fits(number, value) and value >= least.value
     if get_origin(kind) is Literal:
         return value in get_args(kind) and type(value) is type(get_args(kind)[0])
     if kind is float:
@@ -192,6 +225,8 @@ def describe(kind: Any) -> str:
         return ' or '.join(describe(one) for one in arguments)
     if origin is Literal:
         return 'one of ' + ', '.join(map(str, arguments))
+    if origin is Annotated:
+        return f'{describe(arguments[0])} of at least {arguments[1].value}'
     if origin is tuple:
         return f'a list, each {describe(arguments[0])}'
     if origin is Mapping or dataclasses.is_dataclass(kind):

@@ -32,7 +32,7 @@ class Network:
     """What is trained, and from which weights."""
 
     name: str
-    options: Mapping[str, Any] = field(default_factory=dict)  # but the number of classes
+    options: Mapping[str, Any] = field(default_factory=dict)  # but num_classes
     imagenet: str | None = None     # torchvision's checkpoint for the encoder; null: random
     weights: str | None = None      # a whole checkpoint to start from; null: none
     weights_but: tuple[str, ...] = ()  # but tensors with these prefixes: those of other classes
@@ -47,15 +47,15 @@ class Data:
     options: Mapping[str, Any] = field(default_factory=dict)  # of the dataset, for both splits
     train: Mapping[str, Any] = field(default_factory=lambda: {'split': 'train'})
     val: Mapping[str, Any] = field(default_factory=lambda: {'split': 'val'})
-    height: int                     # px; others fit in with their aspect ratio, and are padded
-    width: int
+    height: recipes.Count           # px; others fit in with their aspect ratio, and are padded
+    width: recipes.Count
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
     """Focal loss."""
 
-    gamma: float = 6.0
+    gamma: recipes.NotNegative = 6.0
     full_size: bool = False         # at the size of the images, not of the network's output
 
 
@@ -199,6 +199,8 @@ def _tensors(image: np.ndarray, labels: np.ndarray) -> dict[str, Tensor]:
 
 def make_network(wanted: Network, options: Mapping[str, Any]) -> torch.nn.Module:
     """The network with the weights that it shall start from."""
+    if 'num_classes' in wanted.options:
+        raise ValueError('network.options.num_classes is what the data has: leave it out')
     try:
         network: Any = networks.create(wanted.name, **options)
     except TypeError as error:

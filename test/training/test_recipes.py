@@ -52,6 +52,14 @@ def test_values_and_defaults() -> None:
     ({'rate': 1, 'sizes': 3}, 'sizes must be a list, each a whole number, not 3'),
     ({'rate': 1, 'options': 3}, 'options must be a section with keys, not 3'),
     ({'rate': 1, 'schedule': 3}, 'schedule must be a section with keys or null, not 3'),
+    ({'rate': 1, 'schedule': {'epochs': 0}},
+     'schedule.epochs must be a whole number of at least 1, not 0'),
+    ({'rate': 1, 'schedule': {'epochs': 1, 'max_minutes': -1}},
+     'schedule.max_minutes must be a number of at least 0 or null, not -1'),
+    ({'rate': 1, 'schedule': {'epochs': 1, 'gamma': float('nan')}},
+     'schedule.gamma must be a number of at least 0, not nan'),
+    ({'rate': 1, 'schedule': {'epochs': 1, 'at': [3, -1]}},
+     r'schedule.at\[1\] must be a whole number of at least 0, not -1'),
     ({'rate': None}, 'rate must be a number, not None'),
     ([1], r'a recipe must be a section with keys, not \[1\]'),
 ])
@@ -72,7 +80,8 @@ def test_overrides_and_numbers(tmp_path: Path) -> None:
     assert changed == {'rate': 1000.0, 'schedule': {'epochs': 5, 'every': 7},
                        'options': {'a': [1, 'b']}, 'name': None}
     for wrong, message in [('rate', 'not of the form key.path=value'),
-                           ('rate.x=1', 'rate is no section')]:
+                           ('rate.x=1', 'rate is no section'),
+                           ('rate=[', r'--set rate=\[: \[ is no YAML')]:
         with pytest.raises(ValueError, match=message):
             read_recipe(path, [wrong])
 
@@ -91,6 +100,27 @@ def test_what_is_no_recipe_is_said(tmp_path: Path) -> None:
         read_recipe(write(tmp_path, 'a: [1\n'))
     with pytest.raises(ValueError, match='is no recipe: expected keys'):
         read_recipe(write(tmp_path, '- 1\n'))
+    with pytest.raises(ValueError, match='is no YAML: the key b comes twice .*line 2'):
+        read_recipe(write(tmp_path, 'a: 1\nc: {b: 1, b: 2}\n'))
+    write(tmp_path, 'base: recipe.yaml\n', 'other.yaml')
+    with pytest.raises(ValueError, match='recipe.yaml is its own base'):
+        read_recipe(write(tmp_path, 'base: other.yaml\n'))
+
+
+def test_numbers_outside_their_range_are_named() -> None:
+    content = {'task': 'a', 'optimiser': {'learning_rate': 1, 'batch_size': 2},
+               'schedule': {'epochs': 1}, 'evaluation': {'metric': 'a'}}
+    assert parse(Recipe, merge(content, {'optimiser': {'clip_norm': 1}})).optimiser.clip_norm == 1
+    for key, value in [('optimiser.batch_size', 0), ('optimiser.clip_norm', -1),
+                       ('schedule.every', 0), ('schedule.warmup_steps', -1),
+                       ('evaluation.every', 0), ('evaluation.batch_size', 0),
+                       ('evaluation.patience', 0), ('machine.devices', 0),
+                       ('machine.workers', -1)]:
+        section, name = key.split('.')
+        with pytest.raises(ValueError, match=f'^{key} must be .* of at least .*, not {value}'):
+            parse(Recipe, merge(content, {section: {name: value}}))
+    with pytest.raises(ValueError, match='^seed must be a whole number of at least 0, not -1'):
+        parse(Recipe, {**content, 'seed': -1})
 
 
 @pytest.mark.parametrize('path', RECIPES, ids=lambda path: path.stem)
