@@ -140,7 +140,9 @@ AUGMENTATIONS: dict[str, Callable[..., list[Any]]] = {
 
 def _made(name: str, make: Callable[..., list[Any]], parameters: Mapping[str, Any] | None,
           size: tuple[int, int] | None, border: Mapping[str, Any]) -> list[Any]:
-    given = {key: _plain(value) for key, value in (parameters or {}).items()}
+    if not isinstance(parameters, Mapping | None):
+        raise ValueError(f'augmentation {name} must be a section with keys, not {parameters!r}')
+    given = {key: _parameter(f'{name}.{key}', value) for key, value in (parameters or {}).items()}
     known = list(signature(make).parameters)[2:]
     unknown = sorted(given.keys() - set(known))
     if unknown:
@@ -148,11 +150,26 @@ def _made(name: str, make: Callable[..., list[Any]], parameters: Mapping[str, An
     try:
         return make(size, border, **given)
     except (TypeError, ValueError) as error:
-        raise ValueError(f'augmentation {name} cannot be made so: {error}') from error
+        raise ValueError(f'augmentation {name} cannot be made so: {_reason(error)}') from error
 
 
-def _plain(value: Any) -> Any:
+def _parameter(place: str, value: Any) -> Any:
+    """A number, or a tuple of the least and the greatest, which is a list in YAML."""
+    numbers = value if isinstance(value, list | tuple) else [value, value]
+    if (len(numbers) != 2 or not all(type(one) in (int, float) for one in numbers)
+            or not numbers[0] <= numbers[1]):
+        raise ValueError(f'augmentation.{place} must be a number or [least, greatest], '
+                         f'not {value!r}')
     return tuple(value) if isinstance(value, list) else value
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, in one line; albumentations checks by pydantic, which explains at length."""
+    checked: Any = error.__cause__
+    if not hasattr(checked, 'errors'):
+        return str(error)
+    return '; '.join(f'{".".join(map(str, one["loc"]))}: {one["msg"]}'
+                     for one in checked.errors())
 
 
 def _albumentations() -> Any:

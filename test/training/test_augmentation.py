@@ -114,6 +114,10 @@ def test_surgicalsams_versions():
 @pytest.mark.parametrize(('recipe', 'message'), [
     ({'rotation': {}}, "no augmentation is called 'rotation'; known: scale, flip, rotate"),
     ({'rotate': {'angle': 3}}, "rotate has no 'angle'; known: degrees, p"),
+    ({'flip': 3}, 'augmentation flip must be a section with keys, not 3'),
+    ({'rotate': {'degrees': 'hello'}}, 'augmentation.rotate.degrees must be a number or .least, '),
+    ({'scale': {'factor': [2, 1]}}, r'augmentation.scale.factor must be .*, not \[2, 1\]'),
+    ({'blur': {'p': 2}}, 'augmentation blur cannot be made so: p: Input should be [^\n]*$'),
     ({'border_label': 7}, 'border_label is 7, expected 0 or 255'),
 ])
 def test_unknown_names_are_errors(recipe, message):
