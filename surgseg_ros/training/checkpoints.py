@@ -40,7 +40,11 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     path = folder / STATE
     if not path.is_file():
         return None
-    state: dict[str, Any] = torch.load(path, map_location='cpu', weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:  # whatever broken bytes lead to
+        raise ValueError(f'{path} cannot be read, it is damaged or no state of a run: choose '
+                         'another --out, or --resume never to start over') from error
     return state
 
 

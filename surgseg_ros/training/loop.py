@@ -76,8 +76,12 @@ def make_fabric(recipe: Recipe) -> Fabric:
     if everywhere > 1:
         unused = tasks.task_class(recipe.task).has_unused_parameters
         strategy = 'ddp_find_unused_parameters_true' if unused else 'ddp'
-    return Fabric(accelerator=machine.accelerator, devices=here, num_nodes=everywhere // here,
-                  strategy=strategy, precision=machine.precision)
+    try:
+        return Fabric(accelerator=machine.accelerator, devices=here, num_nodes=everywhere // here,
+                      strategy=strategy, precision=machine.precision)
+    except RuntimeError as error:
+        raise ValueError(f'machine.accelerator {machine.accelerator!r} with machine.devices '
+                         f'{here} cannot be had: {error}') from error
 
 
 class _Objective(nn.Module):

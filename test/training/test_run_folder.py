@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +93,21 @@ def test_files_have_the_permissions_of_any_new_file(tmp_path: Path) -> None:
         os.umask(before)
     assert {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in tmp_path.glob('[!.]*.*')
             } == dict.fromkeys(contents(tmp_path), '0o644')
+
+
+def test_a_damaged_state_is_said(tmp_path: Path) -> None:
+    loop.train(make_recipe(), tmp_path)
+    whole = (tmp_path / 'state.pt').read_bytes()
+    for damaged in (b'', b'hello', whole[:len(whole) // 2]):
+        (tmp_path / 'state.pt').write_bytes(damaged)
+        with pytest.raises(ValueError, match='state.pt cannot be read, it is damaged'):
+            loop.train(make_recipe(), tmp_path)
+
+
+def test_a_gpu_that_is_not_there_is_said(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip('there is a GPU')
+    recipe = make_recipe()
+    recipe = replace(recipe, machine=replace(recipe.machine, accelerator='cuda'))
+    with pytest.raises(ValueError, match="machine.accelerator 'cuda' with machine.devices 1 cann"):
+        loop.train(recipe, tmp_path)
