@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from surgseg_ros.datasets.prompts import ClassPrompts
-from surgseg_ros.training.recipe import parse
+from surgseg_ros.training.ablation import Row, percent, train_all
+from surgseg_ros.training.recipe import parse, read_recipe
 from surgseg_ros.training.tasks import load_recipe
-
-Row = Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,18 +33,10 @@ def run(config: Path, out: Path, overrides: Sequence[str] = ()) -> str:
 
     overrides: of the recipe, in all variants. Leaves results.json and results.md in `out`.
     """
-    from surgseg_ros.training.loop import train  # imports torch
-
-    ablation = parse(Ablation, yaml.safe_load(config.read_text()))
-    rows: dict[str, list[Row]] = {}
-    for seed in ablation.seeds:
-        for number, (name, changes) in enumerate(ablation.variants.items()):
-            recipe = load_recipe(
-                config.parent / ablation.recipe, [*overrides, *changes, f'seed={seed}'])
-            print(f'{name}, seed {seed}', file=sys.stderr)
-            best = train(recipe, out / f'variant{number}' / f'seed{seed}').best
-            rows.setdefault(name, []).append(best or {})
-    counts = class_counts(config.parent / ablation.recipe, overrides)
+    ablation = parse(Ablation, read_recipe(config))
+    recipe = config.parent / ablation.recipe
+    rows = train_all(recipe, ablation.variants, ablation.seeds, out, overrides)
+    counts = class_counts(recipe, overrides)
     tables = '\n\n'.join(table(rows, counts, mode) for mode in ('published', 'honest'))
     (out / 'results.json').write_text(json.dumps({'counts': counts, 'rows': rows}, indent=2))
     (out / 'results.md').write_text(tables + '\n')
@@ -75,16 +65,9 @@ def table(rows: Mapping[str, Sequence[Row]], counts: Mapping[str, int], mode: st
         ['images in training', '', '', *map(str, counts.values())],
     ]
     for name, runs in rows.items():
-        lines.append([name, *(_cell([run.get(f'{mode}/{key}', np.nan) for run in runs])
+        lines.append([name, *(percent([run.get(f'{mode}/{key}', np.nan) for run in runs])
                               for key in columns.values())])
     return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
-
-
-def _cell(values: Sequence[float]) -> str:
-    """'58.87 ± 1.20' of fractions; the deviation is that of a sample."""
-    percent = 100 * np.array(values)
-    deviation = f' ± {percent.std(ddof=1):.2f}' if len(percent) > 1 else ''
-    return f'{percent.mean():.2f}{deviation}'
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
