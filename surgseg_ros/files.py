@@ -35,16 +35,16 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def reserved(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process; raises ValueError where another process holds it.
+def reserved(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Hold a folder for this process; where another one holds it, wait or raise ValueError.
 
     The system takes it back even from a killed process, and forked ones do not inherit it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / '.lock').open('w') as lock:
         try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            fcntl.lockf(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
             raise ValueError(f'another process is at work in {folder}: wait until it has ended, '
                              'or choose another folder') from error
         yield

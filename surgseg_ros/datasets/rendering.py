@@ -4,13 +4,12 @@ Run as a module it is one such process: it reads its share as JSON from standard
 the number of every frame that it has written.
 """
 
-import fcntl
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +17,7 @@ from typing import IO, Any
 import cv2
 import numpy as np
 
-from surgseg_ros.files import remove_partials, whole_file
+from surgseg_ros.files import remove_partials, reserved, whole_file
 from surgseg_ros.progress import progress
 from surgseg_ros.simulation.motion import PORTS
 
@@ -73,8 +72,7 @@ def render_missing(folder: Path, parameters: SceneParameters, frames: int,
     workers: processes, one per core by default. Only one caller at a time renders into a folder,
     others wait for it. Raises OSError with one sentence where the simulator cannot run.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with reserved(folder, wait=True):
         missing = [n for n in range(frames) if not image_path(folder, 'images', n).is_file()]
         if missing:
             remove_partials(folder)
@@ -123,14 +121,6 @@ def _start(stdout: int) -> 'subprocess.Popen[str]':
     words = [sys.executable, '-m', __name__]
     return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=stdout, text=True,
                             env=environment)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system takes back even from a killed process."""
-    with (folder / '.lock').open('w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _work(source: IO[str]) -> None:
