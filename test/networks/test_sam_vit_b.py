@@ -97,7 +97,8 @@ def test_import_writes_one_file_that_says_what_it_is(published, capsys):
     assert main(['models', 'import', str(published / 'model_ckp.pth'), str(out), *sam]) == 0
     card = read_card(out)
     assert card.network == 'surgicalsam'
-    assert card.options == {'encoder': 'vit_b', 'num_tokens': 2, 'num_classes': 7}
+    assert card.options == {
+        'encoder': 'vit_b', 'num_tokens': 2, 'num_classes': 7, 'grid': 64}
     assert set(card.details['sources_sha256']) == {'model_ckp.pth', 'sam_vit_b.pth'}
     assert main(['models', 'verify', str(out)]) == 0
     assert 'fits surgicalsam: all 325 tensors (encoder=vit_b' in capsys.readouterr().out
