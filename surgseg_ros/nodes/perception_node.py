@@ -32,6 +32,9 @@ from surgseg_ros.nodes.pairing import NANOSECONDS, StampPairer
 from surgseg_ros.nodes.parameters import Parameter
 from surgseg_ros.nodes.worker import NewestWorker
 
+# s of one computation; MSDESIS takes a few on a slow CPU, and nobody steers by what takes longer
+STUCK = 10.0
+
 
 @dataclass(frozen=True)
 class Arrival:
@@ -284,12 +287,16 @@ class PerceptionNode(ManagedNode):
     # Diagnostics.
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, str]]:
-        """Counts and latencies; ERROR without input or with unusable input, WARN when too slow."""
+        """Counts and latencies; ERROR if no output can come, WARN when too slow."""
         values = {**self.health.counts(), 'wall-clock age [s]': self._wall_clock_age,
                   **self.details(), **self.ledger.summary()}
         superseded = self.ledger.dropped['newer frame waiting']
         recent, self._superseded_before = superseded - self._superseded_before, superseded
-        if fault := self.health.fault():
+        fault = self.health.fault()
+        if (busy := self._worker.busy_seconds) > STUCK:
+            return (DiagnosticStatus.ERROR,
+                    f'no output: one frame has been computed for {busy:.0f} s', values)
+        if fault:
             return DiagnosticStatus.ERROR, fault, values
         if self.ledger.seconds_since_rejection < 2.0:
             return DiagnosticStatus.ERROR, self.ledger.last_reason, values

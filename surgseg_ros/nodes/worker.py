@@ -1,6 +1,7 @@
 """One thread that computes, fed by a slot that holds only the newest work."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ class NewestWorker:
         self._condition = threading.Condition()
         self._work: Any = None
         self._stopping = False
+        self._began: float | None = None   # the running computation, monotonic s
         self._thread = threading.Thread(target=self._run, name='worker', daemon=True)
         self._thread.start()
 
@@ -29,6 +31,12 @@ class NewestWorker:
             self._condition.notify()
         if replaced is not None:
             self._superseded(replaced)
+
+    @property
+    def busy_seconds(self) -> float:
+        """For how long the running computation has lasted, s; 0 when there is none."""
+        began = self._began
+        return 0.0 if began is None else time.monotonic() - began
 
     def stop(self) -> None:
         """Finish the running computation and end the thread; waiting work is superseded."""
@@ -46,4 +54,6 @@ class NewestWorker:
                 if self._stopping:
                     return
                 work, self._work = self._work, None
+            self._began = time.monotonic()
             self._compute(work)
+            self._began = None
