@@ -74,11 +74,8 @@ class InstanceNode(ImageNode):
         """Make what predicts; errors as predictors.create."""
         return predictors.create(self.p.model, **labelling_options(self.p))
 
-    def process(self, frame: ImageInput) -> None:
+    def process(self, frame: ImageInput, wanted: list[str]) -> None:
         """Publish what is wanted of one image."""
-        wanted = [name for name in self.OUTPUTS if self.wanted(name)]
-        if not wanted:
-            return
         threshold = self._predictor.score_threshold = self.p.score_threshold
         # once more: SOLO lowers the scores of duplicates only after its threshold
         result = self._predictor.predict(frame.image).best(self.p.max_instances, threshold)

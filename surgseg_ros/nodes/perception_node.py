@@ -108,8 +108,8 @@ class PerceptionNode(ManagedNode):
         """Make a frame of the decoded images of SIDES, HxWx3 uint8 RGB; ValueError rejects it."""
         raise NotImplementedError
 
-    def process(self, frame: Any) -> None:
-        """Compute and publish what is wanted of one frame; ValueError rejects it."""
+    def process(self, frame: Any, wanted: list[str]) -> None:
+        """Compute and publish these of OUTPUTS, one or more; ValueError rejects the frame."""
         raise NotImplementedError
 
     def details(self) -> Mapping[str, str]:
@@ -126,6 +126,10 @@ class PerceptionNode(ManagedNode):
         """Tell whether output `name` exists, is enabled and has a subscriber."""
         return (name in self._outputs and name in self.p.outputs
                 and self._outputs[name].get_subscription_count() > 0)
+
+    def all_wanted(self) -> list[str]:
+        """List the outputs that are wanted now."""
+        return [name for name in self.OUTPUTS if self.wanted(name)]
 
     def publish(self, name: str, message: Any) -> None:
         """Publish on output `name`."""
@@ -217,7 +221,7 @@ class PerceptionNode(ManagedNode):
 
     def _take_group(self, *group: Arrival) -> None:
         self.ledger.count_pair()
-        if not any(self.wanted(name) for name in self._outputs):
+        if not self.all_wanted():
             self.ledger.count_dropped('nobody subscribes')
         elif not self._advances_grid(stamp_of(group[0].message)):
             self.ledger.count_dropped('max_rate')
@@ -241,9 +245,13 @@ class PerceptionNode(ManagedNode):
     # Frames, in the worker's thread.
 
     def _compute(self, group: tuple[Arrival, ...]) -> None:
+        wanted = self.all_wanted()
+        if not wanted:   # the last subscriber has left while the frame waited
+            self.ledger.count_dropped('nobody subscribes')
+            return
         try:
             frame = self._decode(group)
-            self.process(frame)
+            self.process(frame, wanted)
         except ValueError as error:
             self._reject('input', str(error))
         except Exception as error:

@@ -79,11 +79,8 @@ class SemanticNode(ImageNode):
         change_surgicalsam(predictor, self.p)
         return predictor
 
-    def process(self, frame: ImageInput) -> None:
+    def process(self, frame: ImageInput, wanted: list[str]) -> None:
         """Publish what is wanted of one image."""
-        wanted = [name for name in self.OUTPUTS if self.wanted(name)]
-        if not wanted:
-            return
         if self.p.model == 'surgicalsam':
             change_surgicalsam(self._predictor, self.p)
             self._forget_features_of_another_scene()

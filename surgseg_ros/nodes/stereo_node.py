@@ -80,16 +80,15 @@ class StereoNode(StereoPairNode):
         predictor.prepare(round(height * self.p.scale), round(width * self.p.scale))
         return predictor
 
-    def process(self, frame: StereoInput) -> None:
+    def process(self, frame: StereoInput, wanted: list[str]) -> None:
         """Publish what is wanted of one pair."""
-        self._publish_rectified(frame)
-        wanted = [name for name in ('disparity', 'depth', 'points2', 'tool_mask', 'overlay')
-                  if self.wanted(name)]
-        if not wanted:
+        self._publish_rectified(frame, wanted)
+        predicted = [name for name in wanted if not name.endswith('image_rect')]
+        if not predicted:
             return
         result = self._predict(frame)
         frame.milliseconds.update(result.milliseconds)
-        self.publish_wanted(wanted, frame, result)
+        self.publish_wanted(predicted, frame, result)
 
     def _predict(self, frame: StereoInput) -> StereoResult:
         """Disparity without cx_left - cx_right, NaN unknown."""
@@ -99,9 +98,9 @@ class StereoNode(StereoPairNode):
         result = predict_scaled(self._predictor, frame.left, right, self.p.scale)
         return replace(result, disparity=true_disparity(result.disparity, frame.calibration))
 
-    def _publish_rectified(self, frame: StereoInput) -> None:
+    def _publish_rectified(self, frame: StereoInput, wanted: list[str]) -> None:
         for name, image in (('left_image_rect', frame.left), ('right_image_rect', frame.right)):
-            if self.wanted(name):
+            if name in wanted:
                 self.publish(name, messages.image(make_message, frame.header, image, 'rgb8'))
 
     def _disparity_message(self, frame: StereoInput, result: StereoResult) -> Any:

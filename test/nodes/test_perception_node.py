@@ -19,13 +19,17 @@ from surgseg_ros.nodes.perception_node import Arrival
 
 
 class HeldNode(ImageNode):
-    """Computes each frame until `release` is set."""
+    """Computes each frame until `release` is set, while somebody has `listened`."""
 
     def __init__(self, **options):
         super().__init__('held', **options)
         self.started, self.release = threading.Event(), threading.Event()
+        self.listened = True
 
-    def process(self, frame):
+    def all_wanted(self):
+        return ['labels'] if self.listened else []
+
+    def process(self, frame, wanted):
         self.started.set()
         self.release.wait(20)
 
@@ -63,3 +67,13 @@ def test_a_computation_that_does_not_end_is_an_error(node, monkeypatch):
     wait_for(lambda: said().startswith('no output: one frame has been computed for'), 5)
     node.release.set()
     wait_for(lambda: not said(), 5)
+
+
+def test_a_frame_whose_subscriber_left_while_it_waited_is_no_output(node):
+    node._take_group(arrival(1))
+    assert node.started.wait(5)
+    node._take_group(arrival(2))
+    node.listened = False
+    node.release.set()
+    wait_for(lambda: node.ledger.dropped['nobody subscribes'], 5)
+    assert (node.ledger.pairs, node.ledger.out, node.ledger.dropped.total()) == (2, 1, 1)
