@@ -46,7 +46,8 @@ class SurgicalSamPredictor:
     """Tries every class on every frame, and shows those that are there.
 
     weights: a .safetensors file with a card (surgseg models import), or the published
-    model_ckp.pth with sam_weights, the SAM checkpoint that it belongs to; for the latter,
+    model_ckp.pth. sam_weights: the checkpoint of the SAM that they were trained upon, where they
+    are without its encoder, as model_ckp.pth and most of our own are. For a file without a card,
     encoder, num_tokens, num_classes and class_names say what they are (default: vit_h, EndoVis
     2018). backend, device, precision, threads: as for backends.create.
 
@@ -91,9 +92,12 @@ class SurgicalSamPredictor:
     ) -> None:
         self._weights, self._base = _existing(weights, sam_weights)
         card = card_of(_NAME, self._weights) or Card(_NAME, _PUBLISHED)
-        given = {'encoder': encoder, 'num_tokens': num_tokens, 'num_classes': num_classes}
-        options = {**card.options, **{key: x for key, x in given.items() if x is not None}}
-        self._options = {**_PUBLISHED, **options}
+        self._options = _options(
+            card, encoder=encoder, num_tokens=num_tokens, num_classes=num_classes)
+        if not (card.options.get('encoder') or self._base):
+            raise ValueError(
+                f'{self._weights} has no image encoder: expected sam_weights beside it, the '
+                f'checkpoint with the {self._options["encoder"]} that it was trained upon')
         self.class_names = names_of_classes(
             tuple(class_names) or card.class_names,
             _published_names(self._options['num_tokens']), self._options['num_classes'] + 1)
@@ -262,6 +266,15 @@ def _existing(
         if not path.is_file():
             raise FileNotFoundError(f'there is no checkpoint {path}')
     return paths
+
+
+def _options(card: Card, **given: Any) -> dict[str, Any]:
+    """For networks.create: what the card says, unless told otherwise.
+
+    Weights that were stored without their frozen encoder tell it among the details.
+    """
+    told = [_PUBLISHED, {'encoder': card.details.get('encoder')}, card.options, given]
+    return {key: x for options in told for key, x in options.items() if x is not None}
 
 
 def _published_names(num_tokens: int) -> tuple[str, ...]:

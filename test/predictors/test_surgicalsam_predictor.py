@@ -235,3 +235,23 @@ def test_published_checkpoints_have_the_classes_of_their_data_set(tmp_path):
                             'Suction Instrument', 'Clip Applier')
     assert names[4][4:] == ('Vessel Sealer', 'Grasping Retractor',
                             'Monopolar Curved Scissors', 'Other')
+
+
+@pytest.mark.parametrize('options', [{}, {'encoder': 'mobilenet_v2'}])
+def test_weights_stored_without_their_frozen_encoder_run_upon_the_one_they_name(
+        weights, tmp_path, options):
+    """As training writes them with network.store_encoder: false."""
+    network = networks.create('surgicalsam', **OPTIONS)
+    networks.load_checkpoint(network, weights)
+    rest = {k: x for k, x in network.state_dict().items() if not k.startswith('image_encoder.')}
+    card = Card('surgicalsam', {**OPTIONS, 'encoder': None}, NAMES,
+                {'encoder': 'mobilenet_v2', 'encoder_size': CANVAS})
+    save_file(rest, tmp_path / 'rest.safetensors', metadata=card.metadata())
+    image, upon = texture('frame', *SIZE), {'backend': 'torch', 'device': 'cpu'}
+    found = predictor_of(
+        tmp_path / 'rest.safetensors', sam_weights=weights, **options, **upon).predict(image)
+    expected = predictor_of(weights, **upon).predict(image)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    assert found.scores == pytest.approx(expected.scores, abs=1e-6)
+    with pytest.raises(ValueError, match='rest.safetensors has no image encoder: expected sam_we'):
+        predictor_of(tmp_path / 'rest.safetensors', **options)
