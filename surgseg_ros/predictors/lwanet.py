@@ -76,6 +76,7 @@ class LwanetPredictor:
         """Make ready for images of this size; raises what backends.create and exports raise."""
         if (height, width) == self._size:
             return
+        self._size = (0, 0)  # of no image, unless all that follows succeeds
         if self._reduction == 'max':
             factor = max(math.ceil(height / self._box[0]), math.ceil(width / self._box[1]))
             factor = min(factor, height, width)

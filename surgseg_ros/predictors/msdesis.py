@@ -59,6 +59,7 @@ class MsdesisPredictor:
         """Make ready for images of this size; raises what backends.create and exports raise."""
         if (height, width) == self._size:
             return
+        self._size = (0, 0)  # of no image, unless all that follows succeeds
         spec = self._spec
         self._normalisers = [
             Normaliser(height, width, spec.mean, spec.std, spec.multiple)

@@ -70,6 +70,7 @@ class SoloPredictor:
         """Make ready for images of this size; raises what backends.create and exports raise."""
         if (height, width) == self._size:
             return
+        self._size = (0, 0)  # of no image, unless all that follows succeeds
         spec, (short, long) = self._spec, self._box
         self._content = fitted(height, width, short, long)
         self._normalise = Normaliser(*self._content, spec.mean, spec.std, spec.multiple)
