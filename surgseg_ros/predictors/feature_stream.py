@@ -50,7 +50,10 @@ class FeatureStream:
         return features, self._frame - frame
 
     def _collect(self) -> None:
-        """Take the features that the thread computes; raises what it raised."""
+        """Take the features that the thread computes; raises what it raised.
+
+        Where it raised, the older features go, too: their scene may be long gone.
+        """
         assert self._pending is not None
-        pending, self._pending = self._pending, None
+        pending, self._pending, self._newest = self._pending, None, None
         self._newest = pending.result(), self._begun

@@ -51,3 +51,24 @@ def test_an_encoder_that_fails_fails_the_frame_and_not_the_next():
         stream(SLOW)
     features, age = stream(NEXT)
     assert (features[0, 0], age) == (NEXT[0, 0], 0)
+
+
+@pytest.mark.parametrize('asynchronous', [False, True])
+def test_after_an_encoder_has_failed_older_features_are_not_used(asynchronous):
+    failed = Event()
+
+    def encode(image):
+        if image[0, 0] == SLOW[0, 0]:
+            failed.set()
+            raise ValueError('no features')
+        return image
+
+    stream = FeatureStream(encode, asynchronous=asynchronous)
+    stream(FIRST)
+    with pytest.raises(ValueError, match='no features'):
+        while True:     # asynchronously the frames before may be served while it runs
+            stream(SLOW)
+            assert failed.wait(10)
+    stream.every = 100  # no frame but the first would be encoded
+    features, age = stream(NEXT)
+    assert (features[0, 0], age) == (NEXT[0, 0], 0)
