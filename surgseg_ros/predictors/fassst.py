@@ -6,14 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
 from surgseg_ros.networks.card import Card
 from surgseg_ros.networks.fassst_decode import decode
-from surgseg_ros.predictors.preprocess import Normaliser, check_image
+from surgseg_ros.predictors.preprocess import Normaliser, check_image, resize
 from surgseg_ros.predictors.results import InstanceResult, mask_boxes
 from surgseg_ros.predictors.weights import card_of
 
@@ -71,9 +70,10 @@ class FassstPredictor:
         check_image(image)
         backend = self._ready()
         times = [time.perf_counter()]
-        tensor = self._normalise(cv2.resize(image, self._normalise.shape[:1:-1]))
+        height, width = self._normalise.shape[2:]
+        tensor = self._normalise(resize(image, width, height))
         times.append(time.perf_counter())
-        boxes, scores, masks = (output[0] for output in backend.run(tensor))
+        boxes, scores, masks = outputs = [output[0] for output in backend.run(tensor)]
         times.append(time.perf_counter())
         found = decode(boxes, scores, masks, (image.shape[0], image.shape[1]),
                        self.score_threshold, self.mask_threshold, self.overlap)
