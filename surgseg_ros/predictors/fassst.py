@@ -12,6 +12,7 @@ from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
 from surgseg_ros.networks.card import Card
 from surgseg_ros.networks.fassst_decode import decode
+from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, resize
 from surgseg_ros.predictors.results import InstanceResult, mask_boxes
 from surgseg_ros.predictors.weights import card_of
@@ -74,6 +75,7 @@ class FassstPredictor:
         tensor = self._normalise(resize(image, width, height))
         times.append(time.perf_counter())
         boxes, scores, masks = outputs = [output[0] for output in backend.run(tensor)]
+        check_finite(self._model.name, outputs)
         times.append(time.perf_counter())
         found = decode(boxes, scores, masks, (image.shape[0], image.shape[1]),
                        self.score_threshold, self.mask_threshold, self.overlap)

@@ -11,6 +11,7 @@ import numpy as np
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
 from surgseg_ros.networks.card import Card
+from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.fitting import fitting_size
 from surgseg_ros.predictors.label_upsampling import LabelUpsampler
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, max_pool, resize
@@ -104,6 +105,7 @@ class LwanetPredictor:
         tensor = self._normalise(self._reduce(image))
         stages.done('preprocess')
         ((scores,),) = self._backend.run(tensor)
+        check_finite(_NAME, [scores])
         stages.done('inference')
         labels = self._upsampler.labels(scores)
         planes = self._upsampler.probabilities(scores) if probabilities else None

@@ -8,6 +8,7 @@ import numpy as np
 
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
+from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import Normaliser, check_pair
 from surgseg_ros.predictors.results import StereoResult
 from surgseg_ros.predictors.stages import Stages
@@ -80,6 +81,7 @@ class MsdesisPredictor:
         inputs = [normaliser(image) for normaliser, image in pair]
         stages.done('preprocess')
         outputs = self._backend.run(*inputs)
+        check_finite(self._name, outputs)
         stages.done('inference')
         disparity, mask = self._postprocess(outputs)
         stages.done('postprocess')

@@ -13,6 +13,7 @@ from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
 from surgseg_ros.networks.card import Card
 from surgseg_ros.networks.solo_decode import GRIDS, cells_per_level, decode
+from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, fitted
 from surgseg_ros.predictors.results import InstanceResult, mask_boxes
 from surgseg_ros.predictors.weights import card_of
@@ -87,6 +88,7 @@ class SoloPredictor:
         tensor = self._normalise(cv2.resize(image, self._content[::-1]))
         times.append(time.perf_counter())
         (masks,), (scores,) = self._backend.run(tensor)
+        check_finite(self._name, (masks, scores))
         times.append(time.perf_counter())
         found = decode(
             masks, scores, self._counts, self._content, self._size,

@@ -18,6 +18,7 @@ from surgseg_ros.backends.model import Backend, Model
 from surgseg_ros.networks.card import Card
 from surgseg_ros.networks.sam_canvas import CHANNELS, GRID, IMAGE_SIZE, MASK_SCALE, PATCH
 from surgseg_ros.predictors.feature_stream import FeatureStream
+from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import check_image
 from surgseg_ros.predictors.results import SemanticResult
 from surgseg_ros.predictors.sam_input import SamInput
@@ -221,6 +222,7 @@ class SurgicalSamPredictor:
     def _encode(self, image: np.ndarray) -> np.ndarray:
         assert self._encoder is not None
         (features,) = self._encoder.run(self._input(image))
+        check_finite(_NAME, [features])
         return features.copy()
 
     def _decode(
@@ -234,6 +236,7 @@ class SurgicalSamPredictor:
             return np.zeros((0, side, side)), np.zeros(0), np.zeros((classes, CHANNELS))
         logits, quality, prototypes = decoder.run(
             features, np.eye(classes, dtype=np.float32)[prompted - 1])
+        check_finite(_NAME, (logits, quality, prototypes))
         return logits[:, 0], quality, prototypes
 
     def _accepted(self, quality: np.ndarray, there: np.ndarray) -> np.ndarray:

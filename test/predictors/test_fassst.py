@@ -102,3 +102,52 @@ def test_what_is_missing_or_wrong_is_said_in_a_sentence(weights, reference, tmp_
         predictors.create('fassst_small', weights=weights, class_names=('background', 'tool'))
     with pytest.raises(ValueError, match='expected uint8 HxWx3'):
         reference.predict(np.zeros((8, 8), np.uint8))
+
+
+class Replay:
+    """A backend that answers with given outputs and keeps what it was asked."""
+
+    def __init__(self, *outputs):
+        self.outputs, self.inputs = outputs, []
+
+    def run(self, tensor):
+        self.inputs.append(tensor.copy())
+        return self.outputs
+
+
+@pytest.fixture
+def replay(weights, monkeypatch):
+    """Return a predictor and its backend, whose answers are nine boxes of nothing."""
+    shapes = ((1, 9, 4), (1, 9, 2), (1, 9, 28, 28))
+    backend = Replay(*(np.zeros(shape, np.float32) for shape in shapes))
+    monkeypatch.setattr(backends, 'create', lambda *_, **__: backend)
+    return predictors.create('fassst_small', weights=weights), backend
+
+
+def test_outputs_that_are_not_finite_reject_the_frame(replay):
+    predictor, backend = replay
+    image = np.zeros((50, 70, 3), np.uint8)
+    assert not len(predictor.predict(image).scores)
+    backend.outputs[1][:] = np.nan
+    with pytest.raises(ValueError, match='18 of 7110 outputs of fassst_small are not finite'):
+        predictor.predict(image)
+
+
+@pytest.mark.parametrize('size', [(300, 400), (61, 47), (300, 50)])
+def test_the_network_sees_what_it_sees_in_training(replay, size):
+    from functools import partial
+    from types import SimpleNamespace
+
+    from surgseg_ros.predictors.preprocess import resize
+    from surgseg_ros.training.instances import ValidationSamples
+
+    predictor, backend = replay
+    image = texture('input', *size)
+    nothing = np.zeros(0, np.int64)
+    frames = [SimpleNamespace(image=image, class_ids=nothing, masks=nothing)]
+    seen = ValidationSamples(frames, partial(resize, width=128, height=128))[0, 0]['image']
+    spec = networks.spec('fassst_small')
+    mean, std = (np.float32(x)[:, None, None] for x in (spec.mean, spec.std))
+    predictor.predict(image)
+    expected = (seen.numpy() / np.float32(255) - mean) / std
+    np.testing.assert_allclose(backend.inputs[-1][0], expected, rtol=0, atol=1e-6)

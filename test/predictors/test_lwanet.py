@@ -4,7 +4,7 @@ import pytest
 from golden_recipe import GOLDEN, fill_network, texture
 from safetensors.torch import save_file
 
-from surgseg_ros import networks, predictors
+from surgseg_ros import backends, networks, predictors
 from surgseg_ros.networks.card import Card
 from surgseg_ros.predictors.label_upsampling import LabelUpsampler
 
@@ -183,3 +183,13 @@ def test_what_interpolates_a_score_that_is_not_finite_is_unlabelled(wrong):
     touched[10:18, 18:26] = True   # from the centres of the cells before to those after
     assert (labels[touched] == 255).all()
     np.testing.assert_array_equal(labels[~touched], usual[~touched])
+
+
+def test_outputs_that_are_not_finite_reject_the_frame(weights, monkeypatch):
+    class Broken:
+        def run(self, tensor):
+            return (np.full((1, 11, *(n // 4 for n in tensor.shape[2:])), np.nan, np.float32),)
+
+    monkeypatch.setattr(backends, 'create', lambda *_, **__: Broken())
+    with pytest.raises(ValueError, match='704 of 704 outputs of lwanet are not finite'):
+        create(weights).predict(np.zeros((30, 32, 3), np.uint8))

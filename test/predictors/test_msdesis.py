@@ -181,3 +181,9 @@ def test_normalising_is_exact_for_every_value():
     assert tensor.shape == (1, 3, 32, 32)
     np.testing.assert_allclose(tensor[0, :, :16, :16], expected.transpose(2, 0, 1), atol=1e-6)
     assert (tensor[..., 16:] == 0).all()
+
+
+def test_outputs_that_are_not_finite_reject_the_frame(replay):
+    image, plane = np.zeros((32, 32, 3), np.uint8), np.ones((1, 1, 32, 32), np.float32)
+    with pytest.raises(ValueError, match='1024 of 2048 outputs of msdesis_light are not finite'):
+        replay(plane, plane * np.nan).predict(image, image)

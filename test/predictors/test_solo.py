@@ -136,3 +136,11 @@ def test_what_is_missing_or_wrong_is_said_in_a_sentence(weights, tmp_path):
 def test_every_instance_network_is_listed():
     assert {'solo_r50', 'solo_r18', 'solo_mobilenet'} <= set(predictors.instance())
     assert set(predictors.instance()) <= set(predictors.available())
+
+
+def test_outputs_that_are_not_finite_reject_the_frame(weights, monkeypatch):
+    scores = np.full((1, 90, 2), np.nan, np.float32)
+    backend = Replay(np.zeros((1, 90, 16, 24), np.float32), scores)
+    monkeypatch.setattr(backends, 'create', lambda *_, **__: backend)
+    with pytest.raises(ValueError, match='180 of 34740 outputs of solo_mobilenet are not finite'):
+        create(weights).predict(np.zeros((50, 70, 3), np.uint8))

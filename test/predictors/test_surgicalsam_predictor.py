@@ -255,3 +255,16 @@ def test_weights_stored_without_their_frozen_encoder_run_upon_the_one_they_name(
     assert found.scores == pytest.approx(expected.scores, abs=1e-6)
     with pytest.raises(ValueError, match='rest.safetensors has no image encoder: expected sam_we'):
         predictor_of(tmp_path / 'rest.safetensors', **options)
+
+
+@pytest.mark.parametrize('broken', ['features', 'logits'])
+def test_outputs_that_are_not_finite_reject_the_frame(weights, scene, monkeypatch, broken):
+    def run(tensor, prompts=None):
+        outputs = Scene.run(scene, tensor, prompts)
+        if (prompts is None) == (broken == 'features'):
+            outputs[0].flat[7] = np.nan
+        return outputs
+
+    monkeypatch.setattr(scene, 'run', run)
+    with pytest.raises(ValueError, match='1 of [0-9]+ outputs of surgicalsam are not finite'):
+        predictor_of(weights).predict(IMAGE)
