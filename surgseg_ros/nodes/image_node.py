@@ -30,6 +30,19 @@ class ImageNode(PerceptionNode):
 
     SIDES: ClassVar[tuple[str, ...]] = ('left',)
 
+    def reset(self) -> None:
+        """Forget the scene, too."""
+        super().reset()
+        self._scene: tuple[int, int] | None = None
+
+    def begins_scene(self) -> bool:
+        """Tell, once, whether time has jumped since the last call or the node has just begun.
+
+        What was remembered of earlier images then says nothing about this one.
+        """
+        before, self._scene = self._scene, (self.pairer.epochs, self.pairer.gaps)
+        return self._scene != before
+
     def cameras(self) -> CameraInfos[EyeRectifier] | None:
         """The left camera_info, to rectify."""
         return CameraInfos(self.info_topics(), _rectifier) if self.p.rectify else None

@@ -68,7 +68,6 @@ class InstanceNode(ImageNode):
         """Forget the tracks, too."""
         super().reset()
         self._tracker = InstanceTracker()
-        self._tracked_epoch = 0
 
     def create_predictor(self) -> Any:
         """Make what predicts; errors as predictors.create."""
@@ -88,8 +87,7 @@ class InstanceNode(ImageNode):
 
     def _track(self, frame: ImageInput, result: InstanceResult) -> InstanceResult:
         start = time.perf_counter()
-        if self._tracked_epoch != self.pairer.epochs:
-            self._tracked_epoch = self.pairer.epochs
+        if self.begins_scene():
             self._tracker.reset()
         self._tracker.max_gap = self.p.max_gap
         seconds = messages.stamp_of(frame) / NANOSECONDS

@@ -56,11 +56,6 @@ class SemanticNode(ImageNode):
         self.output('overlay', Image, '~/overlay')
         self.announce_labels('segmentation', self._predictor.class_names)
 
-    def reset(self) -> None:
-        """Forget the features of the last scene, too."""
-        super().reset()
-        self._scene: tuple[int, int] | None = None   # of the newest features
-
     def cleanup(self) -> None:
         """Release the model with the publishers."""
         super().cleanup()
@@ -83,18 +78,13 @@ class SemanticNode(ImageNode):
         """Publish what is wanted of one image."""
         if self.p.model == 'surgicalsam':
             change_surgicalsam(self._predictor, self.p)
-            self._forget_features_of_another_scene()
+            if self.begins_scene():
+                self._predictor.reset()
         result = self._predictor.predict(
             frame.image, probabilities='probabilities' in wanted)
         self._feature_age = str(result.feature_age)
         frame.milliseconds.update(result.milliseconds)
         self.publish_wanted(wanted, frame, result)
-
-    def _forget_features_of_another_scene(self) -> None:
-        scene = self.pairer.epochs, self.pairer.gaps
-        if self._scene != scene:
-            self._scene = scene
-            self._predictor.reset()
 
     def _check_classes(self, changes: Sequence[RosParameter]) -> SetParametersResult:
         """Refuse class ids that the running model does not have."""

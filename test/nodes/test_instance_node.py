@@ -183,6 +183,10 @@ def test_a_gap_of_max_gap_frames_is_survived_and_no_longer_one(shared):
         assert (after == before) is same
         assert same or min(after) > max(before)
     shared.set_parameter('instance', 'max_gap', type=2, integer_value=10)
+    for _ in range(60):
+        next(shared.clock)
+    assert track_ids(send(shared, next(shared.clock))) == list(range(1, MOST + 1)), (
+        'a gap in time begins anew')
 
 
 def test_without_tracking_there_are_no_ids(shared):
