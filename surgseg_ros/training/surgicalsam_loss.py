@@ -24,8 +24,13 @@ def prompt_losses(
     The published loss is dice + contrast. The quality is ours: as SAM is trained, the square of
     the error of each mask's predicted IoU; one class that is not in the image is asked for per
     prompt, whose quality shall be 0, so that it can be told from one that is there.
+
+    Images without instruments teach nothing: all is 0, and so are the gradients.
     """
     given = len(prompts['class_ids'])
+    if not given:
+        names = ('loss', 'dice', 'contrast', *(('quality',) if quality_weight else ()))
+        return dict.fromkeys(names, _zero(network))
     asked = with_absent_classes(prompts, network.num_classes) if quality_weight else prompts
     masks = asked['labels'] == asked['class_ids'][:, None, None]
     logits, quality = network(asked['features'].float(), asked['class_ids'])
@@ -44,6 +49,12 @@ def prompt_losses(
         losses['quality'] = (quality.float() - mask_iou(logits > 0, masks)).square().mean()
         loss = loss + quality_weight * losses['quality']
     return {'loss': loss, **losses}
+
+
+def _zero(network: SurgicalSam) -> Tensor:
+    """A zero that backward() goes through; the mean of no prompts is NaN, and stays for good."""
+    some = [x.flatten()[0] for x in network.parameters() if x.requires_grad]
+    return 0 * torch.stack(some).sum()
 
 
 def prompts_of_images(features: Tensor, labels: Tensor, num_classes: int) -> Prompts:

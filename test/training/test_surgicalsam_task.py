@@ -125,6 +125,24 @@ def test_gradients_reach_exactly_what_is_trained(quality_weight, train_backbone)
     assert any('iou_prediction_head' in name for name in reached) == bool(quality_weight)
 
 
+@pytest.mark.parametrize('quality_weight', [0.0, 1.0])
+def test_a_batch_without_instruments_teaches_nothing_and_harms_nothing(quality_weight):
+    recipe = recipe_of(network={'train_encoder': True}, loss={'quality_weight': quality_weight})
+    network = make_network(recipe, num_classes=2).train()
+    optimiser = torch.optim.SGD(network.parameters(), lr=1.0)
+    before = {key: x.clone() for key, x in network.named_parameters()}
+    prompts = prompts_of_images(
+        torch.randn(2, 8, 8, 256), torch.zeros(2, 40, 50, dtype=torch.uint8), 2)
+    losses = prompt_losses(network, prompts, 0.07, quality_weight)
+    assert ('quality' in losses) == bool(quality_weight)
+    assert losses.keys() - {'quality'} == {'loss', 'dice', 'contrast'}
+    assert all(value == 0 for value in losses.values())
+    losses['loss'].backward()
+    optimiser.step()
+    assert all(torch.equal(x, before[key]) for key, x in network.named_parameters())
+    assert {key for key, x in network.named_parameters() if x.grad is not None} == trained(network)
+
+
 def test_one_absent_class_is_asked_for_per_prompt():
     labels = torch.zeros(3, 4, 5, dtype=torch.uint8)
     labels[0, 0] = 1
