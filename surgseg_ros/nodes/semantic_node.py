@@ -1,5 +1,6 @@
 """semantic_node: left images in; class ids, their names, probabilities and a picture out."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from surgseg_ros.nodes.network_parameters import (
     image_size,
     labelling_options,
 )
+from surgseg_ros.nodes.pairing import NANOSECONDS
 from surgseg_ros.nodes.parameters import Parameter
 from surgseg_ros.nodes.surgicalsam_parameters import (
     SURGICALSAM_PARAMETERS,
@@ -42,7 +44,6 @@ class SemanticNode(ImageNode):
     )
 
     def __init__(self, **options: Any) -> None:
-        self._feature_age = ''
         self._predictor: Any = None
         super().__init__('semantic', **options)
         self.add_on_set_parameters_callback(self._check_classes)
@@ -55,6 +56,12 @@ class SemanticNode(ImageNode):
         self.output('probabilities', Image, 'segmentation/probabilities')
         self.output('overlay', Image, '~/overlay')
         self.announce_labels('segmentation', self._predictor.class_names)
+
+    def reset(self) -> None:
+        """Forget the age of the features, too."""
+        super().reset()
+        self._stamps: deque[int] = deque(maxlen=10_000)   # of the frames of this scene, ns
+        self._feature_age = {'feature age [frames]': '', 'feature age [s]': ''}
 
     def cleanup(self) -> None:
         """Release the model with the publishers."""
@@ -80,11 +87,22 @@ class SemanticNode(ImageNode):
             change_surgicalsam(self._predictor, self.p)
             if self.begins_scene():
                 self._predictor.reset()
+                self._stamps.clear()
         result = self._predictor.predict(
             frame.image, probabilities='probabilities' in wanted)
-        self._feature_age = str(result.feature_age)
+        self._check_feature_age(messages.stamp_of(frame), result.feature_age)
         frame.milliseconds.update(result.milliseconds)
         self.publish_wanted(wanted, frame, result)
+
+    def _check_feature_age(self, stamp: int, frames: int) -> None:
+        """Raise ValueError if the features came from a frame that is too old."""
+        self._stamps.append(stamp)
+        seconds = (stamp - self._stamps[max(0, len(self._stamps) - 1 - frames)]) / NANOSECONDS
+        self._feature_age = {
+            'feature age [frames]': str(frames), 'feature age [s]': f'{seconds:.3f}'}
+        if self.p.model == 'surgicalsam' and 0 < self.p.max_feature_age < seconds:
+            raise ValueError(f'its features are {seconds:.2f} s older than the frame, expected at '
+                             f'most max_feature_age = {self.p.max_feature_age:g} s')
 
     def _check_classes(self, changes: Sequence[RosParameter]) -> SetParametersResult:
         """Refuse class ids that the running model does not have."""
@@ -98,8 +116,8 @@ class SemanticNode(ImageNode):
         return SetParametersResult(successful=True)
 
     def details(self) -> Mapping[str, str]:
-        """By how many frames the features of the last result were older than its image."""
-        return {'feature age [frames]': self._feature_age}
+        """By how much the features of the last result were older than its image."""
+        return self._feature_age
 
     def _segmentation_message(self, frame: ImageInput, result: SemanticResult) -> Any:
         return messages.image(make_message, frame.header, result.labels, 'mono8')

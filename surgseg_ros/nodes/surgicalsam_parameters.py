@@ -15,6 +15,8 @@ SURGICALSAM_PARAMETERS = (
               range=(1, 1000), live=True),
     Parameter('asynchronous', False, 'SurgicalSAM: no frame waits for new features; their age is '
               'in the diagnostics', live=True),
+    Parameter('max_feature_age', 1.0, 'SurgicalSAM: a frame whose features are of one more than '
+              'this older, in s, is rejected; 0 is no limit', range=(0.0, 1000.0), live=True),
     Parameter('encoder_size', 0, 'SurgicalSAM: px of the image that the encoder sees; smaller is '
               'faster; 0 is what the weights say', range=(0, 1024)),
 )

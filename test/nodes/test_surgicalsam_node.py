@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 from golden_recipe import texture
 from harness import Graph, graph, wait_for
 from lifecycle_msgs.msg import Transition
@@ -51,7 +52,7 @@ def node(weights: Path, predictor):
     with graph() as made:
         made.start('semantic_node', model='surgicalsam', weights=str(weights), threads=1,
                    backend='openvino', image_size=f'{SIZE[1]}x{SIZE[0]}', encode_every=1000,
-                   classes=CLASSES)
+                   classes=CLASSES, max_feature_age=0.0)   # the clock makes steps of a second
         wait_for(lambda: made.status('semantic'), 90, made.report)
         made.listen('segmentation', 'sensor_msgs/msg/Image')
         made.connect_by(lambda: made.send_image(next(made.clock), FIRST), 'semantic')
@@ -91,6 +92,27 @@ def test_features_last_until_the_scene_is_interrupted(node, predictor, interrupt
     assert int(node.fresh_values('semantic')['feature age [frames]']) == 1
     interrupt(node)
     np.testing.assert_array_equal(labels_of(node, SECOND), second)
+
+
+def test_features_that_are_too_old_reject_the_frame(node):
+    def limit(seconds: float) -> None:
+        assert node.set_parameter(
+            'semantic', 'max_feature_age', type=DOUBLE, double_value=seconds).successful
+    jump_ahead(node)
+    for _ in range(3):
+        labels_of(node, FIRST)
+    assert float(node.fresh_values('semantic')['feature age [s]']) == 2.0
+    limit(2.5)
+    rejected, stamp = int(node.values('semantic')['rejected']), next(node.clock)
+    node.send_image(stamp, FIRST)
+    wait_for(lambda: int(node.values('semantic')['rejected']) == rejected + 1, 5, node.report)
+    assert node.status('semantic').level == DiagnosticStatus.ERROR
+    assert node.status('semantic').message == (
+        'its features are 3.00 s older than the frame, expected at most max_feature_age = 2.5 s')
+    jump_ahead(node)   # another scene has features of its own
+    labels_of(node, FIRST)
+    limit(0.0)
+    assert stamp not in node.stamps('segmentation')
 
 
 @pytest.mark.parametrize('name', ['quality_threshold', 'presence_threshold'])
