@@ -47,7 +47,7 @@ MEANINGS = {   # of the topics of PERCEIVING, by name without the namespace
     'points2': 'organised x y z rgb (and label, where the model has a tool mask), m, left '
     'optical frame; NaN unknown, is_dense false',
     'stereo/overlay': 'depth in colours over the left image, for people',
-    'segmentation': 'mono8, class id per pixel, 0 background, 255 unlabelled',
+    'segmentation': 'mono8, class id per pixel; 0: no class was found, 255: unlabelled',
     'segmentation/label_info': 'latched: the name of each class id',
     'segmentation/probabilities': '32FC<n>, one channel per class id; off unless listed in '
     '`outputs`',
