@@ -37,7 +37,8 @@ def decode(
     order = np.argsort(-best, kind='stable')
     order = order[best[order] > score_threshold]
     order = order[keep_best(boxes[order], classes[order], overlap)]
-    logit = np.log(mask_threshold / (1 - mask_threshold))
+    with np.errstate(divide='ignore'):  # 0 is everything, 1 nothing
+        logit = np.log(mask_threshold) - np.log1p(-mask_threshold)
     pasted = np.zeros((len(order), *size), bool)
     for one, index in zip(pasted, order, strict=True):
         paste(masks[index], boxes[index], logit, one)
