@@ -27,7 +27,7 @@ def checkpoint(tmp_path: Path, state: dict) -> Path:
 def test_list_and_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['models', 'list']) == 0
     text = capsys.readouterr().out
-    assert 'sgbm                           -  -         needs none' in text
+    assert 'sgbm                           -  -                                 needs none' in text
     for name in networks.available():
         known = networks.spec(name)
         assert main(['models', 'info', name]) == 0

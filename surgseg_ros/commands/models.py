@@ -39,14 +39,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    print(f'{"":20}{"parameters":>12}  {"licence":8}  weights')
+    print(f'{"":20}{"parameters":>12}  {"licence":32}  weights')
     for name in predictors.available():
         if name in networks.available():
             known = networks.spec(name)
             weights = f'{len(known.checkpoints)} published at {known.homepage}'
-            print(f'{name:20}{known.parameters:>12,}  {known.licence:8}  {weights}')
+            print(f'{name:20}{known.parameters:>12,}  {known.licence:32}  {weights}')
         else:
-            print(f'{name:20}{"-":>12}  {"-":8}  needs none')
+            print(f'{name:20}{"-":>12}  {"-":32}  needs none')
     return 0
 
 

@@ -72,7 +72,7 @@ def _lwanet() -> NetworkSpec:
         ),
         paper='Ni et al., LWANet, ICRA 2020, arXiv:1910.11109',
         homepage='https://github.com/nizhenliang/LWANet',
-        licence='none',
+        licence='none stated, all rights reserved',
         checkpoints=(
             Checkpoint('weights_7.pth', "Cata7, epoch 7 (IoU 6 %): not the paper's model"),
         ),

@@ -3,7 +3,7 @@
 Ni, Bian, Hou, Zhou, Li, Zhou, "Attention-Guided Lightweight Network for Real-Time Segmentation of
 Robotic Surgical Instruments", ICRA 2020, arXiv:1910.11109. The keys are those of the published
 checkpoints, and so is the arithmetic: the scores end in a ReLU, as every depthwise-separable
-convolution of the decoder does.
+convolution of the decoder does. The code is written from the paper.
 """
 
 from collections.abc import Mapping

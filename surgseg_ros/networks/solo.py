@@ -3,9 +3,9 @@
 Wang, Kong, Shen, Jiang, Li, "SOLO: Segmenting Objects by Locations", ECCV 2020, arXiv:1912.04488.
 Every level of a feature pyramid is divided into S x S cells; a cell says of which class the object
 is whose centre lies in it, and channel i * S + j of the mask branch is the mask of cell (i, j).
-The keys are those of the published checkpoints. The mask convolution is 1x1, so it commutes with
-the bilinear upsampling before it and is computed first, at a quarter of the price, and for chosen
-cells only where not all are needed.
+The keys are those of the published checkpoints; the code is written from the paper. The mask
+convolution is 1x1, so it commutes with the bilinear upsampling before it and is computed first, at
+a quarter of the price, and for chosen cells only where not all are needed.
 
 The attention branch (paper "SOLO with dot-product attention", sections 3.3 and 3.4): the features
 of the S x S places have dot products with each other; row (i, j) of that Gram matrix, an S x S map

@@ -15,7 +15,7 @@ from surgseg_ros.networks.fassst_decode import decode
 from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, resize
 from surgseg_ros.predictors.results import InstanceResult, mask_boxes
-from surgseg_ros.predictors.weights import card_of
+from surgseg_ros.predictors.weights import card_of, existing_weights
 
 
 class FassstPredictor:
@@ -43,11 +43,8 @@ class FassstPredictor:
         mask_threshold: float = 0.5,
         overlap: float = 0.5,
     ) -> None:
-        if not weights:
-            raise ValueError(f'{name} needs weights: its authors publish none, train some')
-        if not Path(weights).is_file():
-            raise FileNotFoundError(f'there is no checkpoint {weights}')
-        spec, card = networks.spec(name), card_of(name, Path(weights)) or Card(name)
+        path = existing_weights(name, weights)
+        spec, card = networks.spec(name), card_of(name, path) or Card(name)
         self.class_names = tuple(class_names) or card.class_names or spec.class_names
         known = {'num_classes': len(self.class_names) - 1, **card.options, **(options or {})}
         if known['num_classes'] != len(self.class_names) - 1:
@@ -55,7 +52,7 @@ class FassstPredictor:
                              f'{known["num_classes"] + 1}: the background and the classes')
         size = {**spec.arguments, **known}['size']
         self._normalise = Normaliser(size, size, spec.mean, spec.std)
-        self._model = Model(name, Path(weights), {'image': self._normalise.shape}, known)
+        self._model = Model(name, path, {'image': self._normalise.shape}, known)
         self._create_backend = partial(
             backends.create, backend, device=device, precision=precision, threads=threads)
         self._backend: backends.Backend | None = None

@@ -16,7 +16,7 @@ from surgseg_ros.networks.solo_decode import GRIDS, cells_per_level, decode
 from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, fitted
 from surgseg_ros.predictors.results import InstanceResult, mask_boxes
-from surgseg_ros.predictors.weights import card_of
+from surgseg_ros.predictors.weights import card_of, existing_weights
 
 
 class SoloPredictor:
@@ -51,7 +51,7 @@ class SoloPredictor:
         mask_threshold: float = 0.5,
     ) -> None:
         self._name, self._spec = name, networks.spec(name)
-        self._weights = _existing(name, weights)
+        self._weights = existing_weights(name, weights)
         card = card_of(name, self._weights) or Card(name)
         self.class_names = tuple(class_names) or card.class_names or self._spec.class_names
         self._options = {
@@ -88,7 +88,8 @@ class SoloPredictor:
         tensor = self._normalise(cv2.resize(image, self._content[::-1]))
         times.append(time.perf_counter())
         (masks,), (scores,) = self._backend.run(tensor)
-        check_finite(self._name, (masks, scores))
+        # hundreds of masks, of which few are used
+        check_finite(self._name, (scores, masks[scores.max(axis=1) > self.score_threshold]))
         times.append(time.perf_counter())
         found = decode(
             masks, scores, self._counts, self._content, self._size,
@@ -110,18 +111,6 @@ class SoloPredictor:
 r50 = partial(SoloPredictor, 'solo_r50', (800, 1333))
 r18 = partial(SoloPredictor, 'solo_r18', (800, 1333))
 mobilenet = partial(SoloPredictor, 'solo_mobilenet', (256, 320))
-
-
-def _existing(name: str, weights: str | Path | None) -> Path:
-    if not weights:
-        published = networks.spec('solo_r50')
-        raise ValueError(
-            f'{name} needs weights: train some, or take those of solo_r50 from '
-            f'{published.homepage} ({published.licence})'
-        )
-    if not Path(weights).is_file():
-        raise FileNotFoundError(f'there is no checkpoint {weights}')
-    return Path(weights)
 
 
 def _check_names(class_names: tuple[str, ...], num_classes: int) -> None:

@@ -23,7 +23,12 @@ from surgseg_ros.predictors.preprocess import check_image
 from surgseg_ros.predictors.results import SemanticResult
 from surgseg_ros.predictors.sam_input import SamInput
 from surgseg_ros.predictors.surgicalsam_masks import MaskScaler, accepted, presence
-from surgseg_ros.predictors.weights import card_of, names_of_classes
+from surgseg_ros.predictors.weights import (
+    card_of,
+    existing_weights,
+    names_of_classes,
+    where_published,
+)
 
 _NAME = 'surgicalsam'
 _PUBLISHED = {'encoder': 'vit_h', 'num_tokens': 2, 'num_classes': 7, 'grid': GRID}
@@ -257,18 +262,13 @@ class SurgicalSamPredictor:
 def _existing(
     weights: str | Path | None, sam_weights: str | Path | None
 ) -> tuple[Path, Path | None]:
-    known = networks.spec(_NAME)
     if not weights:
         raise ValueError(
-            f'{_NAME} needs weights: the authors publish them at {known.homepage} '
-            f'({known.licence}; {known.checkpoints[0].name} and others), for sam_weights beside '
-            'them see https://github.com/facebookresearch/segment-anything'
+            f'{_NAME} needs weights: {where_published(_NAME)}, for sam_weights beside them see '
+            'https://github.com/facebookresearch/segment-anything'
         )
-    paths = Path(weights), Path(sam_weights) if sam_weights else None
-    for path in filter(None, paths):
-        if not path.is_file():
-            raise FileNotFoundError(f'there is no checkpoint {path}')
-    return paths
+    base = existing_weights(_NAME, sam_weights) if sam_weights else None
+    return existing_weights(_NAME, weights), base
 
 
 def _options(card: Card, **given: Any) -> dict[str, Any]:

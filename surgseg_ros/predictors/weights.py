@@ -10,17 +10,23 @@ def existing_weights(name: str, weights: str | Path | None) -> Path:
     """Return the path of a file that exists.
 
     Raises FileNotFoundError, or ValueError that says where the authors publish weights of the
-    network `name` if none were given.
+    network `name`, if they do, where none were given.
     """
     if not weights:
-        known = networks.spec(name)
-        raise ValueError(
-            f'{name} needs weights: the authors publish them at {known.homepage} '
-            f'({known.licence}; {known.checkpoints[0].name} and others)'
-        )
+        raise ValueError(f'{name} needs weights: {where_published(name)}')
     if not Path(weights).is_file():
         raise FileNotFoundError(f'there is no checkpoint {weights}')
     return Path(weights)
+
+
+def where_published(name: str) -> str:
+    """Where weights of the network `name` are, and under which licence."""
+    known = networks.spec(name)
+    if not known.checkpoints:
+        return 'its authors publish none, train some'
+    others = ' and others' if len(known.checkpoints) > 1 else ''
+    return (f'the authors publish them at {known.homepage} '
+            f'(licence: {known.licence}; {known.checkpoints[0].name}{others})')
 
 
 def card_of(name: str, weights: Path) -> Card | None:

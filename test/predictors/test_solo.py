@@ -121,7 +121,10 @@ def test_the_score_threshold_is_live(weights):
 
 
 def test_what_is_missing_or_wrong_is_said_in_a_sentence(weights, tmp_path):
-    with pytest.raises(ValueError, match='needs weights: .* https://github.com/WXinlong/SOLO'):
+    with pytest.raises(ValueError, match='needs weights: .* https://github.com/WXinlong/SOLO .lic'
+                       'ence: non-commercial; solo_r50_fpn_8gpu_3x.$'):
+        predictors.create('solo_r50')
+    with pytest.raises(ValueError, match='solo_r18 needs weights: its authors publish none, tra'):
         predictors.create('solo_r18')
     with pytest.raises(FileNotFoundError, match='there is no checkpoint'):
         predictors.create('solo_r18', weights=tmp_path / 'nothing.pt')
@@ -139,8 +142,14 @@ def test_every_instance_network_is_listed():
 
 
 def test_outputs_that_are_not_finite_reject_the_frame(weights, monkeypatch):
-    scores = np.full((1, 90, 2), np.nan, np.float32)
-    backend = Replay(np.zeros((1, 90, 16, 24), np.float32), scores)
-    monkeypatch.setattr(backends, 'create', lambda *_, **__: backend)
-    with pytest.raises(ValueError, match='180 of 34740 outputs of solo_mobilenet are not finite'):
-        create(weights).predict(np.zeros((50, 70, 3), np.uint8))
+    masks, scores = np.zeros((1, 90, 16, 24), np.float32), np.zeros((1, 90, 2), np.float32)
+    monkeypatch.setattr(backends, 'create', lambda *_, **__: Replay(masks, scores))
+    predictor, image = create(weights), np.zeros((50, 70, 3), np.uint8)
+    masks[0, 7, 3, 5] = np.nan
+    assert not len(predictor.predict(image).scores)    # no cell asks for this mask
+    scores[0, 7] = 0.9
+    with pytest.raises(ValueError, match='1 of 564 outputs of solo_mobilenet are not finite'):
+        predictor.predict(image)
+    scores[:] = np.nan
+    with pytest.raises(ValueError, match='180 of 180 outputs of solo_mobilenet are not finite'):
+        predictor.predict(image)
