@@ -57,16 +57,23 @@ def class_counts(recipe_path: Path, overrides: Sequence[str] = ()) -> dict[str, 
 
 
 def table(rows: Mapping[str, Sequence[Row]], counts: Mapping[str, int], mode: str) -> str:
-    """Markdown: IoU, mcIoU and IoU per class of one mode, in %, mean and standard deviation."""
-    columns = {'IoU': 'iou', 'mcIoU': 'mc_iou', **{name: name for name in counts}}
+    """Markdown: IoU, mcIoU and IoU per class of one mode, in %, mean and standard deviation.
+
+    head, tail: means of the more frequent half of the classes and of the others.
+    """
+    names = list(counts)
+    half = (len(names) + 1) // 2
+    columns = {'IoU': ['iou'], 'mcIoU': ['mc_iou'], **{name: [name] for name in names},
+               'head': names[:half], 'tail': names[half:]}
     lines = [
         [f'{mode} prompts', *columns],
         ['---'] * (1 + len(columns)),
-        ['images in training', '', '', *map(str, counts.values())],
+        ['images in training', '', '', *map(str, counts.values()), '', ''],
     ]
     for name, runs in rows.items():
-        lines.append([name, *(percent([run.get(f'{mode}/{key}', np.nan) for run in runs])
-                              for key in columns.values())])
+        means = [[np.mean([run.get(f'{mode}/{key}', np.nan) for key in keys]) for run in runs]
+                 for keys in columns.values()]
+        lines.append([name, *map(percent, means)])
     return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
 
 

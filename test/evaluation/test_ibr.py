@@ -24,11 +24,11 @@ def row(iou, head, tail):
 def test_the_table_has_mean_and_deviation_of_the_seeds_from_head_to_tail():
     rows = {'plain': [row(0.5, 0.6, 0.2), row(0.7, 0.8, 0.2)], 'banked': [row(0.6, 0.5, 0.3)]}
     lines = ibr.table(rows, COUNTS, 'published').splitlines()
-    assert lines[0].endswith('| IoU | mcIoU | Bipolar Forceps | Monopolar Curved Scissors |')
-    assert lines[2].endswith('| 200 | 10 |')
+    assert lines[0].endswith('| Bipolar Forceps | Monopolar Curved Scissors | head | tail |')
+    assert lines[2].endswith('| 200 | 10 |  |  |')
     assert lines[3] == ('| plain | 60.00 ± 14.14 | 45.00 ± 7.07 | 70.00 ± 14.14 '
-                        '| 20.00 ± 0.00 |')
-    assert lines[4] == '| banked | 60.00 | 40.00 | 50.00 | 30.00 |'
+                        '| 20.00 ± 0.00 | 70.00 ± 14.14 | 20.00 ± 0.00 |')
+    assert lines[4] == '| banked | 60.00 | 40.00 | 50.00 | 30.00 | 50.00 | 30.00 |'
 
 
 def test_every_variant_is_trained_with_every_seed(tmp_path, monkeypatch):
