@@ -71,10 +71,13 @@ def table(rows: Mapping[str, Sequence[Row]], counts: Mapping[str, int], mode: st
         ['images in training', '', '', *map(str, counts.values()), '', ''],
     ]
     for name, runs in rows.items():
-        means = [[np.mean([run.get(f'{mode}/{key}', np.nan) for key in keys]) for run in runs]
-                 for keys in columns.values()]
-        lines.append([name, *map(percent, means)])
-    return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
+        cells = [percent([_mean(run, mode, keys) for run in runs]) for keys in columns.values()]
+        lines.append([name, *cells])
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def _mean(run: Row, mode: str, keys: Sequence[str]) -> float:
+    return float(np.mean([run.get(f'{mode}/{key}', np.nan) for key in keys]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
