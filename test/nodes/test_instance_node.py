@@ -246,7 +246,7 @@ def test_at_30_hz_the_newest_wins_and_nothing_is_lost_from_the_books(own, weight
 
 
 @pytest.mark.parametrize('content, words', [
-    (None, 'solo_mobilenet needs weights: train some'),
+    (None, 'solo_mobilenet needs weights: its authors publish none, train some'),
     ({'layer.weight': torch.zeros(3)}, 'solo_mobilenet'),
     (b'this is no checkpoint', 'not a plain state_dict'),
 ])
