@@ -45,9 +45,9 @@ class Network:
     encoder_weights: str | None = None  # checkpoint for its image encoder only
     backbone: str | None = None         # mobilenet_v2's blocks: of LWANet, or torchvision's
     train_backbone: bool = False        # they, too, end to end; else only the neck
-    num_tokens: int = 2                 # per class: 2 for EndoVis 2018, 4 for EndoVis 2017
-    encoder_size: int = IMAGE_SIZE      # px, side of what the encoder sees
-    grid: int = GRID                    # features per side; below 64: not SAM's, but faster
+    num_tokens: recipes.Count = 2       # per class: 2 for EndoVis 2018, 4 for EndoVis 2017
+    encoder_size: recipes.Count = IMAGE_SIZE  # px, side of what the encoder sees
+    grid: recipes.Count = GRID          # features per side; below 64: not SAM's, but faster
     train_encoder: bool = False         # end to end; else on cached features, encoder frozen
     store_encoder: bool = False         # in the weights file, also where it is frozen
 
@@ -57,7 +57,7 @@ class Features:
     """Cached features, where the encoder is frozen."""
 
     cache: str = 'out/features'         # folder
-    versions: int = 0                   # augmented ones, in every second epoch; published: 40
+    versions: recipes.Natural = 0       # augmented ones, in every second epoch; published: 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +66,8 @@ class Loss:
 
     temperature: float = 0.07           # of NT-Xent
     contrast_trains_encoder: bool = True  # end to end: or only the prototypes
-    quality_weight: float = 0.0         # of the mask quality's error; 0: not trained
-    image_bank: int = 0                 # samples drawn from the bank per batch; 0: no IBR, 4: IBR
+    quality_weight: recipes.NotNegative = 0.0  # of the mask quality's error; 0: not trained
+    image_bank: recipes.Natural = 0     # samples drawn from the bank per batch; 0: no IBR, 4: IBR
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,12 +81,13 @@ def test_a_wrong_variant_is_said_before_anything_is_trained(
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_our_ablations_have_right_recipes(path: Path) -> None:
     pytest.importorskip('torch', reason='tasks need torch')
+    from surgseg_ros.evaluation import ibr
     from surgseg_ros.training.tasks import load_recipe
 
     content = read_recipe(path)
-    if 'metrics' not in content:
-        pytest.skip('one of evaluation/ibr.py')
-    described = parse(ablation.Ablation, content)
+    kind = ablation.Ablation if 'metrics' in content else ibr.Ablation
+    described = parse(kind, content)
     assert len(described.seeds) == 3 and path.read_text().startswith('# ')
     for changes in described.variants.values():
-        load_recipe(path.parent / described.recipe, [*described.overrides, *changes])
+        overrides = getattr(described, 'overrides', ())
+        load_recipe(path.parent / described.recipe, [*overrides, *changes])
