@@ -103,6 +103,13 @@ class Fassst(nn.Module):
         """What a predictor needs: all that forward gives."""
         return self(image)
 
+    def encoder_blocks(self) -> dict[int, nn.Module]:
+        """Blocks by their numbers in mobilenet_v2_features(): the head replaces the first two."""
+        if not isinstance(self.pyramid, MobileNetPyramid):
+            return {}
+        blocks = [block for stage in self.pyramid.stages for block in stage.children()]
+        return dict(enumerate(blocks[1:], 2))
+
     def locate(self, image: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Find instances: coordinates and scores as InstanceAttention gives them, mask layers."""
         features = self.head(image)

@@ -84,12 +84,13 @@ class Lwanet(nn.Module):
 
     def load_imagenet(self, path: str | Path) -> None:
         """Load torchvision's checkpoint into the encoder; see mobilenet_v2.load_imagenet."""
-        load_imagenet(self.encoder_blocks(), path)
+        load_imagenet(self.encoder_blocks().values(), path)
 
-    def encoder_blocks(self) -> list[nn.Module]:
-        """Blocks of the encoder, as mobilenet_v2_features() numbers them."""
+    def encoder_blocks(self) -> dict[int, nn.Module]:
+        """Blocks of the encoder by their numbers in mobilenet_v2_features()."""
         stages = self.layer3, self.layer4, self.layer5, self.layer6, self.layer7, self.layer8
-        return [self.layer1, self.layer2, *(block for stage in stages for block in stage)]
+        blocks = self.layer1, self.layer2, *(block for stage in stages for block in stage)
+        return dict(enumerate(blocks))
 
     def _fuse(self, name: str, high: Tensor, low: Tensor) -> Tensor:
         return self.get_submodule(name)(high, low) if self._attention_fusion else high + low

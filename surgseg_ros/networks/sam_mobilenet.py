@@ -69,7 +69,7 @@ class MobileNetEncoder(nn.Module):
         lwanet: Any = networks.create('lwanet', **networks.options_of('lwanet', tensors))
         networks.load_checkpoint(lwanet, path)
         self.blocks.load_state_dict(
-            nn.Sequential(*lwanet.encoder_blocks()[:_BLOCKS]).state_dict())
+            nn.Sequential(*list(lwanet.encoder_blocks().values())[:_BLOCKS]).state_dict())
         sam, own = networks.spec('surgicalsam'), networks.spec('lwanet')
         mean, std, own_mean, own_std = (
             torch.tensor(values).view(3, 1, 1)

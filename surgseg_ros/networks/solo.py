@@ -125,6 +125,12 @@ class Solo(nn.Module):
         """Load torchvision's checkpoint into the backbone; raises as networks.load_checkpoint."""
         self.backbone.load_imagenet(path)
 
+    def encoder_blocks(self) -> dict[int, nn.Module]:
+        """Blocks of the backbone by their numbers in mobilenet_v2_features(); none of a ResNet."""
+        if not isinstance(self.backbone, MobileNet):
+            return {}
+        return dict(enumerate(self.backbone.features.children()))
+
     @staticmethod
     def options_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         """Options that the shapes in a checkpoint tell."""

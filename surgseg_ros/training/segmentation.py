@@ -23,6 +23,7 @@ from surgseg_ros.predictors.preprocess import resize
 from surgseg_ros.training import recipe as recipes
 from surgseg_ros.training.augmentation import Augmentation, make_augmentation, resize_labels
 from surgseg_ros.training.determinism import derive_seed
+from surgseg_ros.training.encoder import load_encoder
 from surgseg_ros.training.losses.focal import focal_loss
 from surgseg_ros.training.task import Task
 
@@ -34,6 +35,7 @@ class Network:
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)  # but num_classes
     imagenet: str | None = None     # torchvision's checkpoint for the encoder; null: random
+    encoder: str | None = None      # a checkpoint of LWANet, for its MobileNetV2; null: none
     weights: str | None = None      # a whole checkpoint to start from; null: none
     weights_but: tuple[str, ...] = ()  # but tensors with these prefixes: those of other classes
 
@@ -212,6 +214,8 @@ def make_network(wanted: Network, options: Mapping[str, Any]) -> torch.nn.Module
             raise ValueError(f'{wanted.name} has no backbone of ImageNet: '
                              'network.imagenet must be null')
         network.load_imagenet(Path(wanted.imagenet).expanduser())
+    if wanted.encoder is not None:
+        load_encoder(network, wanted.name, Path(wanted.encoder).expanduser())
     if wanted.weights is not None:
         _load(network, Path(wanted.weights).expanduser(), wanted.weights_but)
     return cast(torch.nn.Module, network)

@@ -173,7 +173,8 @@ def _check(recipe: SoloRecipe) -> None:
         raise ValueError('data.short and data.long must be sizes in px, above 0')
     if not 0 <= frozen.frozen_stages <= 4:
         raise ValueError(f'backbone.frozen_stages is {frozen.frozen_stages}, expected 0 to 4')
-    if (frozen.frozen_stages or frozen.frozen_norm) and not (network.imagenet or network.weights):
-        raise ValueError('what is frozen would stay random: set network.imagenet or '
-                         'network.weights, or backbone.frozen_stages=0 and '
+    if (frozen.frozen_stages or frozen.frozen_norm) and not any(
+            (network.imagenet, network.encoder, network.weights)):
+        raise ValueError('what is frozen would stay random: set network.imagenet, '
+                         'network.encoder or network.weights, or backbone.frozen_stages=0 and '
                          'backbone.frozen_norm=false')

@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip('torch', reason='training needs torch')
 
 from surgseg_ros import networks  # noqa: E402
+from surgseg_ros.training.encoder import load_encoder  # noqa: E402
 from surgseg_ros.training.segmentation import Network, make_network  # noqa: E402
 
 
@@ -92,3 +93,42 @@ def test_first_stages_of_a_backbone(name: str, first: list[str], second: list[st
         assert {key for key, one in backbone.named_parameters() if id(one) in inside} == expected
     everything = {id(one) for part in backbone.first_stages(4) for one in part.parameters()}
     assert everything == {id(one) for one in backbone.parameters()}
+
+
+@pytest.mark.parametrize(('name', 'count'), [('solo_mobilenet', 18), ('fassst_small', 16)])
+def test_the_encoder_of_an_lwanet_reaches_the_backbone(
+    tmp_path: Path, name: str, count: int
+) -> None:
+    torch.manual_seed(0)
+    lwanet = networks.create('lwanet', num_classes=8)
+    torch.save(lwanet.state_dict(), tmp_path / 'lwanet.pt')
+    network: Any = networks.create(name, num_classes=5)
+    load_encoder(network, name, tmp_path / 'lwanet.pt')
+    learnt, blocks = lwanet.encoder_blocks(), network.encoder_blocks()
+    assert len(blocks) == count
+    x = torch.randn(1, 96, 8, 8)
+    assert torch.equal(blocks[12].eval()(x), learnt[12].eval()(x))
+    random = start(name, 5)
+    changed = {key for key, x in start(name, 5, encoder=str(tmp_path / 'lwanet.pt')).items()
+               if not torch.equal(x, random[key])}
+    assert changed and all(key.startswith(('backbone.', 'pyramid.stages.')) for key in changed)
+
+
+def test_who_has_no_mobilenet_takes_no_encoder(tmp_path: Path) -> None:
+    torch.save(networks.create('lwanet', num_classes=8).state_dict(), tmp_path / 'lwanet.pt')
+    with pytest.raises(ValueError, match='solo_r18 has no MobileNetV2: network.encoder must be'):
+        start('solo_r18', 5, encoder=str(tmp_path / 'lwanet.pt'))
+
+
+def test_a_first_layer_sees_images_scaled_as_it_learnt(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    lwanet: Any = networks.create('lwanet', num_classes=8)
+    torch.save(lwanet.state_dict(), tmp_path / 'lwanet.pt')
+    network: Any = networks.create('solo_mobilenet', num_classes=5)
+    load_encoder(network, 'solo_mobilenet', tmp_path / 'lwanet.pt')
+    image = torch.rand(1, 3, 32, 32)
+    results = []
+    for name, net in (('lwanet', lwanet), ('solo_mobilenet', network)):
+        std = torch.tensor(networks.spec(name).std).view(1, 3, 1, 1)
+        results.append(net.encoder_blocks()[0][0](image / std))
+    torch.testing.assert_close(*results)

@@ -1,0 +1,32 @@
+"""Start a network from the encoder that another one has learnt."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from surgseg_ros import networks
+from surgseg_ros.networks.checkpoints import read
+
+
+@torch.no_grad()
+def load_encoder(network: nn.Module, name: str, path: Path) -> None:
+    """Copy MobileNetV2 from a checkpoint of LWANet into a network registered by this name.
+
+    Blocks that the network has not, or has in another shape, are left out (its `encoder_blocks`
+    says which there are). Raises ValueError with one sentence if the network has no MobileNetV2,
+    and what networks.load_checkpoint raises.
+    """
+    blocks: dict[int, Any] = getattr(network, 'encoder_blocks', dict)()
+    if not blocks:
+        raise ValueError(f'{name} has no MobileNetV2: network.encoder must be null')
+    lwanet: Any = networks.create('lwanet', **networks.options_of('lwanet', read(path)))
+    networks.load_checkpoint(lwanet, path)
+    learnt = lwanet.encoder_blocks()
+    for index, block in blocks.items():
+        block.load_state_dict(learnt[index].state_dict())
+    if 0 in blocks:
+        # images reach this network scaled by other deviations; batch normalisation mends the mean
+        own, before = networks.spec(name).std, networks.spec('lwanet').std
+        blocks[0][0].weight *= (torch.tensor(own) / torch.tensor(before)).view(1, 3, 1, 1)
