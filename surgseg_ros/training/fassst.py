@@ -44,6 +44,7 @@ class FassstTask(InstanceTask):
     """The three losses of the paper; COCO's average precision."""
 
     Recipe = FassstRecipe
+    has_unused_parameters = True  # a frame without instances has no masks to learn
     network: Fassst
 
     def __init__(self, recipe: FassstRecipe) -> None:

@@ -1,9 +1,7 @@
 """LWANet learns: eight frames by heart, after kill -9, in two processes; as users run it."""
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +13,9 @@ torch = pytest.importorskip('torch', reason='training needs torch')
 for _package in ('lightning_fabric', 'albumentations', 'mujoco'):
     pytest.importorskip(_package, reason=f'training on simulated frames needs {_package}')
 
+from conftest import REPOSITORY  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
+from surgseg_train import TWO_PROCESSES, command, environment, run  # noqa: E402
 
 from surgseg_ros import datasets, predictors  # noqa: E402
 from surgseg_ros.datasets.endovis17 import CLASS_NAMES  # noqa: E402
@@ -23,7 +23,6 @@ from surgseg_ros.metrics.segmentation import ConfusionMatrix, mean_over_classes 
 from surgseg_ros.networks.card import read_card  # noqa: E402
 from surgseg_ros.training import checkpoints, loop, tasks  # noqa: E402
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SMALL = REPOSITORY / 'config' / 'train' / 'lwanet_simulated_small.yaml'
 EIGHT = '{split: train, frames: 8, frames_per_scene: 1, tools: [2, 3]}'
 
@@ -159,22 +158,6 @@ def test_what_does_not_fit_is_said(root: Path) -> None:
 # -- processes, as users start them
 
 
-def command(out: Path, arguments: Sequence[str], launcher: Sequence[str] = ()) -> list[str]:
-    settings = [word for one in arguments for word in ('--set', one)]
-    return [sys.executable, *launcher, '-m', 'surgseg_ros.cli', 'train', str(SMALL),
-            '--out', str(out), *settings]
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(REPOSITORY)}
-
-
-def run(words: Sequence[str]) -> str:
-    done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def saved_step(out: Path) -> int:
     state = checkpoints.load_state(out)
     return state['progress']['step'] if state else 0
@@ -199,8 +182,8 @@ def test_killed_in_mid_epoch_it_ends_with_the_same_weights(root: Path, tmp_path:
     """16 steps in 2 epochs; the killed run saves at every step instead of every 60 s."""
     arguments = overrides(root, 96, 64, **{
         'optimiser.batch_size': 2, 'schedule.epochs': 2, 'data.train.frames': 16})
-    run(command(tmp_path / 'whole', arguments))
-    words = command(tmp_path / 'killed', [*arguments, 'machine.save_seconds=0'])
+    run(command(SMALL, tmp_path / 'whole', arguments))
+    words = command(SMALL, tmp_path / 'killed', [*arguments, 'machine.save_seconds=0'])
     kill_at(10, tmp_path / 'killed', words)
     assert saved_step(tmp_path / 'killed') % 8, 'it was to be killed in mid-epoch'
     assert 'all 2 epochs are done' in run(words)
@@ -216,8 +199,7 @@ def test_two_processes_train_and_validate_together(root: Path, tmp_path: Path) -
     arguments = overrides(root, 96, 64, **{
         'optimiser.batch_size': 4, 'schedule.epochs': 2, 'evaluation.batch_size': 3,
         'schedule.warmup_steps': 0})
-    torchrun = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2']
-    printed = run(command(tmp_path, arguments, torchrun))
+    printed = run(command(SMALL, tmp_path, arguments, TWO_PROCESSES))
     # one process speaks
     assert printed.count('epoch 2/2') == printed.count('all 2 epochs are done') == 1
     card = read_card(tmp_path / 'last.safetensors')
