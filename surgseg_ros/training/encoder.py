@@ -27,6 +27,16 @@ def load_encoder(network: nn.Module, name: str, path: Path) -> None:
     for index, block in blocks.items():
         block.load_state_dict(learnt[index].state_dict())
     if 0 in blocks:
-        # images reach this network scaled by other deviations; batch normalisation mends the mean
-        own, before = networks.spec(name).std, networks.spec('lwanet').std
-        blocks[0][0].weight *= (torch.tensor(own) / torch.tensor(before)).view(1, 3, 1, 1)
+        _normalise_as(networks.spec(name), networks.spec('lwanet'), blocks[0])
+
+
+def _normalise_as(own: networks.NetworkSpec, before: networks.NetworkSpec, first: Any) -> None:
+    """Let the first layer see images normalised for this network as it saw those it learnt from.
+
+    Exact but for the padding around the image.
+    """
+    mean, std, old_mean, old_std = (
+        torch.tensor(values) for values in (own.mean, own.std, before.mean, before.std))
+    weight, norm = first[0].weight, first[1]
+    norm.running_mean -= weight.sum((2, 3)) @ ((mean - old_mean) / old_std)
+    weight *= (std / old_std).view(1, 3, 1, 1)
