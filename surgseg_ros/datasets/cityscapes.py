@@ -17,7 +17,7 @@ LABEL_IDS = {
 }
 # of SOLO with attention, whose training has 450 images and whose test has 50
 SOLO_CLASSES = ('person', 'rider', 'car', 'truck', 'bus')
-_GROUP = 1000  # label id times this plus a number; below it a crowd or no instance
+_GROUP = 1000  # label id times this plus a number; below it a crowd's label id, or no instance
 
 
 class Cityscapes(InstanceDataset):
@@ -57,11 +57,20 @@ class Cityscapes(InstanceDataset):
         path = self._files[index]
         name = path.name.removesuffix('_leftImg8bit.png')
         numbers = _read_numbers(self._truth / path.parent.name / f'{name}_gtFine_instanceIds.png')
-        found = [number for number in np.unique(numbers) if number // _GROUP in self._labels]
-        masks = np.array([numbers == number for number in found], bool)
-        class_ids = [1 + self._labels.index(number // _GROUP) for number in found]
-        return InstanceSample(name, read_rgb(path), np.array(class_ids, np.int64),
-                              masks.reshape(-1, *numbers.shape))
+        image = read_rgb(path)
+        if numbers.shape != image.shape[:2]:
+            raise ValueError(f'the instances of {name} are {numbers.shape[1]}x{numbers.shape[0]} '
+                             f'px, its image {image.shape[1]}x{image.shape[0]}')
+        every = np.unique(numbers)
+        return InstanceSample(name, image, *self._regions(numbers, every[every >= _GROUP], _GROUP),
+                              *self._regions(numbers, every[every < _GROUP], 1))
+
+    def _regions(self, numbers: np.ndarray, found: np.ndarray, factor: int
+                 ) -> tuple[np.ndarray, np.ndarray]:
+        """Class ids and masks of the numbers found that are a label id times the factor."""
+        found = found[np.isin(found // factor, self._labels)]
+        class_ids = [1 + self._labels.index(label) for label in found // factor]
+        return np.array(class_ids, np.int64), numbers == found[:, None, None]
 
 
 def _read_numbers(path: Path) -> np.ndarray:

@@ -1,6 +1,7 @@
 """COCO's format for instances (Lin et al., ECCV 2014; cocodataset.org/#format-data)."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from surgseg_ros.datasets.base import contents
 from surgseg_ros.datasets.instances import InstanceDataset, InstanceSample
 from surgseg_ros.image_files import read_rgb
+from surgseg_ros.metrics.coco_checks import Json, encode
 from surgseg_ros.metrics.instances import load_truth
 
 
@@ -17,7 +19,7 @@ class CocoInstances(InstanceDataset):
 
     So is COCO itself with split='train2017' and so on. images, annotations: folder and file if
     they lie elsewhere. Class ids are 1, 2, ... in the order of the category ids, which
-    category_ids has. Annotations of crowds (iscrowd) are no instances and are left out.
+    category_ids has. What has no pixel in the image is left out.
     """
 
     def __init__(
@@ -42,23 +44,28 @@ class CocoInstances(InstanceDataset):
     def __getitem__(self, index: int) -> InstanceSample:
         """See InstanceDataset."""
         record = self._coco.imgs[self.image_ids[index]]
-        image = read_rgb(self._images / record['file_name'])
+        path = self._images / record['file_name']
+        image, size = read_rgb(path), (record['height'], record['width'])
+        if image.shape[:2] != size:
+            raise ValueError(f'{path} has {image.shape[1]}x{image.shape[0]} px, its annotations '
+                             f'are for {size[1]}x{size[0]}')
         found = self._coco.imgToAnns[record['id']]
-        found = [one for one in found if not one.get('iscrowd')]
-        masks = np.array([self._mask(one, image.shape[:2]) for one in found], bool)
-        masks = masks.reshape(-1, *image.shape[:2])
-        class_ids = [1 + self.category_ids.index(one['category_id']) for one in found]
-        seen = masks.any(axis=(1, 2))
-        name = Path(record['file_name']).stem
-        return InstanceSample(name, image, np.array(class_ids, np.int64)[seen], masks[seen])
+        crowds = [one for one in found if one.get('iscrowd')]
+        instances = [one for one in found if not one.get('iscrowd')]
+        return InstanceSample(
+            path.stem, image, *self._regions(instances, size), *self._regions(crowds, size))
 
-    def _mask(self, annotation: dict[str, Any], size: tuple[int, int]) -> np.ndarray:
-        mask: np.ndarray = self._coco.annToMask(annotation)
-        if mask.shape != size:
-            raise ValueError(
-                f'annotation {annotation["id"]} has a mask of {mask.shape[1]}x{mask.shape[0]} px, '
-                f'its image is {size[1]}x{size[0]}')
-        return mask
+    def _regions(self, annotations: Sequence[Json], size: tuple[int, int]
+                 ) -> tuple[np.ndarray, np.ndarray]:
+        """Class ids and masks (height, width as in size) of annotations that are seen."""
+        from pycocotools import mask as codec
+
+        masks = np.zeros((len(annotations), *size), bool)
+        for mask, one in zip(masks, annotations, strict=True):
+            mask[:] = codec.decode(encode(one['segmentation'], size, f'annotation {one["id"]}'))
+        class_ids = [1 + self.category_ids.index(one['category_id']) for one in annotations]
+        seen = masks.any(axis=(1, 2))
+        return np.array(class_ids, np.int64)[seen], masks[seen]
 
 
 def _read(path: Path) -> Any:

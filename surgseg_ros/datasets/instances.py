@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from surgseg_ros.datasets.base import opened
+from surgseg_ros.metrics.coco_checks import Json
+from surgseg_ros.metrics.instances import records
 
 _DATASETS = {
     'cityscapes': 'surgseg_ros.datasets.cityscapes:Cityscapes',
@@ -21,13 +23,24 @@ class InstanceSample(NamedTuple):
     """name: unique in its dataset. image: HxWx3 uint8 RGB.
 
     class_ids: N int64, indices into class_names. masks: N x H x W bool, none of them empty; they
-    may overlap where the dataset lets them.
+    may overlap where the dataset lets them. crowd_ids, crowd_masks: the same of regions in which
+    nobody has told the instances apart: nothing to learn, and nothing is right or wrong there.
     """
 
     name: str
     image: np.ndarray
     class_ids: np.ndarray
     masks: np.ndarray
+    crowd_ids: np.ndarray = np.zeros(0, np.int64)
+    crowd_masks: np.ndarray = np.zeros((0, 0, 0), bool)
+
+    def annotations(self, image_id: int) -> list[Json]:
+        """COCO's annotations of the image, instances and crowds; the class ids are the categories.
+
+        Their areas are those of the masks, where COCO's own are those of its polygons.
+        """
+        return (records(image_id, self.class_ids, self.masks)
+                + records(image_id, self.crowd_ids, self.crowd_masks, crowd=True))
 
 
 class InstanceDataset(ABC):

@@ -9,7 +9,7 @@ import cv2
 
 from surgseg_ros.datasets.instances import InstanceDataset, InstanceSample
 from surgseg_ros.files import whole_file
-from surgseg_ros.metrics.instances import coco_truth, records
+from surgseg_ros.metrics.instances import coco_truth
 from surgseg_ros.progress import progress
 
 
@@ -27,7 +27,7 @@ def write_coco(dataset: InstanceDataset, root: Path, split: str) -> Path:
         if not cv2.imwrite(str(root / split / files[-1]), image):
             raise OSError(f'{root / split / files[-1]} could not be written')
         sizes.append((sample.image.shape[0], sample.image.shape[1]))
-        annotations += records(number, sample.class_ids, sample.masks)
+        annotations += sample.annotations(number)
     content: dict[str, Any] = coco_truth(sizes, annotations, dataset.class_names)
     for record, file in zip(content['images'], files, strict=True):
         record['file_name'] = file

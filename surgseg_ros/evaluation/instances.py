@@ -31,16 +31,17 @@ def evaluate_predictor(predictor: Any, dataset: InstanceDataset) -> InstanceMetr
     for number, sample in enumerate(progress(samples, len(dataset)), 1):
         result = predictor.predict(sample.image)
         sizes.append((sample.image.shape[0], sample.image.shape[1]))
-        truth += records(number, sample.class_ids, sample.masks)
+        truth += sample.annotations(number)
         found += records(number, result.class_ids, result.masks, result.scores)
     return average_precision(coco_truth(sizes, truth, dataset.class_names), found)
 
 
 def table(metrics: InstanceMetrics) -> str:
-    """Format metrics for a terminal, as COCO names them."""
+    """Format metrics for a terminal, as COCO names them; n/a where the truth has none."""
     titles = ('AP', 'AP50', 'AP75', 'AP_S', 'AP_M', 'AP_L')
     head = ''.join(f'{title:>8}' for title in titles)
-    return head + '\n' + ''.join(f'{value:>8.4f}' for value in asdict(metrics).values())
+    values = (f'{value:.4f}' if value == value else 'n/a' for value in asdict(metrics).values())
+    return head + '\n' + ''.join(f'{value:>8}' for value in values)
 
 
 def _listed(class_names: Sequence[str]) -> str:

@@ -100,7 +100,7 @@ class Evaluation:
         if self._binary:
             ris = sequence_scores(self._binary, folders)
             figures['msdesis'] = {'iou': ris.mean, 'sequences': dict(ris.sequences)}
-        return _without_nan(figures)
+        return without_nan(figures)
 
     def picture(self) -> np.ndarray:
         """HxWx3 uint8 RGB: truth left, prediction right; worst, median and best frame."""
@@ -249,9 +249,10 @@ def _unpacked(data: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """Figures, also nested in dicts, as JSON has them: None for NaN."""
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, float):
         return None if math.isnan(value) else float(value)
     return value

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-Json = dict[str, Any]
+from surgseg_ros.metrics.coco_checks import Json, check_detections, check_truth, encode
+
+_Sizes = Mapping[Any, tuple[int, int]]   # (height, width) px by image id
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,17 @@ def average_precision(truth: Mapping[str, Any], detections: Sequence[Json]) -> I
     """Judge detections as pycocotools does, at most 100 an image.
 
     truth: COCO's annotation file as a dict. detections: COCO's list of results with
-    'segmentation'. Raises ValueError with one sentence where they are something else.
+    'segmentation'; one with a 'bbox' has the size of its box, as for pycocotools. Raises
+    ValueError with one sentence where they are something else.
     """
     from pycocotools.cocoeval import COCOeval
 
+    known = load_truth(truth)
+    check_detections(detections, known.imgs, known.cats)
+    sizes = {key: (image['height'], image['width']) for key, image in known.imgs.items()}
+    judged = (_annotations(truth['annotations'], sizes), _results(detections, sizes))
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints as it goes
-        known = load_truth(truth)
-        evaluation = COCOeval(known, _load_detections(known, detections), 'segm')
+        evaluation = COCOeval(*(_coco({**truth, 'annotations': one}) for one in judged), 'segm')
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -50,23 +56,8 @@ def average_precision(truth: Mapping[str, Any], detections: Sequence[Json]) -> I
 
 def load_truth(truth: Mapping[str, Any]) -> Any:
     """Return pycocotools' COCO of an annotation file's content; ValueError if it is none."""
-    from pycocotools.coco import COCO
-
-    if not isinstance(truth, Mapping):
-        raise ValueError(f'COCO annotations are a {type(truth).__name__}, expected images, '
-                         'annotations and categories by name')
-    missing = [key for key in ('images', 'annotations', 'categories') if key not in truth]
-    if missing:
-        raise ValueError(f'COCO annotations have no {missing[0]!r}, expected images, annotations '
-                         'and categories')
-    known = COCO()
-    known.dataset = dict(truth)
-    with contextlib.redirect_stdout(io.StringIO()):
-        try:
-            known.createIndex()
-        except (KeyError, TypeError) as error:
-            raise ValueError(f'COCO annotations are broken: {error!r}') from error
-    return known
+    check_truth(truth)
+    return _coco(truth)
 
 
 def coco_truth(
@@ -87,47 +78,67 @@ def coco_truth(
 
 
 def records(
-    image_id: int, class_ids: np.ndarray, masks: np.ndarray, scores: np.ndarray | None = None
+    image_id: int, class_ids: np.ndarray, masks: np.ndarray, scores: np.ndarray | None = None,
+    crowd: bool = False,
 ) -> list[Json]:
     """COCO's records of an image's instances: detections with scores, annotations without.
 
-    class_ids: N. masks: N x H x W bool, stored run-length encoded. scores: N.
+    class_ids: N. masks: N x H x W bool, stored run-length encoded. scores: N. crowd: are the
+    annotations regions of several instances, in which detections are neither right nor wrong?
     """
     from pycocotools import mask as codec
 
     encoded = codec.encode(np.asfortranarray(masks.transpose(1, 2, 0), np.uint8))
-    areas, boxes = codec.area(encoded), codec.toBbox(encoded)
     found = [
         {
             'image_id': image_id,
             'category_id': int(class_id),
             'segmentation': {**one, 'counts': one['counts'].decode()},
-            'area': float(area),
-            'bbox': box.tolist(),
-            'iscrowd': 0,
         }
-        for class_id, one, area, box in zip(class_ids, encoded, areas, boxes, strict=True)
+        for class_id, one in zip(class_ids, encoded, strict=True)
     ]
-    if scores is not None:
+    if scores is not None:  # no box: pycocotools would judge sizes by it
         return [{**one, 'score': float(s)} for one, s in zip(found, scores, strict=True)]
-    return found
+    areas, boxes = codec.area(encoded), codec.toBbox(encoded)
+    return [{**one, 'area': float(area), 'bbox': box.tolist(), 'iscrowd': int(crowd)}
+            for one, area, box in zip(found, areas, boxes, strict=True)]
 
 
-def _load_detections(known: Any, detections: Sequence[Json]) -> Any:
-    if not isinstance(detections, list) or not all(isinstance(one, dict) for one in detections):
-        raise ValueError("detections are not COCO's: expected a list of results")
-    for index, one in enumerate(detections):
-        for key in ('image_id', 'category_id', 'segmentation', 'score'):
-            if key not in one:
-                raise ValueError(f'detection {index} has no {key!r}')
-        if one['image_id'] not in known.imgs:
-            raise ValueError(f'detection {index} is of image {one["image_id"]}, which the truth '
-                             'does not have')
-    if not detections:  # pycocotools cannot load none
-        from pycocotools.coco import COCO
+def _annotations(given: Sequence[Json], sizes: _Sizes) -> list[Json]:
+    """The annotations of these images, with what others than COCO leave out.
 
-        empty = COCO()
-        empty.dataset = {**known.dataset, 'annotations': []}
-        empty.createIndex()
-        return empty
-    return known.loadRes([dict(one) for one in detections])
+    They are numbered from 1: pycocotools takes a match with annotation 0 for none.
+    """
+    from pycocotools import mask as codec
+
+    judged = []
+    for number, one in enumerate(given, 1):
+        if one['image_id'] in sizes:
+            encoded = encode(
+                one['segmentation'], sizes[one['image_id']], f'annotation {one["id"]}')
+            judged.append({'iscrowd': 0, 'area': float(codec.area(encoded)), **one,
+                           'segmentation': encoded, 'id': number})
+    return judged
+
+
+def _results(given: Sequence[Json], sizes: _Sizes) -> list[Json]:
+    """Detections as pycocotools' loadRes makes them, which cannot load none, nor polygons."""
+    from pycocotools import mask as codec
+
+    judged = []
+    for index, one in enumerate(given):
+        encoded = encode(one['segmentation'], sizes[one['image_id']], f'detection {index}')
+        width, height = one['bbox'][2:] if one.get('bbox') else (1, codec.area(encoded))
+        judged.append({**one, 'segmentation': encoded, 'area': float(width * height),
+                       'iscrowd': 0, 'id': index + 1})
+    return judged
+
+
+def _coco(content: Mapping[str, Any]) -> Any:
+    from pycocotools.coco import COCO
+
+    coco = COCO()
+    coco.dataset = dict(content)
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco.createIndex()
+    return coco

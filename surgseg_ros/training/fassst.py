@@ -60,8 +60,8 @@ class FassstTask(InstanceTask):
     def collate(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
         """Images stacked; the truth in lists for validation, else as targets."""
         image = torch.stack([sample['image'] for sample in samples])
-        if 'true_ids' in samples[0]:
-            keys = ('true_ids', 'true_masks')
+        if 'truth' in samples[0]:
+            keys = ('size', 'truth')
             return {'image': image, **{key: [one[key] for one in samples] for key in keys}}
         return {'image': image, 'targets': make_targets(samples, self._grid)}
 
@@ -75,9 +75,8 @@ class FassstTask(InstanceTask):
         """Instances as the predictor decodes them."""
         outputs = self.network(self.normalised(batch['image']))
         arrays = zip(*(output.float().cpu().numpy() for output in outputs), strict=True)
-        sizes = [(masks.shape[1], masks.shape[2]) for masks in batch['true_masks']]
         return [Found(*decode(boxes, scores, logits, size))
-                for (boxes, scores, logits), size in zip(arrays, sizes, strict=True)]
+                for (boxes, scores, logits), size in zip(arrays, batch['size'], strict=True)]
 
     def details(self) -> dict[str, Any]:
         """The size (height, width) that the network was trained at."""

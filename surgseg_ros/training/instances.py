@@ -80,11 +80,10 @@ class ValidationSamples:
         return len(self.dataset)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """image: 3 x h x w uint8 RGB; true_ids: N; true_masks: N x H x W bool."""
+        """image: 3 x h x w uint8 RGB; size: (H, W) of the dataset's; truth: COCO's annotations."""
         sample = self.dataset[key[1]]
         return {'image': _channels_first(self._resize(sample.image)),
-                'true_ids': torch.from_numpy(sample.class_ids),
-                'true_masks': torch.from_numpy(sample.masks)}
+                'size': sample.image.shape[:2], 'truth': sample.annotations(0)}
 
 
 class InstanceTask(Task):
@@ -100,6 +99,8 @@ class InstanceTask(Task):
             open_instances(data.name, Path(data.root).expanduser(), **{**data.options, **part})
             for part in (data.train, data.val))
         self.class_names = self.train_data.class_names
+        if self.val_data.class_names != self.class_names:
+            raise ValueError('data.train and data.val have different classes')
         self.network_name = wanted.name
         self.network_options = {**wanted.options, 'num_classes': len(self.class_names) - 1}
         self.network = make_network(wanted, self.network_options)
@@ -114,13 +115,10 @@ class InstanceTask(Task):
 
     def measure(self, batch: dict[str, Any]) -> list[tuple[tuple[int, int], list, list]]:
         """Size, annotations and detections of every frame of a batch, in COCO's records."""
-        measured = []
-        frames = zip(self.find(batch), batch['true_ids'], batch['true_masks'], strict=True)
-        for found, class_ids, masks in frames:
-            truth = records(0, class_ids.cpu().numpy(), masks.cpu().numpy())
-            detections = records(0, found.class_ids, found.masks, found.scores)
-            measured.append(((masks.shape[1], masks.shape[2]), truth, detections))
-        return measured
+        return [
+            (size, truth, records(0, found.class_ids, found.masks, found.scores))
+            for size, truth, found in zip(
+                batch['size'], batch['truth'], self.find(batch), strict=True)]
 
     def metrics(self, measurements: list[Any]) -> dict[str, float]:
         """COCO's AP, AP50 and AP75 of the masks."""

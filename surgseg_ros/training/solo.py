@@ -93,8 +93,8 @@ class SoloTask(InstanceTask):
                          for sides in zip(*contents, strict=True))
         image = torch.stack([_pad(sample['image'], height, width) for sample in samples])
         batch = {'image': image, 'contents': torch.tensor(contents)}
-        if 'true_ids' in samples[0]:
-            keys = ('true_ids', 'true_masks')
+        if 'truth' in samples[0]:
+            keys = ('size', 'truth')
             return {**batch, **{key: [one[key] for one in samples] for key in keys}}
         truth = [(sample['class_ids'].numpy(), _pad(sample['masks'], height, width).numpy())
                  for sample in samples]
@@ -111,8 +111,7 @@ class SoloTask(InstanceTask):
         masks, scores = (x.float().cpu().numpy() for x in self.network.infer(self._input(batch)))
         found = []
         counts = cells_per_level(self.network.candidates, self.network.bbox_head.grids)
-        sizes = (tuple(truth.shape[1:]) for truth in batch['true_masks'])
-        frames = zip(masks, scores, batch['contents'].tolist(), sizes, strict=True)
+        frames = zip(masks, scores, batch['contents'].tolist(), batch['size'], strict=True)
         for mask, score, content, size in frames:
             one = decode(mask, score, counts, tuple(content), size)
             found.append(Found(one.labels + 1, one.scores, one.masks))

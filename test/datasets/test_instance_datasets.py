@@ -42,19 +42,22 @@ def test_coco_polygons_rle_crowds_and_sparse_ids(tmp_path):
                              'val2017')
     assert dataset.class_names == ('background', 'clip', 'hook')
     assert dataset.category_ids == (3, 7) and len(dataset) == 1
-    name, image, class_ids, masks = dataset[0]
+    name, image, class_ids, masks = dataset[0][:4]
     assert name == '000000000042' and image[0, 0].tolist() == [30, 20, 10]
     np.testing.assert_array_equal(class_ids, [2, 1])
     np.testing.assert_array_equal(masks[0], mask[0])
     expected = np.zeros((30, 40), bool)
     expected[3:9, 2:12] = True
     np.testing.assert_array_equal(masks[1], expected)
+    np.testing.assert_array_equal(dataset[0].crowd_ids, [2])
+    np.testing.assert_array_equal(dataset[0].crowd_masks, mask)
+    assert [one['iscrowd'] for one in dataset[0].annotations(5)] == [0, 0, 1]
     with pytest.raises(IndexError):
         dataset[1]
 
 
 def test_an_image_without_instances_is_a_sample(tmp_path):
-    _, image, class_ids, masks = open_instances('coco', write(tmp_path, []), 'val2017')[0]
+    _, image, class_ids, masks, *_ = open_instances('coco', write(tmp_path, []), 'val2017')[0]
     assert image.shape == (30, 40, 3)
     assert class_ids.shape == (0,) and masks.shape == (0, 30, 40)
 
@@ -64,9 +67,13 @@ def test_what_is_wrong_is_said(tmp_path):
         open_instances('coco', tmp_path, 'train')
     wide = records(42, np.array([7]), np.ones((1, 40, 30), bool))
     dataset = open_instances('coco', write(tmp_path, wide), 'val2017')
-    with pytest.raises(ValueError, match='0 has a mask of 30x40 px, its image is 40x30'):
+    with pytest.raises(ValueError, match='annotation 0 has a segmentation of 30x40 px, its image '
+                                         'has 40x30 px'):
         dataset[0]
     path = tmp_path / 'annotations' / 'instances_val2017.json'
+    path.write_text(path.read_text().replace('"width": 40', '"width": 41'))
+    with pytest.raises(ValueError, match='42.png has 40x30 px, its annotations are for 41x30'):
+        open_instances('coco', tmp_path, 'val2017')[0]
     path.write_text('[]')
     with pytest.raises(ValueError, match=r'instances_val2017.json: COCO annotations are a list'):
         open_instances('coco', tmp_path, 'val2017')
@@ -105,10 +112,12 @@ def cityscapes(tmp_path):
 def test_cityscapes(cityscapes):
     dataset = open_instances('cityscapes', cityscapes, 'val')
     assert len(dataset) == 3 and dataset.class_names[:3] == ('background', 'person', 'rider')
-    name, image, class_ids, masks = dataset[1]
+    name, image, class_ids, masks = dataset[1][:4]
     assert name == 'ulm_000001_000019' and (image == 50).all()
     np.testing.assert_array_equal(class_ids, [1, 1, 3, 5])  # the crowd is no instance
     assert masks.sum(axis=(1, 2)).tolist() == [48, 30, 36, 45]
+    np.testing.assert_array_equal(dataset[1].crowd_ids, [1])
+    assert dataset[1].crowd_masks.sum() == dataset[1].crowd_masks[0, 20:25, 12:20].sum() == 40
     some = open_instances('cityscapes', cityscapes, 'val', classes=['bus', 'car'], frames=2)
     assert [some[0].name[:10], some[1].name[:10]] == ['ulm_000000', 'ulm_000002']
     np.testing.assert_array_equal(some[0].class_ids, [2, 1])
@@ -134,7 +143,7 @@ def test_what_is_written_as_coco_is_read_again(cityscapes, tmp_path):
 def test_endovis17_has_an_instance_per_instrument_folder(tmp_path):
     dataset = open_instances('endovis17', layouts.endovis17(tmp_path), 'val', fold=0)
     assert len(dataset) == 4  # two frames of two sequences
-    name, image, class_ids, masks = dataset[0]
+    name, image, class_ids, masks = dataset[0][:4]
     assert name == 'instrument_dataset_1/frame000' and image.shape == (*layouts.SIZE, 3)
     assert [dataset.class_names[k] for k in class_ids] == [
         'Prograsp Forceps', 'Other', 'Large Needle Driver']

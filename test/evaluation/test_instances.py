@@ -9,8 +9,14 @@ pytest.importorskip('pycocotools', reason='COCO needs pycocotools')
 
 from surgseg_ros import cli, predictors  # noqa: E402
 from surgseg_ros.commands import dataset_arguments  # noqa: E402
-from surgseg_ros.datasets.instances import InstanceDataset, InstanceSample  # noqa: E402
-from surgseg_ros.evaluation.instances import evaluate_predictor  # noqa: E402
+from surgseg_ros.datasets.instances import (  # noqa: E402
+    InstanceDataset,
+    InstanceSample,
+    open_instances,
+)
+from surgseg_ros.datasets.to_coco import write_coco  # noqa: E402
+from surgseg_ros.evaluation.instances import evaluate, evaluate_predictor  # noqa: E402
+from surgseg_ros.metrics.instances import records  # noqa: E402
 from surgseg_ros.predictors.results import InstanceResult, mask_boxes  # noqa: E402
 
 NAMES = ('background', 'hook', 'clip')
@@ -49,6 +55,41 @@ class Perfect:
 def test_what_is_found_is_judged_by_class():
     metrics = evaluate_predictor(Perfect(), TwoFrames())
     assert metrics.ap == metrics.ap50 == pytest.approx(0.5)
+
+
+class CrowdedFrames(TwoFrames):
+    """With a crowd of hooks below those that one can tell apart."""
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        crowd = np.zeros((1, *sample.image.shape[:2]), bool)
+        crowd[:, 26:] = True
+        return sample._replace(crowd_ids=np.array([1]), crowd_masks=crowd)
+
+
+class SeesTheCrowd(Perfect):
+    """Finds the hook and, more surely, one in the crowd."""
+
+    def predict(self, image):
+        hook, crowd = super().predict(image), np.zeros((1, *image.shape[:2]), bool)
+        crowd[:, 28:36, 10:30] = True
+        masks = np.concatenate([crowd, hook.masks])
+        return InstanceResult(np.array([1, 1]), np.array([0.95, 0.9]), mask_boxes(masks), masks)
+
+
+def test_crowds_are_neither_right_nor_wrong_also_from_files(tmp_path):
+    """COCO's rule for iscrowd, the same for weights and for the files that to-coco writes."""
+    metrics = evaluate_predictor(SeesTheCrowd(), CrowdedFrames())
+    assert metrics.ap == pytest.approx(0.5)
+    assert evaluate_predictor(SeesTheCrowd(), TwoFrames()).ap < 0.3
+    truth = write_coco(CrowdedFrames(), tmp_path, 'val')
+    results = [SeesTheCrowd().predict(CrowdedFrames()[index].image) for index in range(2)]
+    found = [one for number, result in enumerate(results, 1) for one in records(
+        number, result.class_ids, result.masks, result.scores)]
+    (tmp_path / 'dt.json').write_text(json.dumps(found))
+    assert str(evaluate(tmp_path / 'dt.json', truth)) == str(metrics)
+    again = evaluate_predictor(SeesTheCrowd(), open_instances('coco', tmp_path, 'val'))
+    assert str(again) == str(metrics)
 
 
 def test_other_classes_are_refused():

@@ -1,0 +1,104 @@
+"""What is wrong with COCO's JSON structures, in one sentence: pycocotools would stumble or guess.
+
+cocodataset.org/#format-data and #format-results.
+"""
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+Json = dict[str, Any]
+
+_PARTS = {   # of an annotation file: lists of records that have these keys
+    'images': ('id', 'height', 'width'),
+    'annotations': ('id', 'image_id', 'category_id', 'segmentation'),
+    'categories': ('id',),
+}
+_RESULT = ('image_id', 'category_id', 'segmentation', 'score')
+
+
+def check_truth(truth: Any) -> None:
+    """ValueError if this is not the content of an annotation file."""
+    if not isinstance(truth, Mapping):
+        raise ValueError(f'COCO annotations are a {type(truth).__name__}, expected images, '
+                         'annotations and categories by name')
+    for part, keys in _PARTS.items():
+        if part not in truth:
+            raise ValueError(f'COCO annotations have no {part!r}, expected images, annotations '
+                             'and categories')
+        if not isinstance(truth[part], list):
+            raise ValueError(f'{part} of the COCO annotations are no list')
+        for index, one in enumerate(truth[part]):
+            _check_keys(one, keys, f'number {index} of the {part}')
+    known = {category['id'] for category in truth['categories']}
+    for one in truth['annotations']:
+        _check_known(one['category_id'], known, f'annotation {one["id"]} is of category')
+
+
+def check_detections(
+    detections: Any, image_ids: Collection[Any], category_ids: Collection[Any]
+) -> None:
+    """ValueError if this is no list of results for these images.
+
+    Some may be of other categories, which do not count, but not all.
+    """
+    if not isinstance(detections, list):
+        raise ValueError("detections are not COCO's: expected a list of results")
+    for index, one in enumerate(detections):
+        _check_keys(one, _RESULT, f'detection {index}')
+        _check_known(one['image_id'], image_ids, f'detection {index} is of image')
+        score = one['score']
+        if not isinstance(score, int | float) or not math.isfinite(score):
+            raise ValueError(f'detection {index} has the score {score!r}, expected a number')
+    if detections and not any(one['category_id'] in category_ids for one in detections):
+        _check_known(detections[0]['category_id'], category_ids, 'detection 0 is of category')
+
+
+def encode(segmentation: Any, size: tuple[int, int], what: str) -> Json:
+    """Compressed run lengths of what COCO allows: polygons, or run lengths of either kind.
+
+    size: (height, width) px of the image. ValueError that begins with `what` if it is none of
+    these or of another size.
+    """
+    from pycocotools import mask as codec
+
+    encoded: Json
+    try:
+        if isinstance(segmentation, list):
+            encoded = codec.merge(codec.frPyObjects(segmentation, *size))
+            return encoded
+        found = tuple(segmentation['size'])
+        counts = segmentation['counts']
+        if isinstance(counts, list):
+            encoded = codec.frPyObjects(segmentation, *size)
+            complete = sum(counts) == math.prod(size)
+        else:
+            encoded, complete = segmentation, bool(counts)
+    except Exception as error:  # pycocotools raises anything, Exception itself, too
+        raise ValueError(f'{what} has a segmentation that is neither polygons nor run '
+                         'lengths') from error
+    if found != size:
+        raise ValueError(f'{what} has a segmentation of {_pixels(found)}, its image has '
+                         f'{_pixels(size)}')
+    if not complete:
+        raise ValueError(f'{what} has run lengths that do not fill its image')
+    return encoded
+
+
+def _check_keys(one: Any, keys: Collection[str], what: str) -> None:
+    if not isinstance(one, dict):
+        raise ValueError(f'{what} is a {type(one).__name__}, expected keys with values')
+    for key in keys:
+        if key not in one:
+            raise ValueError(f'{what} has no {key!r}')
+        if key.endswith('id') and not isinstance(one[key], int | str):
+            raise ValueError(f'{what} has the {key} {one[key]!r}, expected a number')
+
+
+def _check_known(number: Any, known: Collection[Any], what: str) -> None:
+    if number not in known:
+        raise ValueError(f'{what} {number!r}, which the truth does not have')
+
+
+def _pixels(size: tuple[int, ...]) -> str:
+    return 'x'.join(map(str, reversed(size))) + ' px'
