@@ -38,7 +38,8 @@ def fit_memory(recipe: Recipe, task: Task, fabric: Fabric) -> Recipe:
     if fabric.world_size > 1:
         raise ValueError('optimiser.fit_memory is for one process; give each a batch_size that '
                          'fits')
-    network = task.network.to(fabric.device).train()
+    network = task.network.to(fabric.device)
+    task.start_training()
     before = copy.deepcopy((network.state_dict(), task.state_dict()))
 
     def step(size: int) -> None:

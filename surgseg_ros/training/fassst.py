@@ -22,15 +22,16 @@ from surgseg_ros.training.instances import (
     ValidationSamples,
 )
 from surgseg_ros.training.losses.fassst import Targets, fassst_loss
+from surgseg_ros.training.recipe import NotNegative
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
     """Weights of the three parts."""
 
-    mask: float = 5.75
-    location: float = 3.0
-    classification: float = 1.25
+    mask: NotNegative = 5.75
+    location: NotNegative = 3.0
+    classification: NotNegative = 1.25
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,11 +71,11 @@ def make_fabric(recipe: Recipe) -> Fabric:
     if machine.deterministic:
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
         torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cudnn.benchmark = not machine.deterministic  # all batches have one size
+    task = tasks.task_class(recipe.task)
+    torch.backends.cudnn.benchmark = not (machine.deterministic or task.sizes_differ)
     strategy = 'auto'
     if everywhere > 1:
-        unused = tasks.task_class(recipe.task).has_unused_parameters
-        strategy = 'ddp_find_unused_parameters_true' if unused else 'ddp'
+        strategy = 'ddp_find_unused_parameters_true' if task.has_unused_parameters else 'ddp'
     try:
         return Fabric(accelerator=machine.accelerator, devices=here, num_nodes=everywhere // here,
                       strategy=strategy, precision=machine.precision)
@@ -102,7 +102,7 @@ class TrainingRun:
     def __init__(self, fabric: Fabric, task: Task, recipe: Recipe, folder: Path,
                  resume: bool = True) -> None:
         """See train()."""
-        check_batch_normalisation(task.network, recipe.optimiser.batch_size // fabric.world_size)
+        check_batch_normalisation(task, recipe.optimiser.batch_size // fabric.world_size)
         self.fabric, self.task, self.recipe, self.folder = fabric, task, recipe, folder
         self.progress = Progress()
         self._sums: dict[str, Tensor | float] = defaultdict(float)  # losses of this epoch
@@ -149,6 +149,7 @@ class TrainingRun:
     def _train_epoch(self) -> None:
         """Take the steps that are left of this epoch, or fewer if the time is up."""
         self.objective.train()
+        self.task.start_training()
         epoch = len(self.progress.rows)
         end = (epoch + 1) * self.steps_per_epoch
         shown = None if self.fabric.is_global_zero else True
@@ -338,11 +339,11 @@ def make_optimiser(wanted: Optimiser, network: nn.Module) -> torch.optim.Optimiz
     return kinds[wanted.name](trained, rate, weight_decay=decay)
 
 
-def check_batch_normalisation(network: nn.Module, samples: int) -> None:
-    """ValueError if batches of one sample meet a trained layer that normalises over the batch."""
-    layers = [name for name, module in network.named_modules()
-              if isinstance(module, _BatchNorm)
-              and any(parameter.requires_grad for parameter in module.parameters())]
+def check_batch_normalisation(task: Task, samples: int) -> None:
+    """ValueError if batches of one sample meet a layer that normalises over the batch."""
+    task.start_training()
+    layers = [name for name, module in task.network.named_modules()
+              if isinstance(module, _BatchNorm) and module.training]
     if samples < 2 and layers:
         raise ValueError(
             f'a process trains on {samples} sample at a time, but {layers[0]} and '

@@ -6,7 +6,7 @@ several scales.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -29,6 +29,7 @@ from surgseg_ros.training.instances import (
     ValidationSamples,
 )
 from surgseg_ros.training.losses.solo import solo_loss
+from surgseg_ros.training.recipe import Count, NotNegative
 from surgseg_ros.training.solo_targets import make_targets, scale_ranges
 
 
@@ -36,8 +37,8 @@ from surgseg_ros.training.solo_targets import make_targets, scale_ranges
 class Data(instances.Data):
     """Images and instances, and the sizes at which the network sees them."""
 
-    short: tuple[int, ...]          # px of the shorter side: one at random, the first to validate
-    long: int                       # px that the longer side has at most
+    short: tuple[Count, ...]        # px of the shorter side: one at random, the first to validate
+    long: Count                     # px that the longer side has at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +46,14 @@ class Backbone:
     """What stays as it starts."""
 
     frozen_norm: bool = True        # statistics of batch normalisation; its scales are trained
-    frozen_stages: int = 1          # of four, counted from the image
+    frozen_stages: Literal[0, 1, 2, 3, 4] = 1  # of four, counted from the image
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
     """Focal loss of the categories has the weight 1."""
 
-    mask: float = 3.0
+    mask: NotNegative = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,7 @@ class SoloTask(InstanceTask):
     """Focal and Dice loss; COCO's average precision."""
 
     Recipe = SoloRecipe
+    sizes_differ = True  # with the shape of the images, and where there are several sizes
     network: Solo
 
     def __init__(self, recipe: SoloRecipe) -> None:
@@ -101,9 +103,20 @@ class SoloTask(InstanceTask):
         grids = self.network.bbox_head.grids
         return {**batch, 'targets': make_targets(truth, (height, width), grids, self._ranges)}
 
+    def start_training(self) -> None:
+        """Statistics that are frozen stay in evaluation mode."""
+        super().start_training()
+        if self._backbone.frozen_norm:
+            frozen: list[nn.Module] = [self.network.backbone]
+        else:
+            frozen = self.network.backbone.first_stages(self._backbone.frozen_stages)
+        for part in frozen:
+            for module in part.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+
     def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Dice of the masks and focal loss of the categories."""
-        self._freeze_statistics()
         return solo_loss(self.network, self._input(batch), batch['targets'], self._mask_weight)
 
     def find(self, batch: dict[str, Any]) -> list[Found]:
@@ -132,17 +145,6 @@ class SoloTask(InstanceTask):
     def _fit(self, image: np.ndarray) -> np.ndarray:
         return _resized(image, *self._box)
 
-    def _freeze_statistics(self) -> None:
-        """Again before every step: the loop puts the whole network into training mode."""
-        if self._backbone.frozen_norm:
-            frozen: list[nn.Module] = [self.network.backbone]
-        else:
-            frozen = self.network.backbone.first_stages(self._backbone.frozen_stages)
-        for part in frozen:
-            for module in part.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
-
 
 def _in_any_size(augment: Augmentation, short: tuple[int, ...], long: int) -> Augmentation:
     """The augmentation, after resizing to one of the sizes at random."""
@@ -168,10 +170,8 @@ def _pad(values: Tensor, height: int, width: int) -> Tensor:
 
 def _check(recipe: SoloRecipe) -> None:
     network, frozen = recipe.network, recipe.backbone
-    if not recipe.data.short or min(*recipe.data.short, recipe.data.long) < 1:
-        raise ValueError('data.short and data.long must be sizes in px, above 0')
-    if not 0 <= frozen.frozen_stages <= 4:
-        raise ValueError(f'backbone.frozen_stages is {frozen.frozen_stages}, expected 0 to 4')
+    if not recipe.data.short:
+        raise ValueError('data.short is empty, expected at least one size in px')
     if (frozen.frozen_stages or frozen.frozen_norm) and not any(
             (network.imagenet, network.encoder, network.weights)):
         raise ValueError('what is frozen would stay random: set network.imagenet, '

@@ -34,16 +34,25 @@ class Task(ABC):
     class_names: index = class id, 0 = background.
     train_samples, val_samples: see Samples.
     has_unused_parameters: may a step leave some trained parameters without a gradient?
+    sizes_differ: may one batch have images of another size than the next?
     """
 
     Recipe: ClassVar[type[Recipe]]
     has_unused_parameters: ClassVar[bool] = False
+    sizes_differ: ClassVar[bool] = False
     network: nn.Module
     network_name: str
     network_options: Mapping[str, Any]
     class_names: tuple[str, ...]
     train_samples: Samples
     val_samples: Samples
+
+    def start_training(self) -> None:
+        """Put the network into training mode, but for layers that stay as they are.
+
+        Called before every epoch.
+        """
+        self.network.train()
 
     @abstractmethod
     def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:

@@ -194,6 +194,32 @@ def test_what_does_not_fit_is_said(section: str, values: dict[str, Any], message
         loop.train(change(RECIPE, section, **values), tmp_path)
 
 
+def test_layers_in_evaluation_mode_need_no_batch(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start_training(self: ToyTask) -> None:
+        self.network.train()
+        self.network[1].eval()
+
+    monkeypatch.setattr(ToyTask, 'start_training', start_training)
+    single = change(change(RECIPE, 'optimiser', batch_size=1), 'schedule', epochs=2)
+    assert loop.train(single, tmp_path).step == 24
+    trained = load_file(tmp_path / 'last.safetensors')
+    assert not trained['1.running_mean'].any() and trained['1.bias'].any()
+
+
+@pytest.mark.parametrize(('sizes_differ', 'deterministic', 'benchmark'), [
+    (False, False, True), (True, False, False), (False, True, False)])
+def test_cudnn_compares_its_algorithms_where_all_batches_have_one_size(
+        sizes_differ: bool, deterministic: bool, benchmark: bool,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, 'benchmark', torch.backends.cudnn.benchmark)
+    monkeypatch.setattr(torch, 'use_deterministic_algorithms', lambda *_, **__: None)
+    monkeypatch.setenv('CUBLAS_WORKSPACE_CONFIG', '')
+    monkeypatch.setattr(ToyTask, 'sizes_differ', sizes_differ)
+    loop.make_fabric(change(RECIPE, 'machine', deterministic=deterministic))
+    assert torch.backends.cudnn.benchmark is benchmark
+
+
 def test_a_loss_that_is_no_number_ends_training_before_it_is_saved(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='loss became nan before step 3: a smaller'):
         loop.train(replace(RECIPE, fail_at=8), tmp_path)

@@ -16,6 +16,7 @@ from surgseg_ros import networks  # noqa: E402
 from surgseg_ros.datasets.instances import InstanceDataset  # noqa: E402
 from surgseg_ros.predictors.preprocess import fitted  # noqa: E402
 from surgseg_ros.training import tasks  # noqa: E402
+from surgseg_ros.training.loop import check_batch_normalisation  # noqa: E402
 
 STEPS = 80
 NOTHING_FROZEN = {'frozen_norm': False, 'frozen_stages': 0}
@@ -110,7 +111,7 @@ def test_what_is_frozen_does_not_move(
     task = make_task(
         root, 'backbone.frozen_stages=1', 'backbone.frozen_norm=true',
         f'network.weights={tmp_path / "x.pt"}')
-    task.network.train()
+    task.start_training()
     before = {key: x.clone() for key, x in task.network.state_dict().items()}
     task.loss(batch_of(task))['loss'].backward()
     frozen = {name for name, one in task.network.named_parameters() if one.grad is None}
@@ -141,10 +142,28 @@ def test_images_of_several_sizes_are_filled_up(
 def test_frozen_needs_a_start(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='what is frozen would stay random: set network.imagenet'):
         make_task(tmp_path, 'backbone.frozen_stages=1')
-    with pytest.raises(ValueError, match='backbone.frozen_stages is 5, expected 0 to 4'):
-        make_task(tmp_path, 'backbone.frozen_stages=5')
-    with pytest.raises(ValueError, match='data.short and data.long must be sizes in px'):
-        make_task(tmp_path, 'data.short=[]')
+
+
+@pytest.mark.parametrize(('setting', 'message'), [
+    ('data.short=[]', 'data.short is empty, expected at least one size in px'),
+    ('data.short=[64, 0]', r'data.short\[1\] must be a whole number of at least 1, not 0'),
+    ('data.long=0', 'data.long must be a whole number of at least 1, not 0'),
+    ('backbone.frozen_stages=5', 'backbone.frozen_stages must be one of 0, 1, 2, 3, 4, not 5'),
+    ('loss.mask=-1', 'loss.mask must be a number of at least 0, not -1'),
+])
+def test_what_is_out_of_its_range_is_said(setting: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_task(tmp_path, setting)
+
+
+def test_batches_of_one_image_need_frozen_statistics(
+    root: Path, frames: InstanceDataset, tmp_path: Path
+) -> None:
+    torch.save(networks.create('solo_mobilenet', num_classes=7).state_dict(), tmp_path / 'x.pt')
+    start = f'network.weights={tmp_path / "x.pt"}'
+    check_batch_normalisation(make_task(root, start, 'backbone.frozen_norm=true'), 1)
+    with pytest.raises(ValueError, match='needs at least 2: set optimiser.batch_size'):
+        check_batch_normalisation(make_task(root, start, 'backbone.frozen_stages=3'), 1)
 
 
 def test_other_networks_are_refused(root: Path, frames: InstanceDataset) -> None:
