@@ -11,6 +11,12 @@ CHANNELS = 256     # of a feature
 MASK_SCALE = 4     # side of the decoder's masks over the grid's
 
 
+def check_canvas(side: int, name: str = 'encoder_size') -> None:
+    """Raise ValueError unless it is the side of a canvas in px; `name` is what it was given as."""
+    if side % PATCH or not PATCH <= side <= IMAGE_SIZE:
+        raise ValueError(f'{name} is {side}, expected a multiple of {PATCH} up to {IMAGE_SIZE}')
+
+
 def frame_on_canvas(height: int, width: int, canvas: int = IMAGE_SIZE) -> tuple[int, int]:
     """Height and width in px that a frame has on the canvas: its longer side fills it.
 

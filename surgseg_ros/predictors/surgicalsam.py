@@ -16,13 +16,18 @@ import numpy as np
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Backend, Model
 from surgseg_ros.networks.card import Card
-from surgseg_ros.networks.sam_canvas import CHANNELS, GRID, IMAGE_SIZE, MASK_SCALE, PATCH
+from surgseg_ros.networks.sam_canvas import CHANNELS, GRID, IMAGE_SIZE, MASK_SCALE, check_canvas
 from surgseg_ros.predictors.feature_stream import FeatureStream
 from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import check_image
 from surgseg_ros.predictors.results import SemanticResult
 from surgseg_ros.predictors.sam_input import SamInput
-from surgseg_ros.predictors.surgicalsam_masks import MaskScaler, accepted, presence
+from surgseg_ros.predictors.surgicalsam_masks import (
+    TEMPERATURE,
+    MaskScaler,
+    accepted,
+    presence,
+)
 from surgseg_ros.predictors.weights import (
     card_of,
     existing_weights,
@@ -107,7 +112,9 @@ class SurgicalSamPredictor:
         self.class_names = names_of_classes(
             tuple(class_names) or card.class_names,
             _published_names(self._options['num_tokens']), self._options['num_classes'] + 1)
-        self._canvas = _canvas(encoder_size or card.details.get('encoder_size', IMAGE_SIZE))
+        self._canvas = encoder_size or card.details.get('encoder_size', IMAGE_SIZE)
+        check_canvas(self._canvas)
+        self._temperature = card.details.get('temperature', TEMPERATURE)
         self._spec = networks.spec(_NAME)
         self._create_backend = partial(
             backends.create, backend, device=device, precision=precision, threads=threads)
@@ -177,7 +184,8 @@ class SurgicalSamPredictor:
         times.append(time.perf_counter())
         logits, quality, prototypes = self._decode(features, prompted)
         times.append(time.perf_counter())
-        there = presence(logits, prompted, features[0], prototypes, self._scaler.content)
+        there = presence(logits, prompted, features[0], prototypes, self._scaler.content,
+                         self._temperature)
         order = self._accepted(quality, there)
         labels = self._scaler.paint(logits[order], prompted[order])
         planes = self._probabilities(logits[order], prompted[order]) if probabilities else None
@@ -283,13 +291,6 @@ def _options(card: Card, **given: Any) -> dict[str, Any]:
 def _published_names(num_tokens: int) -> tuple[str, ...]:
     """Class names of the published weights with so many tokens; none of others."""
     return {2: networks.spec(_NAME).class_names, 4: _ENDOVIS_2017}.get(num_tokens, ())
-
-
-def _canvas(size: int) -> int:
-    if size % PATCH or not PATCH <= size <= IMAGE_SIZE:
-        raise ValueError(
-            f'encoder_size is {size}, expected a multiple of {PATCH} up to {IMAGE_SIZE}')
-    return size
 
 
 def _first(*values: float | None) -> float:

@@ -13,7 +13,7 @@ from surgseg_ros.networks.sam_canvas import (
 )
 
 _TAPS = 4  # low-resolution pixels that two bilinear enlargements may blend, along one axis
-_TEMPERATURE = 0.07  # of NT-Xent, by which prototypes are trained
+TEMPERATURE = 0.07  # of NT-Xent, by which the published prototypes are trained
 
 
 class MaskScaler:
@@ -48,17 +48,19 @@ def presence(
     features: np.ndarray,
     prototypes: np.ndarray,
     content: tuple[int, ...] | None = None,
+    temperature: float = TEMPERATURE,
 ) -> np.ndarray:
     """How likely each mask shows its class rather than another, N float32 in [0, 1].
 
     The product of two probabilities, 0 for an empty mask. Confidence: the mean of the sigmoid
     inside the mask; a mask that SAM is unsure of is hardly above 0.5. Resemblance: the softmax
-    over all classes of cosine(mean feature inside the mask, prototype) / 0.07. That is the
+    over all classes of cosine(mean feature inside the mask, prototype) / temperature. That is the
     contrast the prototypes are trained by, so a mask that strays to another class's instrument
     resembles that one, and is rejected.
 
     logits: N x 256 x 256; class_ids: N, from 1; features: 64 x 64 x 256; prototypes: K x 256;
     content: height and width of the part of the mask that is no padding; None: all of it.
+    temperature: of NT-Xent in training.
     """
     prototypes = _unit(prototypes)
     scores = np.zeros(len(logits), np.float32)
@@ -68,7 +70,8 @@ def presence(
         inside[:height, :width] = plane[:height, :width] > 0
         if inside.any():
             confidence = (1 / (1 + np.exp(-plane[inside > 0]))).mean()
-            scores[i] = confidence * _resemblance(inside, features, prototypes)[class_id - 1]
+            resemblance = _resemblance(inside, features, prototypes, temperature)
+            scores[i] = confidence * resemblance[class_id - 1]
     return scores
 
 
@@ -82,7 +85,9 @@ def accepted(
     return (quality >= quality_threshold) & (there >= presence_threshold) & (there > 0)
 
 
-def _resemblance(inside: np.ndarray, features: np.ndarray, prototypes: np.ndarray) -> np.ndarray:
+def _resemblance(
+    inside: np.ndarray, features: np.ndarray, prototypes: np.ndarray, temperature: float
+) -> np.ndarray:
     """Probability of each class for the mean of the features 64 x 64 x D that a mask covers.
 
     einsum, not a matrix product: BLAS starts threads, which cost 100 ms on a busy machine.
@@ -91,7 +96,7 @@ def _resemblance(inside: np.ndarray, features: np.ndarray, prototypes: np.ndarra
     covered = np.nonzero(coverage)
     embedding = np.einsum('c,cd->d', coverage[covered], features[covered])
     cosines = np.einsum('kd,d->k', prototypes, _unit(embedding))
-    odds = np.exp((cosines - cosines.max()) / _TEMPERATURE)
+    odds = np.exp((cosines - cosines.max()) / temperature)
     return odds / odds.sum()
 
 

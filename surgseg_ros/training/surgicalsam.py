@@ -17,7 +17,7 @@ from surgseg_ros import networks
 from surgseg_ros.datasets import SegmentationDataset, open_dataset
 from surgseg_ros.metrics.segmentation import ConfusionMatrix
 from surgseg_ros.networks.sam import encode_image
-from surgseg_ros.networks.sam_canvas import GRID, IMAGE_SIZE
+from surgseg_ros.networks.sam_canvas import GRID, IMAGE_SIZE, check_canvas
 from surgseg_ros.networks.sam_mobilenet import MobileNetEncoder
 from surgseg_ros.networks.surgicalsam import SurgicalSam
 from surgseg_ros.predictors.sam_input import SamInput
@@ -138,7 +138,7 @@ class SurgicalSamTask(Task):
         rules = self._recipe.rejection
         return [
             confusions(self.network, one[None].float(), labels, rules.quality_threshold,
-                       rules.presence_threshold)
+                       rules.presence_threshold, self._recipe.loss.temperature)
             for one, labels in zip(features, batch['labels'].cpu().numpy(), strict=True)
         ]
 
@@ -156,6 +156,7 @@ class SurgicalSamTask(Task):
         return {
             'encoder': wanted.encoder,
             'encoder_size': wanted.encoder_size,
+            'temperature': self._recipe.loss.temperature,
             'quality_threshold': rules.quality_threshold,
             'presence_threshold': rules.presence_threshold,
         }
@@ -262,8 +263,12 @@ def _label_size(recipe: SurgicalSamRecipe) -> tuple[int, int]:
 
 
 def _check(recipe: SurgicalSamRecipe) -> None:
-    """ValueError where one key contradicts another."""
+    """ValueError where a key is out of its range, or contradicts another."""
     network = recipe.network
+    check_canvas(network.encoder_size, 'network.encoder_size')
+    if not recipe.loss.temperature > 0:
+        raise ValueError(
+            f'loss.temperature must be a number above 0, not {recipe.loss.temperature:g}')
     if network.train_encoder and recipe.loss.image_bank:
         raise ValueError('loss.image_bank keeps features, which change where '
                          'network.train_encoder is true: choose one of the two')

@@ -8,7 +8,12 @@ from torch import Tensor
 
 from surgseg_ros.metrics.segmentation import ConfusionMatrix, InstrumentMeans
 from surgseg_ros.networks.surgicalsam import SurgicalSam
-from surgseg_ros.predictors.surgicalsam_masks import MaskScaler, accepted, presence
+from surgseg_ros.predictors.surgicalsam_masks import (
+    TEMPERATURE,
+    MaskScaler,
+    accepted,
+    presence,
+)
 
 # published: the classes in the truth are prompted. honest: all are, and the absent rejected
 MODES = ('published', 'honest')
@@ -16,7 +21,7 @@ MODES = ('published', 'honest')
 
 def confusions(
     network: SurgicalSam, features: Tensor, labels: np.ndarray, quality_threshold: float,
-    presence_threshold: float,
+    presence_threshold: float, temperature: float = TEMPERATURE,
 ) -> dict[str, ConfusionMatrix]:
     """Compare one image in each mode, by the rules of predictors.surgicalsam.
 
@@ -28,7 +33,8 @@ def confusions(
     height, width = labels.shape
     masks, scaler = masks[:, 0], MaskScaler(height, width, network.grid)
     prototypes = network.prototypes().float().cpu().numpy()
-    there = presence(masks, ids, features[0].cpu().numpy(), prototypes, scaler.content)
+    there = presence(
+        masks, ids, features[0].cpu().numpy(), prototypes, scaler.content, temperature)
     chosen = {
         'published': np.isin(ids, labels),
         'honest': accepted(quality, there, quality_threshold, presence_threshold),

@@ -93,13 +93,25 @@ def test_absent_classes_are_rejected_by_presence_and_quality(weights, scene):
     assert 1 not in predictor.predict(IMAGE).labels  # an empty mask is no instrument
 
 
-def test_thresholds_come_from_the_card_unless_given(tmp_path, weights, scene):
+def with_card(folder, **details):
     network = networks.create('surgicalsam', **OPTIONS)
-    card = Card('surgicalsam', OPTIONS, NAMES, {'quality_threshold': 0.0, 'encoder_size': 256})
-    save_file(network.state_dict(), tmp_path / 'a.safetensors', metadata=card.metadata())
-    predictor = predictor_of(tmp_path / 'a.safetensors', presence_threshold=0.25)
+    card = Card('surgicalsam', OPTIONS, NAMES, details)
+    save_file(network.state_dict(), folder / 'a.safetensors', metadata=card.metadata())
+    return folder / 'a.safetensors'
+
+
+def test_thresholds_come_from_the_card_unless_given(tmp_path, weights, scene):
+    weights_with_card = with_card(tmp_path, quality_threshold=0.0, encoder_size=256)
+    predictor = predictor_of(weights_with_card, presence_threshold=0.25)
     assert (predictor.quality_threshold, predictor.presence_threshold) == (0.0, 0.25)
     assert predictor_of(weights).quality_threshold == 0.5
+
+
+def test_prototypes_are_compared_at_the_temperature_that_they_were_trained_at(tmp_path, scene):
+    predictor = predictor_of(with_card(tmp_path, temperature=0.5, encoder_size=256))
+    scene.masks[1] = np.s_[:, :48]  # there, features are the first of three prototypes
+    expected = np.exp(1 / 0.5) / (np.exp(1 / 0.5) + 2) / (1 + np.exp(-9))
+    assert predictor.predict(IMAGE).presence[1] == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_best_is_on_top_and_published_mode_rejects_nothing(weights, scene):

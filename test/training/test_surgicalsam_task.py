@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from surgseg_ros import datasets, networks  # noqa: E402
 from surgseg_ros.datasets import SegmentationDataset  # noqa: E402
+from surgseg_ros.networks.card import read_card  # noqa: E402
 from surgseg_ros.training import loop, tasks  # noqa: E402
 from surgseg_ros.training.recipe import parse  # noqa: E402
 from surgseg_ros.training.surgicalsam import SurgicalSamRecipe, make_network  # noqa: E402
@@ -213,6 +214,7 @@ def test_published_mode_takes_the_classes_of_the_truth_and_honest_mode_rejects()
     for counts in (found['published'].counts, found['honest'].counts):
         assert counts[1, 1] == pytest.approx(400 * 400, rel=1e-3)
         assert counts[0, 2] == 0  # of low quality, or not asked for
+    assert not confusions(Perfect(), features, labels, 0.5, 0.9, 1.0)['honest'].counts[:, 1:].any()
     lenient = confusions(Perfect(), features, labels, 0.1, 0.5)
     assert lenient['honest'].counts[0, 2] > 0.9 * 320 * 400
     assert lenient['published'].counts[0, 2] == 0
@@ -228,8 +230,11 @@ def test_published_mode_takes_the_classes_of_the_truth_and_honest_mode_rejects()
     ({'network': {'train_encoder': True}, 'features': {'versions': 40}}, 'versions'),
     ({}, 'sam_weights or network.encoder_weights'),
     ({'network': {'encoder': 'vit_b', 'train_encoder': True, 'backbone': 'a.pth'}}, 'backbone'),
+    ({'network': {'encoder_size': 500}},
+     'network.encoder_size is 500, expected a multiple of 16 up to 1024'),
+    ({'loss': {'temperature': 0.0}}, 'loss.temperature must be a number above 0, not 0'),
 ])
-def test_keys_that_contradict_each_other_are_refused(changes, message):
+def test_keys_that_fit_nothing_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         tasks.create(recipe_of(**changes))
 
@@ -240,9 +245,10 @@ class Killed(BaseException):
 
 def test_a_killed_run_with_an_image_bank_ends_with_the_same_weights(
         tmp_path, sam_weights, monkeypatch):
-    recipe = recipe_of(tmp_path, sam_weights, loss={'image_bank': 2},
+    recipe = recipe_of(tmp_path, sam_weights, loss={'image_bank': 2, 'temperature': 0.1},
                        network={'store_encoder': True})
     loop.train(recipe, tmp_path / 'whole')
+    assert read_card(tmp_path / 'whole' / 'last.safetensors').details['temperature'] == 0.1
     task, left = tasks.task_class('surgicalsam'), [2]  # of 3 steps
     original = task.loss
 
