@@ -95,12 +95,18 @@ def test_detections_can_be_judged_under_the_ids_of_annotations(
         for one in truth['annotations']:
             if one['image_id'] == old:
                 one['image_id'] = number
+    for one in truth['annotations']:   # categories with gaps, in another order, as COCO's
+        one['category_id'] = {1: 90, 2: 13}[one['category_id']]
+    for category, number in zip(truth['categories'], (90, 13), strict=True):
+        category['id'] = number
     (tmp_path / 'gt.json').write_text(json.dumps(truth))
     out = tmp_path / 'out'
     assert infer(folder, *network, '--score-threshold', 0.4, '--out', out,
                  '--image-ids', tmp_path / 'gt.json') == 0
     found = json.loads((out / 'detections.json').read_text())
     assert {one['image_id'] for one in found} == {10, 20, 30}
+    assert {one['category_id'] for one in found} == {
+        one['category_id'] for one in truth['annotations']}
     assert main(['evaluate', 'instances', '--pred', str(out / 'detections.json'),
                  '--gt', str(tmp_path / 'gt.json'), '--json', str(tmp_path / 'ap.json')]) == 0
     assert json.loads((tmp_path / 'ap.json').read_text())['ap'] == pytest.approx(1.0)
@@ -108,6 +114,10 @@ def test_detections_can_be_judged_under_the_ids_of_annotations(
     (tmp_path / 'gt.json').write_text(json.dumps(truth))
     assert 'gt.json has no image a2' in refused(
         capsys, folder, *network, '--out', out, '--image-ids', tmp_path / 'gt.json')
+    truth['categories'][0]['name'] = 'Grasper'
+    (tmp_path / 'gt.json').write_text(json.dumps(truth))
+    assert "gt.json has no category 'grasper', which the weights are for; it has Grasper" in (
+        refused(capsys, folder, *network, '--out', out, '--image-ids', tmp_path / 'gt.json'))
 
 
 def test_tracks_are_in_the_json(folder, network, results, tmp_path):

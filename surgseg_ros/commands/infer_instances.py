@@ -3,7 +3,7 @@
 import argparse
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from surgseg_ros.commands.instance_outputs import (
     Output,
     Overlays,
     OverlayVideo,
-    image_ids,
+    annotation_ids,
 )
 from surgseg_ros.commands.source_arguments import source_of
 from surgseg_ros.files import Writers
@@ -59,7 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     output.add_argument('--out', type=Path, help='folder for detections.json: COCO results with '
                         'run-length encoded masks; image_id is the number of the frame from 1')
     output.add_argument('--image-ids', type=Path, metavar='JSON', help='COCO annotations whose '
-                        'images have the names of the frames; their ids become image_id')
+                        'images have the names of the frames; its ids become image_id and '
+                        'category_id')
     add_overlay_arguments(output, 'the instances in colours over the image')
 
 
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     with ExitStack() as stack:
         source = stack.enter_context(source_of(args, open_left, root=args.root, columns=columns))
         count = least(source.count, args.frames)
-        outputs = _outputs(args, source, count, stack)
+        outputs = _outputs(args, source, predictor.class_names, count, stack)
         print(source.describe())
         start = time.monotonic()
         seen, classes = 0, Counter[int]()
@@ -108,13 +109,12 @@ def _predictor(args: argparse.Namespace) -> Any:
     return predictors.create(args.model, **options)
 
 
-def _outputs(args: argparse.Namespace, source: FrameSource, count: int | None,
-             stack: ExitStack) -> list[Output]:
+def _outputs(args: argparse.Namespace, source: FrameSource, class_names: Sequence[str],
+             count: int | None, stack: ExitStack) -> list[Output]:
     """What the arguments ask for, closed with the stack."""
     outputs: list[Output] = []
     if args.out:
-        outputs.append(stack.enter_context(
-            Detections(args.out / 'detections.json', _numbering(args, source))))
+        outputs.append(stack.enter_context(_detections(args, source, class_names)))
     if args.overlay:
         destinations = Destinations(source, args.out, {'overlay': '.png'}, count)
         writers = stack.enter_context(Writers(args.writers))
@@ -125,18 +125,20 @@ def _outputs(args: argparse.Namespace, source: FrameSource, count: int | None,
     return outputs
 
 
-def _numbering(args: argparse.Namespace, source: FrameSource) -> Callable[[int], int]:
-    """What image_id a frame has."""
+def _detections(args: argparse.Namespace, source: FrameSource, class_names: Sequence[str]
+                ) -> Detections:
+    """Records with numbers of our own, or those of the annotations."""
+    path = args.out / 'detections.json'
     if not args.image_ids:
-        return lambda index: index + 1
-    ids = image_ids(args.image_ids)
+        return Detections(path, lambda index: index + 1)
+    ids = annotation_ids(args.image_ids)
 
-    def look_up(index: int) -> int:
+    def image_id(index: int) -> int:
         name = source.frame_name(index)
-        if name not in ids:
+        if name not in ids.images:
             raise ValueError(f'{args.image_ids} has no image {name}')
-        return ids[name]
-    return look_up
+        return ids.images[name]
+    return Detections(path, image_id, ids.of_classes(class_names))
 
 
 def _summarise(args: argparse.Namespace, seen: int, classes: Counter[int],

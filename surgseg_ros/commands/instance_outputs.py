@@ -1,7 +1,7 @@
 """What `surgseg infer instances` makes of results: COCO's JSON, overlays, a video."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,17 +36,22 @@ class Output(Protocol):
 class Detections:
     """COCO's results of all frames, in one file on leaving the context unless an error does.
 
-    image_id: of a frame number. A record of a tracked instance also has its 'track_id'.
+    image_id: of a frame number. category_ids: by class id, if they are others. A record of a
+    tracked instance also has its 'track_id'.
     """
 
-    def __init__(self, path: Path, image_id: Callable[[int], int]) -> None:
-        self._path, self._image_id = path, image_id
+    def __init__(self, path: Path, image_id: Callable[[int], int],
+                 category_ids: np.ndarray | None = None) -> None:
+        self._path, self._image_id, self._category_ids = path, image_id, category_ids
         self._records: list[dict[str, Any]] = []
 
     def take(self, frame: Found) -> None:
         """Add the instances."""
-        result = frame.result
-        found = records(self._image_id(frame.index), result.class_ids, result.masks, result.scores)
+        result, known = frame.result, self._category_ids
+        found = records(
+            self._image_id(frame.index),
+            result.class_ids if known is None else known[result.class_ids],
+            result.masks, result.scores)
         if result.track_ids is not None:
             found = [{**one, 'track_id': number} for one, number in zip(
                 found, result.track_ids.tolist(), strict=True)]
@@ -89,17 +94,35 @@ class OverlayVideo:
             pictures.overlay_instances(frame.image, frame.result, self._opacity))
 
 
-def image_ids(annotations: Path) -> dict[str, int]:
-    """Ids of the images of a COCO annotation file by their names without folder and suffix.
+@dataclass(frozen=True)
+class AnnotationIds:
+    """Ids in a COCO annotation file. images: by name without folder and suffix.
 
-    Raises ValueError if it is none, or two images have the same name.
+    categories: by name.
     """
+
+    path: Path
+    images: Mapping[str, int]
+    categories: Mapping[str, int]
+
+    def of_classes(self, class_names: Sequence[str]) -> np.ndarray:
+        """Category ids by class id, 0 for the background; ValueError if a class has none."""
+        for name in class_names[1:]:
+            if name not in self.categories:
+                raise ValueError(f'{self.path} has no category {name!r}, which the weights are '
+                                 f'for; it has {", ".join(self.categories)}')
+        return np.array([0, *(self.categories[name] for name in class_names[1:])])
+
+
+def annotation_ids(annotations: Path) -> AnnotationIds:
+    """Read the ids; ValueError if it is no annotation file, or two images have the same name."""
     try:
-        images = load_truth(json.loads(annotations.read_text())).dataset['images']
-        ids = {Path(image['file_name']).stem: int(image['id']) for image in images}
+        content = load_truth(json.loads(annotations.read_text())).dataset
+        images = {Path(one['file_name']).stem: one['id'] for one in content['images']}
+        categories = {one['name']: one['id'] for one in content['categories']}
     except (json.JSONDecodeError, KeyError) as error:
-        raise ValueError(f'{annotations} is no COCO annotation file with file names: '
+        raise ValueError(f'{annotations} is no COCO annotation file with names: '
                          f'{error}') from error
-    if len(ids) < len(images):
+    if len(images) < len(content['images']):
         raise ValueError(f'{annotations} has images of the same name')
-    return ids
+    return AnnotationIds(annotations, images, categories)
