@@ -1,6 +1,5 @@
 """FASSST on numpy images: the instances of one frame (see networks/fassst)."""
 
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,8 @@ from surgseg_ros.networks.fassst_decode import decode
 from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, resize
 from surgseg_ros.predictors.results import InstanceResult, mask_boxes
-from surgseg_ros.predictors.weights import card_of, existing_weights
+from surgseg_ros.predictors.stages import Stages
+from surgseg_ros.predictors.weights import card_of, existing_weights, options_of
 
 
 class FassstPredictor:
@@ -45,11 +45,7 @@ class FassstPredictor:
     ) -> None:
         path = existing_weights(name, weights)
         spec, card = networks.spec(name), card_of(name, path) or Card(name)
-        self.class_names = tuple(class_names) or card.class_names or spec.class_names
-        known = {'num_classes': len(self.class_names) - 1, **card.options, **(options or {})}
-        if known['num_classes'] != len(self.class_names) - 1:
-            raise ValueError(f'there are {len(self.class_names)} class names, expected '
-                             f'{known["num_classes"] + 1}: the background and the classes')
+        known, self.class_names = options_of(name, card, class_names, options)
         size = {**spec.arguments, **known}['size']
         self._normalise = Normaliser(size, size, spec.mean, spec.std)
         self._model = Model(name, path, {'image': self._normalise.shape}, known)
@@ -67,25 +63,23 @@ class FassstPredictor:
         """Find the instances of HxWx3 uint8 RGB; raises ValueError if it is not."""
         check_image(image)
         backend = self._ready()
-        times = [time.perf_counter()]
-        height, width = self._normalise.shape[2:]
-        tensor = self._normalise(resize(image, width, height))
-        times.append(time.perf_counter())
+        stages = Stages()
+        tensor = self._normalise(resize(image, *self._normalise.shape[2:]))
+        stages.done('preprocess')
         boxes, scores, masks = outputs = [output[0] for output in backend.run(tensor)]
         check_finite(self._model.name, outputs)
-        times.append(time.perf_counter())
+        stages.done('inference')
         found = decode(boxes, scores, masks, (image.shape[0], image.shape[1]),
                        self.score_threshold, self.mask_threshold, self.overlap)
         extents = mask_boxes(found.masks)
-        times.append(time.perf_counter())
-        stages = ('preprocess', 'inference', 'postprocess')
+        stages.done('postprocess')
         return InstanceResult(
             class_ids=found.class_ids,
             scores=found.scores,
             boxes=extents,
             masks=found.masks,
             class_names=self.class_names,
-            milliseconds=dict(zip(stages, (1000 * np.diff(times)).tolist(), strict=True)),
+            milliseconds=stages.milliseconds,
         )
 
     def _ready(self) -> backends.Backend:

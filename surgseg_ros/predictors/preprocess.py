@@ -43,7 +43,7 @@ class Normaliser:
         return self._tensor
 
 
-def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Image at another size, averaging where it shrinks."""
     if image.shape[:2] == (height, width):
         return image

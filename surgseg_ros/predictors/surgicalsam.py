@@ -4,7 +4,6 @@ See networks/surgicalsam. The published evaluation prompts each frame with the c
 ground truth has; mode='published' does the same.
 """
 
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +21,7 @@ from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import check_image
 from surgseg_ros.predictors.results import SemanticResult
 from surgseg_ros.predictors.sam_input import SamInput
+from surgseg_ros.predictors.stages import Stages
 from surgseg_ros.predictors.surgicalsam_masks import (
     TEMPERATURE,
     MaskScaler,
@@ -179,23 +179,22 @@ class SurgicalSamPredictor:
         check_image(image)
         prompted = self._prompted(class_ids)
         self.prepare(*image.shape[:2])
-        times = [time.perf_counter()]
+        stages = Stages()
         features, age = self._stream(image)
-        times.append(time.perf_counter())
+        stages.done('encode')
         logits, quality, prototypes = self._decode(features, prompted)
-        times.append(time.perf_counter())
+        stages.done('decode')
         there = presence(logits, prompted, features[0], prototypes, self._scaler.content,
                          self._temperature)
         order = self._accepted(quality, there)
         labels = self._scaler.paint(logits[order], prompted[order])
         planes = self._probabilities(logits[order], prompted[order]) if probabilities else None
-        times.append(time.perf_counter())
-        stages = ('encode', 'decode', 'postprocess')
+        stages.done('postprocess')
         return SurgicalSamResult(
             labels,
             planes,
             self.class_names,
-            dict(zip(stages, (1000 * np.diff(times)).tolist(), strict=True)),
+            stages.milliseconds,
             age,
             scores=dict(zip(prompted.tolist(), quality.tolist(), strict=True)),
             presence=dict(zip(prompted.tolist(), there.tolist(), strict=True)),

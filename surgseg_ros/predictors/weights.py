@@ -1,6 +1,8 @@
 """The file of weights that a predictor was given, and what it says about itself."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from surgseg_ros import networks
 from surgseg_ros.networks.card import Card, read_card
@@ -38,6 +40,19 @@ def card_of(name: str, weights: Path) -> Card | None:
     if card and card.network != name:
         raise ValueError(f'{weights} are weights of {card.network}, not of {name}')
     return card
+
+
+def options_of(
+    name: str, card: Card, class_names: Sequence[str], options: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Options for networks.create of a network of instances, and names by class id.
+
+    class_names, options: as given to its predictor, before which the card counts. Raises
+    ValueError where there are not as many names as classes.
+    """
+    named, published = tuple(class_names) or card.class_names, networks.spec(name).class_names
+    known = {'num_classes': len(named or published) - 1, **card.options, **(options or {})}
+    return known, names_of_classes(named, published, known['num_classes'] + 1)
 
 
 def names_of_classes(

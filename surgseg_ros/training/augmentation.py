@@ -50,8 +50,8 @@ def make_augmentation(
                 ) -> tuple[np.ndarray, np.ndarray]:
         compose.set_random_state(np.random.default_rng(rng_seed), random.Random(rng_seed))
         height, width = size or image.shape[:2]
-        done = compose(image=resize(image, width, height),
-                       mask=resize_labels(labels, width, height))
+        done = compose(image=resize(image, height, width),
+                       mask=resize_labels(labels, height, width))
         return done['image'], done['mask']
 
     return augment
@@ -179,6 +179,6 @@ def _albumentations() -> Any:
     return albumentations
 
 
-def resize_labels(labels: np.ndarray, width: int, height: int) -> np.ndarray:
+def resize_labels(labels: np.ndarray, height: int, width: int) -> np.ndarray:
     """HxW uint8 class ids at another size, those of the nearest pixels."""
     return cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)

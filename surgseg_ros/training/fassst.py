@@ -58,13 +58,9 @@ class FassstTask(InstanceTask):
             self.val_data, partial(resize, width=size, height=size))
         self._loss = recipe.loss
 
-    def collate(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
-        """Images stacked; the truth in lists for validation, else as targets."""
-        image = torch.stack([sample['image'] for sample in samples])
-        if 'truth' in samples[0]:
-            keys = ('size', 'truth')
-            return {'image': image, **{key: [one[key] for one in samples] for key in keys}}
-        return {'image': image, 'targets': make_targets(samples, self._grid)}
+    def targets(self, samples: list[dict[str, Any]], size: tuple[int, int]) -> Targets:
+        """See make_targets."""
+        return make_targets(samples, self._grid)
 
     def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Dice, localisation and classification, weighted."""

@@ -18,6 +18,7 @@ from surgseg_ros.training.augmentation import Augmentation
 from surgseg_ros.training.determinism import derive_seed
 from surgseg_ros.training.segmentation import Network, make_network
 from surgseg_ros.training.task import Task
+from surgseg_ros.training.tensors import channels_first, normalised
 
 _MOST = 254  # instances that an image of uint8 numbers tells apart
 
@@ -64,7 +65,7 @@ class TrainingSamples:
         epoch, index = key
         image, class_ids, masks = augmented(
             self.dataset[index], self._augment, derive_seed(self._seed, epoch, index))
-        return {'image': _channels_first(image), 'class_ids': torch.from_numpy(class_ids),
+        return {'image': channels_first(image), 'class_ids': torch.from_numpy(class_ids),
                 'masks': torch.from_numpy(masks)}
 
 
@@ -82,7 +83,7 @@ class ValidationSamples:
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         """image: 3 x h x w uint8 RGB; size: (H, W) of the dataset's; truth: COCO's annotations."""
         sample = self.dataset[key[1]]
-        return {'image': _channels_first(self._resize(sample.image)),
+        return {'image': channels_first(self._resize(sample.image)),
                 'size': sample.image.shape[:2], 'truth': sample.annotations(0)}
 
 
@@ -109,6 +110,21 @@ class InstanceTask(Task):
         spec = networks.spec(wanted.name)
         self._mean, self._std = spec.mean, spec.std
 
+    def collate(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
+        """Images as one batch; the truth in lists for validation, else as targets."""
+        batch = self.stack([sample['image'] for sample in samples])
+        if 'truth' in samples[0]:
+            return {**batch, **{key: [one[key] for one in samples] for key in ('size', 'truth')}}
+        return {**batch, 'targets': self.targets(samples, batch['image'].shape[2:])}
+
+    def stack(self, images: list[Tensor]) -> dict[str, Any]:
+        """'image': N x 3 x H x W of images 3 x H x W uint8; and what else there is to know."""
+        return {'image': torch.stack(images)}
+
+    @abstractmethod
+    def targets(self, samples: list[dict[str, Any]], size: tuple[int, int]) -> Any:
+        """What the loss compares with, of training samples in a batch of (height, width) px."""
+
     @abstractmethod
     def find(self, batch: dict[str, Any]) -> list[Found]:
         """What the network finds in every frame of a validation batch, in the truth's size."""
@@ -132,9 +148,7 @@ class InstanceTask(Task):
 
     def normalised(self, image: Tensor) -> Tensor:
         """N x 3 x H x W uint8 RGB -> as the network takes it."""
-        mean, std = (torch.tensor(values, device=image.device).view(1, 3, 1, 1)
-                     for values in (self._mean, self._std))
-        return (image / 255 - mean) / std
+        return normalised(image, self._mean, self._std)
 
 
 def augmented(sample: InstanceSample, augment: Augmentation, seed: int
@@ -152,7 +166,3 @@ def augmented(sample: InstanceSample, augment: Augmentation, seed: int
     areas = masks.sum(axis=(1, 2))
     kept = np.argsort(-areas, kind='stable')[: np.count_nonzero(areas)]
     return image, sample.class_ids[order][kept], masks[kept]
-
-
-def _channels_first(image: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -26,6 +26,7 @@ from surgseg_ros.training.determinism import derive_seed
 from surgseg_ros.training.encoder import load_encoder
 from surgseg_ros.training.losses.focal import focal_loss
 from surgseg_ros.training.task import Task
+from surgseg_ros.training.tensors import channels_first, normalised
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +88,9 @@ class TrainingSamples:
         """image: 3 x H x W uint8 RGB; labels: uint8 class ids, 255 unlabelled."""
         epoch, index = key
         _, image, labels = self.dataset[index]
-        height, width = fitting_size(labels.shape, self._size)
-        image = centred(resize(image, width, height), self._size, self._fill)
-        labels = centred(resize_labels(labels, width, height), self._size, (UNLABELLED,))
+        fitting = fitting_size(labels.shape, self._size)
+        image = centred(resize(image, *fitting), self._size, self._fill)
+        labels = centred(resize_labels(labels, *fitting), self._size, (UNLABELLED,))
         return _tensors(*self._augment(image, labels, derive_seed(self._seed, epoch, index)))
 
 
@@ -106,8 +107,7 @@ class ValidationSamples:
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
         """image: 3 x h x w uint8 RGB; labels: H x W uint8 class ids, 255 unlabelled."""
         _, image, labels = self.dataset[key[1]]
-        height, width = fitting_size(labels.shape, self._box)
-        return _tensors(resize(image, width, height), labels)
+        return _tensors(resize(image, *fitting_size(labels.shape, self._box)), labels)
 
 
 class SegmentationTask(Task):
@@ -185,17 +185,15 @@ class SegmentationTask(Task):
         return LabelUpsampler(size, grid, origin(seen, padded), seen, padded[0] // grid[0])
 
     def _log_probabilities(self, image: Tensor) -> Tensor:
-        mean, std = (torch.tensor(values, device=image.device).view(1, 3, 1, 1)
-                     for values in (self._mean, self._std))
         seen = image.shape[2:]
         padded = padded_size(seen, self._multiple)
         top, left = origin(seen, padded)
         edges = left, padded[1] - seen[1] - left, top, padded[0] - seen[0] - top
-        return self.network(F.pad((image / 255 - mean) / std, edges))
+        return self.network(F.pad(normalised(image, self._mean, self._std), edges))
 
 
 def _tensors(image: np.ndarray, labels: np.ndarray) -> dict[str, Tensor]:
-    return {'image': torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+    return {'image': channels_first(image),
             'labels': torch.from_numpy(np.ascontiguousarray(labels))}
 
 

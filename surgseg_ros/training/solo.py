@@ -28,7 +28,7 @@ from surgseg_ros.training.instances import (
     TrainingSamples,
     ValidationSamples,
 )
-from surgseg_ros.training.losses.solo import solo_loss
+from surgseg_ros.training.losses.solo import LevelTargets, solo_loss
 from surgseg_ros.training.recipe import Count, NotNegative
 from surgseg_ros.training.solo_targets import make_targets, scale_ranges
 
@@ -88,20 +88,19 @@ class SoloTask(InstanceTask):
         for stage in self.network.backbone.first_stages(recipe.backbone.frozen_stages):
             stage.requires_grad_(False)
 
-    def collate(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
-        """Images filled up to one size, right and below; the truth in lists, or as targets."""
-        contents = [tuple(sample['image'].shape[1:]) for sample in samples]
+    def stack(self, images: list[Tensor]) -> dict[str, Any]:
+        """Images filled up to one size, right and below; contents: their own (height, width)."""
+        contents = [tuple(image.shape[1:]) for image in images]
         height, width = (-(-max(sides) // self._multiple) * self._multiple
                          for sides in zip(*contents, strict=True))
-        image = torch.stack([_pad(sample['image'], height, width) for sample in samples])
-        batch = {'image': image, 'contents': torch.tensor(contents)}
-        if 'truth' in samples[0]:
-            keys = ('size', 'truth')
-            return {**batch, **{key: [one[key] for one in samples] for key in keys}}
-        truth = [(sample['class_ids'].numpy(), _pad(sample['masks'], height, width).numpy())
+        filled = torch.stack([_pad(image, height, width) for image in images])
+        return {'image': filled, 'contents': torch.tensor(contents)}
+
+    def targets(self, samples: list[dict[str, Any]], size: tuple[int, int]) -> list[LevelTargets]:
+        """See solo_targets.make_targets."""
+        truth = [(sample['class_ids'].numpy(), _pad(sample['masks'], *size).numpy())
                  for sample in samples]
-        grids = self.network.bbox_head.grids
-        return {**batch, 'targets': make_targets(truth, (height, width), grids, self._ranges)}
+        return make_targets(truth, size, self.network.bbox_head.grids, self._ranges)
 
     def start_training(self) -> None:
         """Statistics that are frozen stay in evaluation mode."""
@@ -153,7 +152,7 @@ def _in_any_size(augment: Augmentation, short: tuple[int, ...], long: int) -> Au
                         ) -> tuple[np.ndarray, np.ndarray]:
         side = short[rng_seed % len(short)]
         image = _resized(image, side, long)
-        return augment(image, resize_labels(labels, image.shape[1], image.shape[0]), rng_seed)
+        return augment(image, resize_labels(labels, *image.shape[:2]), rng_seed)
 
     return augment_resized
 

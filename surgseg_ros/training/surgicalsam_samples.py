@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from surgseg_ros.datasets import SegmentationDataset
-from surgseg_ros.training.augmentation import Augmentation
+from surgseg_ros.training.augmentation import Augmentation, resize_labels
 from surgseg_ros.training.determinism import derive_seed
 from surgseg_ros.training.feature_cache import CachedImage, FeatureCache, version_of
 
@@ -98,5 +97,5 @@ def _tensors(cached: CachedImage, size: Size) -> dict[str, Tensor]:
 def _resized(labels: np.ndarray, size: Size) -> Tensor:
     """Labels at a size (height, width), each the nearest pixel's."""
     if size is not None and labels.shape != size:
-        labels = cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+        labels = resize_labels(labels, *size)
     return torch.from_numpy(np.ascontiguousarray(labels))

@@ -98,7 +98,7 @@ def test_what_is_missing_or_wrong_is_said_in_a_sentence(weights, reference, tmp_
         predictors.create('fassst_small', weights=tmp_path / 'nothing.safetensors')
     with pytest.raises(ValueError, match='are weights of fassst_small, not of fassst_416'):
         predictors.create('fassst_416', weights=weights)
-    with pytest.raises(ValueError, match='there are 2 class names, expected 3'):
+    with pytest.raises(ValueError, match='class_names has 2 names, the network 3 classes'):
         predictors.create('fassst_small', weights=weights, class_names=('background', 'tool'))
     with pytest.raises(ValueError, match='expected uint8 HxWx3'):
         reference.predict(np.zeros((8, 8), np.uint8))
@@ -136,15 +136,14 @@ def test_outputs_that_are_not_finite_reject_the_frame(replay):
 @pytest.mark.parametrize('size', [(300, 400), (61, 47), (300, 50)])
 def test_the_network_sees_what_it_sees_in_training(replay, size):
     from functools import partial
-    from types import SimpleNamespace
 
+    from surgseg_ros.datasets.instances import InstanceSample
     from surgseg_ros.predictors.preprocess import resize
     from surgseg_ros.training.instances import ValidationSamples
 
     predictor, backend = replay
     image = texture('input', *size)
-    nothing = np.zeros(0, np.int64)
-    frames = [SimpleNamespace(image=image, class_ids=nothing, masks=nothing)]
+    frames = [InstanceSample('', image, np.zeros(0, np.int64), np.zeros((0, *size), bool))]
     seen = ValidationSamples(frames, partial(resize, width=128, height=128))[0, 0]['image']
     spec = networks.spec('fassst_small')
     mean, std = (np.float32(x)[:, None, None] for x in (spec.mean, spec.std))
