@@ -1,7 +1,10 @@
 """surgseg models: list, info, verify, import."""
 
+from collections import OrderedDict
+from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from golden_recipe import fill_network
 
@@ -107,3 +110,37 @@ def test_import_replaces_nothing_unasked(checkpoint: Path, tmp_path: Path, capsy
     assert main(['models', 'verify', str(out)]) == 0
     assert main(['models', 'import', str(checkpoint), str(tmp_path / 'out.pt')]) == 2
     assert 'must end in .safetensors' in capsys.readouterr().err
+
+
+def published_solo(path: Path, **meta: object) -> None:
+    """Write a checkpoint as mmdetection does, of SOLO's keys; its tensors take no space."""
+    shapes = networks.create('solo_r50').state_dict()
+    state = OrderedDict(
+        (f'module.{key}', torch.full((), 0.5, dtype=x.dtype).expand(x.shape))
+        for key, x in shapes.items())
+    meta = {'mmdet_version': '1.0.0', 'config': 'model = dict()', 'CLASSES': ('person',), **meta}
+    optimiser = {'state': {0: {'momentum_buffer': torch.zeros(3)}}, 'param_groups': []}
+    torch.save({'meta': meta, 'state_dict': state, 'optimizer': optimiser}, path,
+               _use_new_zipfile_serialization=False)
+
+
+def test_import_of_mmdetections_file_with_all_that_it_notes(tmp_path: Path) -> None:
+    path, out = tmp_path / 'solo_r50_fpn_8gpu_3x.pth', tmp_path / 'solo.safetensors'
+    published_solo(path, best=np.float64(0.358), seed=np.int64(3), stds=np.ones(3),
+                   time=datetime(2020, 1, 14, 3, 2))
+    # NumPy 1, with which the authors saved theirs, knows it by another name
+    content = path.read_bytes()
+    assert b'numpy._core.multiarray' in content or b'numpy.core.multiarray' in content
+    path.write_bytes(content.replace(b'numpy._core.multiarray', b'numpy.core.multiarray'))
+    assert main(['models', 'import', str(path), str(out)]) == 0
+    card = read_card(out)
+    assert card.network == 'solo_r50' and card.options['num_classes'] == 80
+    network = networks.create('solo_r50')
+    networks.load_checkpoint(network, out)
+    assert all((x == x.new_tensor(0.5)).all() for x in network.state_dict().values())
+
+
+def test_what_else_is_in_a_file_is_said_and_not_made(tmp_path: Path, capsys) -> None:
+    published_solo(tmp_path / 'solo.pth', work_dir=tmp_path)
+    assert main(['models', 'verify', str(tmp_path / 'solo.pth')]) == 1
+    assert 'nothing else is loaded: it has a pathlib.' in capsys.readouterr().err

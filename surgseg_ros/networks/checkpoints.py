@@ -1,9 +1,12 @@
 """Read checkpoints without executing them, and say in one sentence why one does not fit."""
 
+import datetime
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -130,16 +133,33 @@ def _read_safetensors(path: Path) -> StateDict:
 
 def _read_torch(path: Path) -> StateDict:
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
+        with torch.serialization.safe_globals(_harmless()):
+            content = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # foreign bytes raise anything: UnpicklingError, KeyError, ...
+        foreign = re.search(r'GLOBAL (\S+) was not', str(error))  # so torch says it
         raise ValueError(
             f'{path} is not a plain state_dict saved by torch, and nothing else is loaded'
+            + (f': it has a {foreign[1]}' if foreign else '')
         ) from error
     if isinstance(content, dict):
         content = _joined(content.get('state_dict', content))
     if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
         raise ValueError(f'{path} holds no state_dict: expected tensors by their keys')
     return content
+
+
+def _harmless() -> list[Any]:
+    """What mmdetection and others save beside the tensors, which is no code: numbers and times.
+
+    NumPy 1 and 2 call the makers of their scalars and arrays by different names.
+    """
+    makers: list[Any] = [np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]]
+    return [
+        np.ndarray, np.dtype, *{type(np.dtype(code)) for code in np.typecodes['All']},
+        datetime.datetime, datetime.date, datetime.timedelta,
+        *((maker, f'numpy.{core}.multiarray.{maker.__name__}')
+          for maker in makers for core in ('core', '_core')),
+    ]
 
 
 def _joined(content: Any) -> Any:
