@@ -18,7 +18,8 @@ from surgseg_ros.evaluation.bench_network import CONTENDERS, Task, Timing, compa
 _NETWORKS = {
     'stereo': ('msdesis_light', 'msdesis_resnet34'),
     'semantic': ('lwanet',),
-    'instances': ('solo_mobilenet', 'solo_r18', 'solo_r50'),
+    'instances': ('solo_mobilenet', 'solo_r18', 'solo_r50', 'fassst_small', 'fassst_416',
+                  'fassst_768'),
 }
 _NODE_MODELS = {   # of `bench node`, by node
     'stereo': 'sgbm', 'semantic': 'lwanet', 'instance': 'solo_mobilenet'}

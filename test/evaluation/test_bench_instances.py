@@ -10,20 +10,27 @@ from surgseg_ros.networks.card import Card
 
 torch = pytest.importorskip('torch', reason='networks need torch')
 
+OPTIONS = {
+    'solo_mobilenet': {'num_classes': 2, 'width': 32, 'depth': 1, 'grids': (6, 5, 4, 3, 2)},
+    'fassst_small': {'num_classes': 2, 'size': 128, 'num_boxes': 9},
+}
+
 
 @pytest.fixture(scope='module')
 def weights(tmp_path_factory):
-    options = {'num_classes': 2, 'width': 32, 'depth': 1, 'grids': (6, 5, 4, 3, 2)}
-    network = fill_network(networks.create('solo_mobilenet', **options))
-    path = tmp_path_factory.mktemp('weights') / 'solo.safetensors'
-    card = Card('solo_mobilenet', options, ('background', 'grasper', 'scissors'))
-    save_file(network.state_dict(), path, metadata=card.metadata())
-    return str(path)
+    """Files of small networks, by name."""
+    folder = tmp_path_factory.mktemp('weights')
+    for name, options in OPTIONS.items():
+        card = Card(name, options, ('background', 'grasper', 'scissors'))
+        save_file(fill_network(networks.create(name, **options)).state_dict(),
+                  folder / f'{name}.safetensors', metadata=card.metadata())
+    return {name: str(folder / f'{name}.safetensors') for name in OPTIONS}
 
 
-def test_instances_are_those_of_eager_pytorch(weights):
+@pytest.mark.parametrize('name', OPTIONS)
+def test_instances_are_those_of_eager_pytorch(weights, name):
     ways = [CONTENDERS[0], CONTENDERS[2]]
-    task = Task('instances', 'solo_mobilenet', weights, 152, 80, threads=1)
+    task = Task('instances', name, weights[name], 152, 80, threads=1)
     timings, refused = compare(task, ways, 1)
     assert refused == {}
     published, ours = (timing.result for timing in timings)
@@ -32,10 +39,11 @@ def test_instances_are_those_of_eager_pytorch(weights):
     assert np.count_nonzero(published != ours) <= 1e-3 * published.size
 
 
-def test_the_command_prints_a_table(weights, capsys):
-    words = ['bench', 'instances', '--model', 'solo_mobilenet', '--weights', weights,
+@pytest.mark.parametrize('name', OPTIONS)
+def test_the_command_prints_a_table(weights, capsys, name):
+    words = ['bench', 'instances', '--model', name, '--weights', weights[name],
              '--size', '96x64', '--rounds', '1', '--only', 'torch']
     assert main(words) == 0
     header, _, line = capsys.readouterr().out.splitlines()
-    assert header.startswith('solo_mobilenet 96x64, ')
+    assert header.startswith(f'{name} 96x64, ')
     assert line.startswith('torch ') and '1.00x' in line and '0 of 6144 px' in line
