@@ -1,13 +1,17 @@
-"""From SOLO's masks and scores to instances. numpy only: predictors and training share it.
+"""From SOLO's masks and scores to instances, for predictors and training. No torch.
 
 Wang et al., "SOLO: Segmenting Objects by Locations", ECCV 2020, arXiv:1912.04488, section 3.
 Matrix NMS: Wang et al., "SOLOv2", NeurIPS 2020, arXiv:2003.10152, section 3.3.
+
+Nothing here is a matrix product: the threads of BLAS wait for each other, and beside those of a
+network's backend a product of 1 ms takes 50.
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+
+from surgseg_ros.networks.solo_masks import enlarge
 
 GRIDS = (40, 36, 24, 16, 12)  # cells per side, by level of the pyramid
 STRIDES = (8, 8, 16, 32, 32)  # px of the input per pixel of a level's mask features
@@ -41,7 +45,7 @@ def decode(
     kernel: str = 'gaussian',
     most: int = 100,
 ) -> Instances:
-    """Choose and enlarge the masks of one image; the best instance comes first.
+    """Choose and enlarge the masks of one image, as published; the best instance comes first.
 
     masks: K x h x w float32 probabilities at 1/4 of the network's input, one per cell. scores:
     K x C float32 category scores of the cells. counts: cells of each level, together K.
@@ -50,8 +54,10 @@ def decode(
     category score; final_threshold: of a score after Matrix NMS; mask_threshold: of a pixel.
     kernel: of Matrix NMS, 'gaussian' or 'linear'. most: instances kept.
     """
+    content = content or (4 * masks.shape[1], 4 * masks.shape[2])
     strides = np.repeat(STRIDES, counts)
-    cells = np.flatnonzero(scores.max(axis=1) > score_threshold)
+    best = scores.max(axis=1)
+    cells = np.flatnonzero((best > score_threshold) & (best >= final_threshold))
     masks, scores = masks[cells], scores[cells]
     inside = masks > mask_threshold
     areas = np.count_nonzero(inside, axis=(1, 2))
@@ -60,15 +66,20 @@ def decode(
     maskness = np.einsum('khw,khw->k', masks, inside) / np.maximum(areas, 1)
     score = (scores[cell, label] * maskness[cell]).astype(np.float32)
 
+    # what is below final_threshold here stays so, and lowers the score of nothing better
     order = np.argsort(-score, kind='stable')[:_MOST_CANDIDATES]
+    order = order[score[order] >= final_threshold]
     cell, label = cell[order], label[order]
     score = matrix_nms(inside[cell], label, score[order], kernel)
 
     order = np.argsort(-score, kind='stable')[:most]
     order = order[score[order] >= final_threshold]
-    enlarged = _enlarge(masks[cell[order]], content, size) > mask_threshold
-    seen = enlarged.any(axis=(1, 2))  # and not all in the padding
-    return Instances(label[order[seen]], score[order[seen]], enlarged[seen])
+    frames = np.zeros((len(order), *(size or content)), bool)
+    kept: list[int] = []
+    for index in order:
+        if enlarge(masks[cell[index]], mask_threshold, content, frames[len(kept)]):
+            kept.append(index)  # else it is in the padding, and leaves its frame empty
+    return Instances(label[kept], score[kept], frames[:len(kept)])
 
 
 def matrix_nms(
@@ -82,49 +93,51 @@ def matrix_nms(
     """
     if kernel not in KERNELS:
         raise ValueError(f'Matrix NMS has no kernel {kernel!r}, expected one of gaussian, linear')
-    overlap = np.triu(_intersection_over_union(masks), k=1)
-    overlap *= labels[:, None] == labels[None]
-    compensation = overlap.max(axis=0, initial=0)[:, None]
+    bits = _packed(masks)
+    decay = np.ones(len(masks), np.float32)
+    for label in np.unique(labels):
+        same = np.flatnonzero(labels == label)
+        decay[same] = _decay(_intersection_over_union(bits[same]), kernel)
+    return scores * decay
+
+
+def _decay(overlap: np.ndarray, kernel: str) -> np.ndarray:
+    """Of masks of one class, from their IoU n x n: n float32."""
+    overlap = np.triu(overlap, k=1)
+    compensation = overlap.max(axis=0)[:, None]
     if kernel == 'gaussian':
         decay = np.exp(_SIGMA * (compensation**2 - overlap**2))
     else:
         # a duplicate (IoU 1) counts for nothing and suppresses nothing: its row is infinite
         decay = np.full_like(overlap, np.inf)
         np.divide(1 - overlap, 1 - compensation, out=decay, where=compensation < 1)
-    return scores * decay.min(axis=0, initial=1).astype(np.float32)
+    least: np.ndarray = decay.min(axis=0, initial=1)
+    return least
 
 
-def _intersection_over_union(masks: np.ndarray) -> np.ndarray:
-    """Of every pair: n x h x w bool -> n x n float32."""
-    flat = masks.astype(np.float32).reshape(len(masks), np.prod(masks.shape[1:]))
-    intersection = flat @ flat.T
-    areas = intersection.diagonal()
-    union = areas[:, None] + areas[None] - intersection
-    return intersection / np.maximum(union, 1)
+def _packed(masks: np.ndarray) -> np.ndarray:
+    """Bits of masks n x h x w bool in words, the last one filled up with 0: n x words uint64."""
+    octets = np.packbits(masks.reshape(len(masks), np.prod(masks.shape[1:])), axis=1)
+    return np.pad(octets, ((0, 0), (0, -octets.shape[1] % 8))).view(np.uint64)
 
 
-def _enlarge(
-    masks: np.ndarray, content: tuple[int, int] | None, size: tuple[int, int] | None
-) -> np.ndarray:
-    """Probabilities n x h x w -> n x H x W: up 4 times, crop to the content, resize, as published.
-
-    Both steps are linear along an axis at a time, so they are one matrix per axis.
-    """
-    content = content or (4 * masks.shape[1], 4 * masks.shape[2])
-    rows, columns = (
-        _resampling(before, inner, after)
-        for before, inner, after in zip(masks.shape[1:], content, size or content, strict=True)
-    )
-    return rows @ (masks @ columns.T)
+def _intersection_over_union(bits: np.ndarray) -> np.ndarray:
+    """Of every pair of masks, from their bits n x words: n x n float32."""
+    areas = bit_count(bits).sum(axis=1, dtype=np.int32)
+    met = np.ascontiguousarray(bits[:, np.count_nonzero(bits, axis=0) > 1].T)
+    intersection = np.zeros((len(bits), len(bits)), np.int32)
+    for word in met:  # of all masks: 64 pixels of every pair at once
+        intersection += bit_count(word[:, None] & word)
+    np.fill_diagonal(intersection, areas)
+    union = areas[:, None] + areas - intersection
+    return (intersection / np.maximum(union, 1)).astype(np.float32)
 
 
-@lru_cache(maxsize=8)
-def _resampling(before: int, content: int, after: int) -> np.ndarray:
-    return _bilinear(content, after) @ _bilinear(before, 4 * before)[:content]
+def bit_count_by_table(words: np.ndarray) -> np.ndarray:
+    """Number of ones in each uint64, as np.bitwise_count of numpy 2."""
+    octets = np.ascontiguousarray(words)[..., None].view(np.uint8)
+    return _ONES[octets].sum(axis=-1, dtype=np.uint8)
 
 
-def _bilinear(before: int, after: int) -> np.ndarray:
-    """Weights after x before of bilinear resizing, pixel centres at half integers."""
-    positions = np.clip((np.arange(after) + 0.5) * before / after - 0.5, 0, before - 1)
-    distances = np.abs(positions[:, None] - np.arange(before))
-    return np.maximum(1 - distances, 0).astype(np.float32)
+_ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
+bit_count = getattr(np, 'bitwise_count', bit_count_by_table)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 
 
@@ -47,8 +48,9 @@ class InstanceResult:
 
     class_ids: N int64, index into class_names (0 is background and never occurs). scores: N
     float32 in [0, 1]. boxes: N x 4 float32, x0 y0 x1 y1 px, x1 and y1 exclusive: the extent of
-    the masks. masks: N x H x W bool; they may overlap. parts: N x H x W uint8 part ids inside
-    the masks, or None where the model has none. milliseconds: time spent per stage. track_ids:
+    the masks. masks: N x H x W bool; they may overlap. parts: N x H x W uint8, values of
+    geometry.stereo_frame.Part: NONE where the mask is not, or None where no model tells parts
+    (see predictors/parts). milliseconds: time spent per stage. track_ids:
     N uint32, the same number over time, 0 not tracked; None as a predictor returns it.
     """
 
@@ -72,9 +74,8 @@ class InstanceResult:
 
 def mask_boxes(masks: np.ndarray) -> np.ndarray:
     """Smallest boxes around masks n x H x W bool, none of them empty: see InstanceResult.boxes."""
-    height, width = masks.shape[1:]
-    rows, columns = masks.max(axis=2), masks.max(axis=1)
-    left, top = columns.argmax(axis=1), rows.argmax(axis=1)
-    right = width - columns[:, ::-1].argmax(axis=1)
-    bottom = height - rows[:, ::-1].argmax(axis=1)
-    return np.stack((left, top, right, bottom), axis=1).astype(np.float32)
+    corners = np.zeros((len(masks), 4), np.float32)
+    for corner, mask in zip(corners, masks, strict=True):
+        left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+        corner[:] = left, top, left + width, top + height
+    return corners

@@ -28,7 +28,9 @@ class SoloPredictor:
     aspect ratio, to the largest that fits into that box or into the box on its side. What is
     not given is what the card of the weights says, else as published. candidates: cells per level
     whose masks are computed; an image with more cells above the score threshold loses the worst.
-    score_threshold: of the category; mask_threshold: of a pixel; may be changed at any time.
+    score_threshold: of the category, before duplicates are suppressed; final_threshold: of the
+    score after that; mask_threshold: of a pixel; max_instances: the best ones; these four, by
+    default as published, may be changed at any time.
 
     A backend is made for the first image size that comes (seconds where nothing is cached; see
     prepare), and again when the size changes.
@@ -49,6 +51,8 @@ class SoloPredictor:
         candidates: int = 100,
         score_threshold: float = 0.1,
         mask_threshold: float = 0.5,
+        final_threshold: float = 0.05,
+        max_instances: int = 100,
     ) -> None:
         self._name, self._spec = name, networks.spec(name)
         self._weights = existing_weights(name, weights)
@@ -66,6 +70,7 @@ class SoloPredictor:
             backends.create, backend, device=device, precision=precision, threads=threads)
         self._size = (0, 0)
         self.score_threshold, self.mask_threshold = score_threshold, mask_threshold
+        self.final_threshold, self.max_instances = final_threshold, max_instances
 
     def prepare(self, height: int, width: int) -> None:
         """Make ready for images of this size; raises what backends.create and exports raise."""
@@ -93,7 +98,8 @@ class SoloPredictor:
         times.append(time.perf_counter())
         found = decode(
             masks, scores, self._counts, self._content, self._size,
-            score_threshold=self.score_threshold, mask_threshold=self.mask_threshold)
+            score_threshold=self.score_threshold, mask_threshold=self.mask_threshold,
+            final_threshold=self.final_threshold, most=self.max_instances)
         boxes = mask_boxes(found.masks)
         times.append(time.perf_counter())
         stages = ('preprocess', 'inference', 'postprocess')

@@ -113,10 +113,14 @@ def test_an_image_without_instances_gives_an_empty_result(weights, monkeypatch):
     assert result.boxes.dtype == np.float32 and result.masks.dtype == bool
 
 
-def test_the_score_threshold_is_live(weights):
+def test_thresholds_and_the_most_instances_are_live(weights):
     predictor, image = create(weights), texture('live', 64, 96)
     some = predictor.predict(image)
-    predictor.score_threshold = 0.99999
+    predictor.max_instances = 3
+    np.testing.assert_array_equal(predictor.predict(image).masks, some.masks[:3])
+    predictor.max_instances, predictor.final_threshold = 100, some.scores[5]
+    np.testing.assert_array_equal(predictor.predict(image).scores, some.scores[:6])
+    predictor.final_threshold, predictor.score_threshold = 0.05, 0.99999
     assert len(some.class_ids) > len(predictor.predict(image).class_ids)
 
 
