@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from golden_recipe import fill_network, texture
+from surgseg_infer import NAMES, SIZE, Infer, by_torch, write_images
 
 from surgseg_ros import networks, predictors
 from surgseg_ros.cli import main
@@ -16,9 +17,8 @@ from surgseg_ros.networks.card import Card
 
 torch = pytest.importorskip('torch', reason='networks need torch')
 
-NAMES = ('a10', 'a2', 'a9')
 CLASSES = ('background', 'grasper', 'scissors')
-SIZE = (64, 96)   # height, width
+infer = Infer('instances')
 
 
 @pytest.fixture(scope='module')
@@ -35,17 +35,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def network(weights: Path) -> list[str]:
-    return ['--weights', str(weights), '--backend', 'torch', '--device', 'cpu']
+    return by_torch(weights)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three images of one eye."""
-    path = tmp_path / 'in'
-    path.mkdir()
-    for name in NAMES:
-        assert cv2.imwrite(str(path / f'{name}.png'), texture(name, *SIZE)[..., ::-1])
-    return path
+    return write_images(tmp_path / 'in')
 
 
 @pytest.fixture
@@ -55,18 +50,6 @@ def results(weights: Path, folder: Path):
         'solo_mobilenet', weights=weights, backend='torch', device='cpu', score_threshold=0.4)
     return [predictor.predict(texture(name, *SIZE)).best(100, 0.4)
             for name in ('a2', 'a9', 'a10')]
-
-
-def infer(*arguments: object) -> int:
-    return main(['infer', 'instances', *map(str, arguments)])
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """Sentence with which the command refuses; it must be one line."""
-    capsys.readouterr()
-    assert infer(*arguments) == 2
-    [line] = capsys.readouterr().err.splitlines()
-    return line
 
 
 def test_detections_are_cocos_of_the_predictor(folder, network, results, tmp_path, capsys):
@@ -112,12 +95,12 @@ def test_detections_can_be_judged_under_the_ids_of_annotations(
     assert json.loads((tmp_path / 'ap.json').read_text())['ap'] == pytest.approx(1.0)
     truth['images'][0]['file_name'] = 'other.png'
     (tmp_path / 'gt.json').write_text(json.dumps(truth))
-    assert 'gt.json has no image a2' in refused(
+    assert 'gt.json has no image a2' in infer.refused(
         capsys, folder, *network, '--out', out, '--image-ids', tmp_path / 'gt.json')
     truth['categories'][0]['name'] = 'Grasper'
     (tmp_path / 'gt.json').write_text(json.dumps(truth))
     assert "gt.json has no category 'grasper', which the weights are for; it has Grasper" in (
-        refused(capsys, folder, *network, '--out', out, '--image-ids', tmp_path / 'gt.json'))
+        infer.refused(capsys, folder, *network, '--out', out, '--image-ids', tmp_path / 'gt.json'))
 
 
 def test_tracks_are_in_the_json(folder, network, results, tmp_path):
@@ -146,5 +129,5 @@ def test_nothing_found_is_an_empty_list(folder, network, tmp_path):
 ])
 def test_what_cannot_be_is_refused(folder, capsys, words, reason, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert reason in refused(capsys, folder, *words)
+    assert reason in infer.refused(capsys, folder, *words)
     assert not (tmp_path / 'x').exists()

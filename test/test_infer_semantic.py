@@ -5,15 +5,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from golden_recipe import fill_network, texture
+from golden_recipe import fill_network
+from surgseg_infer import NAMES, SIZE, Infer, by_torch, files, read, write_images
 
 from surgseg_ros import networks, predictors
-from surgseg_ros.cli import main
 
 torch = pytest.importorskip('torch', reason='networks need torch')
 
-NAMES = ('a10', 'a2', 'a9')
-SIZE = (64, 96)   # height, width
+infer = Infer('semantic')
 
 
 @pytest.fixture(scope='module')
@@ -25,39 +24,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def network(weights: Path) -> list[str]:
-    return ['--weights', str(weights), '--backend', 'torch', '--device', 'cpu']
+    return by_torch(weights)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three images of one eye."""
-    path = tmp_path / 'in'
-    path.mkdir()
-    for name in NAMES:
-        assert cv2.imwrite(str(path / f'{name}.png'), texture(name, *SIZE))
-    return path
-
-
-def infer(*arguments: object) -> int:
-    return main(['infer', 'semantic', *map(str, arguments)])
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """Sentence with which the command refuses; it must be one line."""
-    capsys.readouterr()
-    assert infer(*arguments) == 2
-    [line] = capsys.readouterr().err.splitlines()
-    return line
-
-
-def read(path: Path) -> np.ndarray:
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    assert pixels is not None, path
-    return pixels
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file())
+    return write_images(tmp_path / 'in')
 
 
 def expected(weights: Path, image: Path) -> np.ndarray:
@@ -139,5 +111,5 @@ def test_what_cannot_be_is_refused(
     monkeypatch.chdir(tmp_path)
     before = files(tmp_path)
     given = [] if '--weights' in arguments or 'surgicalsam' in arguments else network
-    assert sentence in refused(capsys, folder, *given, *arguments)
+    assert sentence in infer.refused(capsys, folder, *given, *arguments)
     assert files(tmp_path) == before

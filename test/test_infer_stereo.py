@@ -12,14 +12,15 @@ import cv2
 import numpy as np
 import pytest
 from golden_recipe import fill_network, stereo_pair, texture
+from surgseg_infer import Infer, by_torch, files, read
 from synthetic_stereo import extrinsics, raw_calibration, raw_views_of_plane
 
 from surgseg_ros import networks, predictors
-from surgseg_ros.cli import main
 from surgseg_ros.geometry.calibration_files import read_calibration, write_camera_info
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHIFT = 12   # px, disparity of the textured plane
+infer = Infer('stereo')
 
 
 @pytest.fixture(scope='module')
@@ -32,8 +33,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def network(weights: Path) -> list[str]:
-    return ['--model', 'msdesis_light', '--weights', str(weights), '--backend', 'torch',
-            '--device', 'cpu']
+    return ['--model', 'msdesis_light', *by_torch(weights)]
 
 
 @pytest.fixture
@@ -45,29 +45,6 @@ def folder(tmp_path: Path) -> Path:
             (tmp_path / 'in' / eye).mkdir(parents=True, exist_ok=True)
             assert cv2.imwrite(str(tmp_path / 'in' / eye / f'{name}.png'), pixels)
     return tmp_path / 'in'
-
-
-def infer(*arguments: object) -> int:
-    return main(['infer', 'stereo', *map(str, arguments)])
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """Sentence with which the command refuses; it must be one line."""
-    capsys.readouterr()
-    assert infer(*arguments) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1, lines
-    return lines[0]
-
-
-def read(path: Path) -> np.ndarray:
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    assert pixels is not None, path
-    return pixels
-
-
-def files(path: Path) -> list[str]:
-    return sorted(str(file.relative_to(path)) for file in path.rglob('*') if file.is_file())
 
 
 def expected(weights: Path, folder: Path, name: str, **options: object):
@@ -111,7 +88,7 @@ def test_overflow_is_refused_with_the_scale_that_fits(
         folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [f'{folder}/left/frame2.png,{folder}/right/frame2.png', '--out', tmp_path / 'o',
                  '--disparity-format', 'png', '--disparity-scale']
-    sentence = refused(capsys, *arguments, 20000)
+    sentence = infer.refused(capsys, *arguments, 20000)
     assert 'does not fit into 16 bits' in sentence
     assert files(tmp_path / 'o') == []
     most = re.search(r'--disparity-scale may be ([\d.]+) at most', sentence)
@@ -158,7 +135,7 @@ def test_list_needs_only_the_columns_of_the_mode(
     assert infer(path, '--mode', 'segmentation', *network) == 0
     mask = expected(weights, folder, 'frame2.png', mode='segmentation').tool_mask
     np.testing.assert_array_equal(read(folder / 'mask.png') > 0, mask > 0)
-    assert 'has no column right, disparity; it has segmentation, left' in refused(
+    assert 'has no column right, disparity; it has segmentation, left' in infer.refused(
         capsys, path, *network)
 
 
@@ -187,7 +164,7 @@ def test_a_wrong_list_is_refused(
     path = folder / 'list.csv'
     path.write_text(content)
     before = files(folder)
-    assert sentence.replace('LIST', str(path)) in refused(capsys, path)
+    assert sentence.replace('LIST', str(path)) in infer.refused(capsys, path)
     assert files(folder) == before
 
 
@@ -212,7 +189,7 @@ def test_what_cannot_be_is_refused(
         monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str) -> None:
     monkeypatch.chdir(tmp_path)
     before = files(tmp_path)
-    assert sentence in refused(capsys, folder, *arguments)
+    assert sentence in infer.refused(capsys, folder, *arguments)
     assert files(tmp_path) == before
 
 
@@ -220,7 +197,7 @@ def test_two_images_of_one_name_are_refused(
         folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for eye in ('left', 'right'):
         cv2.imwrite(str(folder / eye / 'frame2.bmp'), read(folder / eye / 'frame2.png'))
-    assert 'frame2.tiff would be the disparity of frame 1 and is' in refused(
+    assert 'frame2.tiff would be the disparity of frame 1 and is' in infer.refused(
         capsys, folder, '--out', tmp_path / 'out')
 
 
@@ -323,7 +300,7 @@ def test_real_calibrations_are_doubted(
     assert infer(tmp_path, '--out', out, '--calibration', f'{left},{right}') == 0
     said = capsys.readouterr().out
     assert 'the baseline is 62 mm' in said and 'rows of left and right: not measured' in said
-    assert 'there is no baseline' in refused(
+    assert 'there is no baseline' in infer.refused(
         capsys, tmp_path, '--out', out, '--cloud', '--calibration', f'{right},{left}')
 
 
