@@ -13,6 +13,7 @@ from scipy.optimize import linear_sum_assignment
 
 GRID = 160          # px: masks are compared with their longer side at most this long
 GATE = 1.5          # a pair costs less; without overlap: closer than half the instrument's length
+STAYED = 0.3        # costs a pair that fits the instrument's last place, not its motion
 OTHER_CLASS = 0.2   # costs a pair of two classes, which is possible: networks mistake classes
 ALPHA, BETA = 0.7, 0.3   # share of a surprise that is taken for position, and for velocity
 _IMPOSSIBLE = 1e6
@@ -81,19 +82,25 @@ class InstanceTracker:
     def reset(self) -> None:
         """Forget everything; the next new id is 1."""
         self._tracks: list[Track] = []
-        self._seconds = -np.inf
+        self._seconds, self._size = -np.inf, (0, 0)
         self._count = 0
 
     def update(self, seconds: float, class_ids: np.ndarray, masks: np.ndarray) -> np.ndarray:
         """Return the N track ids (uint32) of a frame's instances, no id twice.
 
-        seconds: the frame's time; one not after that before begins anew, as reset(). class_ids: N.
-        masks: N x H x W bool. An instance too small for the grid of reduced masks is not tracked:
-        its id is 0.
+        seconds: the frame's time; one not after that before begins anew, as reset(), and so does
+        one whose masks have another size than those before. class_ids: N. masks: N x H x W bool.
+        An instance too small for the grid of reduced masks is not tracked: its id is 0. ValueError
+        where the time is not finite.
         """
-        if seconds <= self._seconds:
+        if not np.isfinite(seconds):
+            raise ValueError(f'a frame at {seconds} s cannot be tracked')
+        if seconds <= self._seconds or (self._tracks and len(masks)
+                                        and masks.shape[1:] != self._size):
             self.reset()
         self._seconds = seconds
+        if len(masks):
+            self._size = masks.shape[1:]
         step = max(1, -(-max(masks.shape[1:]) // GRID))
         small = masks[:, step // 2::step, step // 2::step]
         visible = small.any(axis=(1, 2))
@@ -135,25 +142,45 @@ def pair_costs(
         tracks: Sequence[Track], seconds: float, seen: Sequence[Sighting]) -> np.ndarray:
     """Cost of taking sighting j for track i, len(tracks) x len(seen).
 
-    1 - IoU of the masks + distance of the centroids / length of the instrument (the greater of
-    the two, for one may be half hidden), both as predicted, + OTHER_CLASS where it differs.
+    The distance from where the track is by now, had it gone on, or from where it was last, which
+    costs STAYED: hands stop and turn. + OTHER_CLASS where the class differs.
     """
     if not (tracks and seen):
         return np.zeros((len(tracks), len(seen)))
-    predicted = [track.predict(seconds) for track in tracks]
-    centroids, masks = (np.stack(each) for each in zip(*predicted, strict=True))
-    distance = np.linalg.norm(
-        centroids[:, None] - np.stack([one.centroid for one in seen]), axis=2)
-    length = np.maximum.outer([track.seen.length for track in tracks],
-                              [one.length for one in seen])
+    # of the two the greater, for one may be half hidden
+    lengths = np.maximum.outer([track.seen.length for track in tracks],
+                               [one.length for one in seen])
+    went_on, stayed = (
+        _distances(places, seen, lengths) for places in (
+            [track.predict(seconds) for track in tracks],
+            [(track.centroid, track.seen.mask) for track in tracks]))
     differs = np.not_equal.outer([track.seen.class_id for track in tracks],
                                  [one.class_id for one in seen])
-    overlap = mask_iou(masks, np.stack([one.mask for one in seen]))
-    return 1 - overlap + distance / length + OTHER_CLASS * differs
+    return np.minimum(went_on, stayed + STAYED) + OTHER_CLASS * differs
+
+
+def _distances(places: Sequence[tuple[np.ndarray, np.ndarray]], seen: Sequence[Sighting],
+               lengths: np.ndarray) -> np.ndarray:
+    """1 - IoU of the masks + distance of the centroids / length of the instrument.
+
+    places: centroids and masks, of each the one that the sightings are compared with.
+    """
+    centroids, masks = (np.stack(each) for each in zip(*places, strict=True))
+    distance = np.linalg.norm(
+        centroids[:, None] - np.stack([one.centroid for one in seen]), axis=2)
+    return 1 - mask_iou(masks, np.stack([one.mask for one in seen])) + distance / lengths
 
 
 def mask_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Intersection over union of each of M masks with each of N (h x w bool): M x N float32."""
+    """Intersection over union of each of M masks with each of N (h x w bool): M x N float32.
+
+    ValueError where they have different sizes.
+    """
+    if not (len(first) and len(second)):
+        return np.zeros((len(first), len(second)), np.float32)
+    if first.shape[1:] != second.shape[1:]:
+        sizes = ('x'.join(map(str, masks.shape[:0:-1])) for masks in (first, second))
+        raise ValueError(f'masks of {" and ".join(sizes)} px have no overlap')
     a, b = (masks.reshape(len(masks), np.prod(masks.shape[1:])).astype(np.float32)
             for masks in (first, second))
     # not a @ b.T: BLAS's threads wait for each other, on a busy machine for half a second

@@ -79,6 +79,86 @@ def test_time_that_goes_back_and_reset_begin_anew() -> None:
     assert update(tracker, 10, there[1:]) == [1]
 
 
+@pytest.mark.parametrize('size', [(200, 300), (1024, 1280), (64, 48)])
+def test_images_of_another_size_begin_anew(size: tuple[int, int]) -> None:
+    tracker, other = InstanceTracker(), np.zeros((1, *size), bool)
+    other[:, 10:40, 10:40] = True
+    assert update(tracker, 0, squares((10, 10), (60, 60))) == [1, 2]
+    assert update(tracker, 1, np.zeros((0, *size), bool)) == [], 'nothing has no size'
+    assert update(tracker, 2, squares((60, 60))) == [2]
+    assert update(tracker, 3, other) == [1]
+    assert update(tracker, 4, other) == [1]
+    with pytest.raises(ValueError, match='masks of 160x128 and .* px have no overlap'):
+        mask_iou(squares((10, 10)), other)
+
+
+@pytest.mark.parametrize('seconds', [np.nan, np.inf, -np.inf])
+def test_a_time_that_is_none_is_refused_and_forgets_nothing(seconds: float) -> None:
+    tracker = InstanceTracker()
+    update(tracker, 0, squares((10, 10), (60, 60)))
+    with pytest.raises(ValueError, match='a frame at .* s cannot be tracked'):
+        tracker.update(seconds, np.ones(1, int), squares((10, 10)))
+    assert update(tracker, 1, squares((60, 60))) == [2]
+
+
+def shaft(x: float, y: float, angle: float) -> np.ndarray:
+    """128 x 160 bool: a shaft of 12 x 60 px that ends at x, y and comes from this angle."""
+    rows, columns = np.mgrid[:128, :160]
+    along = (columns - x) * np.cos(angle) + (rows - y) * np.sin(angle)
+    across = (rows - y) * np.cos(angle) - (columns - x) * np.sin(angle)
+    inside: np.ndarray = (along > 0) & (along < 60) & (np.abs(across) < 6)
+    return inside
+
+
+@pytest.mark.parametrize('speed', [0.5, 1.0, 2.0])
+@pytest.mark.parametrize('angles', [(np.pi, 0.0), (np.pi + 0.15, np.pi - 0.15)])
+def test_two_of_one_kind_cross(speed: float, angles: tuple[float, float]) -> None:
+    """From both sides and from the same, the second hidden by the first and gone at times."""
+    tracker = InstanceTracker()
+    for index in range(int(70 / speed)):
+        first = shaft(95, 30 + speed * index, angles[0])
+        second = shaft(90, 100 - speed * index, angles[1]) & ~first
+        found = np.stack([first, second])
+        if index % 25 in range(5, 15):   # ten frames
+            assert update(tracker, index, found[:1]) == [1]
+        else:
+            assert update(tracker, index, found) == [1, 2]
+
+
+@pytest.mark.parametrize('gap, number', [(10, 1), (11, 2)])
+def test_another_that_enters_where_one_has_left(gap: int, number: int) -> None:
+    """Until max_gap is over nothing tells it from the one that comes back."""
+    tracker, nothing = InstanceTracker(max_gap=10), np.zeros((0, 128, 160), bool)
+    leaving = [shaft(50 - 4 * step, 60, np.pi)[None] for step in range(12)]
+    for index, found in enumerate([*leaving, *[nothing] * gap]):
+        update(tracker, index, found)
+    for step, found in enumerate(leaving[::-1]):
+        assert update(tracker, len(leaving) + gap + step, found) == [number]
+
+
+@pytest.mark.parametrize('speed', [2, 3, 5])
+def test_one_that_stops_while_it_is_hidden_gets_its_id_back(speed: int) -> None:
+    """Ten frames at its old speed would have taken it nearly its own length away, or farther."""
+    tracker = InstanceTracker()
+    for index in range(10):
+        update(tracker, index, shaft(40 + speed * index, 60, np.pi)[None])
+    for index in range(10, 20):
+        update(tracker, index, np.zeros((0, 128, 160), bool))
+    assert update(tracker, 20, shaft(40 + speed * 9, 60, np.pi)[None]) == [1]
+
+
+def test_scores_about_the_threshold_cost_no_id() -> None:
+    """Each of three is missed in two frames of five, and taken for another kind in as many."""
+    rng, tracker = np.random.default_rng(0), InstanceTracker()
+    for index in range(200):
+        found = np.stack([shaft(70 + 30 * np.sin(index / 10), 64, np.pi),
+                          shaft(115 + 15 * np.cos(index / 9), 25, 0.0),
+                          shaft(60 + 15 * np.sin(index / 5), 110, np.pi)])
+        kept = rng.permutation(np.flatnonzero(rng.random(3) < 0.6)) if index else np.arange(3)
+        classes = 1 + (rng.random(len(kept)) < 0.4)
+        assert update(tracker, index, found[kept], classes) == (kept + 1).tolist()
+
+
 def test_nothing_tiny_things_and_large_images() -> None:
     tracker = InstanceTracker()
     assert update(tracker, 0, np.zeros((0, 128, 160), bool)) == []
@@ -95,7 +175,7 @@ def test_a_velocity_that_leaves_the_image_is_no_error() -> None:
     tracker = InstanceTracker()
     update(tracker, 0, squares((10, 50)))
     update(tracker, 1e-6, squares((20, 50)))   # 1e5 image widths per second
-    assert update(tracker, 10, squares((20, 50))) == [2]
+    assert update(tracker, 10, squares((20, 50))) == [1], 'where it was last'
 
 
 def test_iou_is_that_of_sets() -> None:
