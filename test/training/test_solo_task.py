@@ -1,4 +1,4 @@
-"""SOLO learns: eight frames of the simulator by heart; its task, step by step."""
+"""The task of SOLO, step by step: what is frozen, sizes, gradients, clear errors."""
 
 from pathlib import Path
 from typing import Any
@@ -10,63 +10,22 @@ for _package in ('lightning_fabric', 'albumentations', 'pycocotools', 'mujoco'):
     pytest.importorskip(_package, reason=f'training on simulated frames needs {_package}')
 
 from conftest import REPOSITORY  # noqa: E402
-from eight_frames import FRAMES, find_again, learn, render, root_of  # noqa: E402
+from eight_frames import FRAMES, render, root_of  # noqa: E402
 
 from surgseg_ros import networks  # noqa: E402
-from surgseg_ros.datasets.instances import InstanceDataset  # noqa: E402
 from surgseg_ros.predictors.preprocess import fitted  # noqa: E402
 from surgseg_ros.training import tasks  # noqa: E402
 from surgseg_ros.training.loop import check_batch_normalisation  # noqa: E402
 
-STEPS = 80
-NOTHING_FROZEN = {'frozen_norm': False, 'frozen_stages': 0}
 SMALL = REPOSITORY / 'config' / 'train' / 'solo_simulated_small.yaml'
 
 
 @pytest.fixture(scope='module')
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return root_of(tmp_path_factory)
-
-
-@pytest.fixture(scope='module')
-def frames(root: Path) -> InstanceDataset:
-    return render(root)
-
-
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp('solo')
-
-
-@pytest.fixture(scope='module')
-def metrics(folder: Path, root: Path, frames: InstanceDataset) -> dict[str, float]:
-    """Metrics after training; the weights lie in the folder."""
-    return learn(
-        'solo', root, folder, STEPS,
-        network={'name': 'solo_mobilenet', 'options': {'attention': True}},
-        backbone=NOTHING_FROZEN, data={'short': [128], 'long': 160},
-        optimiser={'clip_norm': 10.0}, schedule={'warmup_steps': 10})
-
-
-@pytest.mark.timeout(900)
-def test_eight_frames_are_learnt(metrics: dict[str, float]) -> None:
-    assert metrics['step'] == STEPS
-    assert metrics['AP50'] > 0.9
-
-
-def test_the_trained_weights_find_them_again(
-    folder: Path, frames: InstanceDataset, metrics: dict[str, float]
-) -> None:
-    judged = find_again('solo_mobilenet', folder / 'best.safetensors', frames)
-    assert judged.ap50 == pytest.approx(metrics['AP50'], abs=1e-3)
-    assert judged.ap == pytest.approx(metrics['AP'], abs=1e-3)
-
-
-def test_training_has_moved_the_attention(folder: Path, metrics: dict[str, float]) -> None:
-    network = networks.create('solo_mobilenet', num_classes=7, attention=True)
-    networks.load_checkpoint(network, folder / 'best.safetensors')
-    # no instrument is small enough for the first level
-    assert (network.bbox_head.attention.gain[1:].abs() > 1e-3).all()
+    """Folder of the eight frames."""
+    folder = root_of(tmp_path_factory)
+    render(folder)
+    return folder
 
 
 def make_task(root: Path, *overrides: str) -> Any:
@@ -81,7 +40,7 @@ def batch_of(task: Any, samples: int = 2) -> dict[str, Any]:
     return batch
 
 
-def test_gradients_reach_every_parameter(root: Path, frames: InstanceDataset) -> None:
+def test_gradients_reach_every_parameter(root: Path) -> None:
     """Of the attention's gains, too, which start at 0."""
     task = make_task(root, 'network.options.attention=true')
     task._ranges = [(0, 1e9)] * 5  # so that every level has something to find
@@ -92,9 +51,7 @@ def test_gradients_reach_every_parameter(root: Path, frames: InstanceDataset) ->
     assert (task.network.bbox_head.attention.gain == 0).all()
 
 
-def test_levels_without_instances_have_gradients_too(
-    root: Path, frames: InstanceDataset
-) -> None:
+def test_levels_without_instances_have_gradients_too(root: Path) -> None:
     """Else processes that train together would wait for each other."""
     task = make_task(root, 'network.options.attention=true')
     task._ranges = [(1e9, 1e9)] * 5
@@ -104,9 +61,7 @@ def test_levels_without_instances_have_gradients_too(
     assert all(one.grad is not None for one in task.network.parameters())
 
 
-def test_what_is_frozen_does_not_move(
-    root: Path, frames: InstanceDataset, tmp_path: Path
-) -> None:
+def test_what_is_frozen_does_not_move(root: Path, tmp_path: Path) -> None:
     torch.save(networks.create('solo_mobilenet', num_classes=7).state_dict(), tmp_path / 'x.pt')
     task = make_task(
         root, 'backbone.frozen_stages=1', 'backbone.frozen_norm=true',
@@ -122,9 +77,7 @@ def test_what_is_frozen_does_not_move(
     assert statistics and all(torch.equal(before[key], now[key]) for key in statistics)
 
 
-def test_images_of_several_sizes_are_filled_up(
-    root: Path, frames: InstanceDataset
-) -> None:
+def test_images_of_several_sizes_are_filled_up(root: Path) -> None:
     task = make_task(root, 'data.short=[100, 70]', 'data.long=500')
     samples = [task.train_samples[0, i] for i in range(8)]
     sizes = {tuple(sample['image'].shape[1:]) for sample in samples}
@@ -156,9 +109,7 @@ def test_what_is_out_of_its_range_is_said(setting: str, message: str, tmp_path: 
         make_task(tmp_path, setting)
 
 
-def test_batches_of_one_image_need_frozen_statistics(
-    root: Path, frames: InstanceDataset, tmp_path: Path
-) -> None:
+def test_batches_of_one_image_need_frozen_statistics(root: Path, tmp_path: Path) -> None:
     torch.save(networks.create('solo_mobilenet', num_classes=7).state_dict(), tmp_path / 'x.pt')
     start = f'network.weights={tmp_path / "x.pt"}'
     check_batch_normalisation(make_task(root, start, 'backbone.frozen_norm=true'), 1)
@@ -166,7 +117,7 @@ def test_batches_of_one_image_need_frozen_statistics(
         check_batch_normalisation(make_task(root, start, 'backbone.frozen_stages=3'), 1)
 
 
-def test_other_networks_are_refused(root: Path, frames: InstanceDataset) -> None:
+def test_other_networks_are_refused(root: Path) -> None:
     with pytest.raises(ValueError, match='the task solo trains no fassst_small'):
         make_task(root, 'network={name: fassst_small}')
 
