@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from surgseg_ros.datasets import open_dataset
 from surgseg_ros.datasets.prompts import ClassPrompts
 from surgseg_ros.training.ablation import Row, percent, train_all
 from surgseg_ros.training.recipe import parse, read_recipe
@@ -45,12 +46,12 @@ def run(config: Path, out: Path, overrides: Sequence[str] = ()) -> str:
 
 def class_counts(recipe_path: Path, overrides: Sequence[str] = ()) -> dict[str, int]:
     """Training images with each class, the most frequent class first; none without images."""
-    from surgseg_ros.training.surgicalsam import SurgicalSamRecipe, splits
+    from surgseg_ros.training.surgicalsam import SurgicalSamRecipe
 
     recipe = load_recipe(recipe_path, overrides)
     if not isinstance(recipe, SurgicalSamRecipe):
         raise ValueError(f'{recipe_path} is no recipe for surgicalsam')
-    train, _ = splits(recipe.data)
+    train, _ = recipe.data.opened(open_dataset)
     counts = ClassPrompts(train).counts
     found = {train.class_names[k]: count for k, count in counts.items() if count}
     return dict(sorted(found.items(), key=lambda item: -item[1]))

@@ -13,6 +13,7 @@ from surgseg_ros.networks.fassst import Fassst
 from surgseg_ros.networks.fassst_decode import decode
 from surgseg_ros.predictors.preprocess import resize
 from surgseg_ros.predictors.results import mask_boxes
+from surgseg_ros.training import recipe as recipes
 from surgseg_ros.training.augmentation import make_augmentation
 from surgseg_ros.training.instances import (
     Found,
@@ -22,16 +23,15 @@ from surgseg_ros.training.instances import (
     ValidationSamples,
 )
 from surgseg_ros.training.losses.fassst import Targets, fassst_loss
-from surgseg_ros.training.recipe import NotNegative
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
     """Weights of the three parts."""
 
-    mask: NotNegative = 5.75
-    location: NotNegative = 3.0
-    classification: NotNegative = 1.25
+    mask: recipes.NotNegative = 5.75
+    location: recipes.NotNegative = 3.0
+    classification: recipes.NotNegative = 1.25
 
 
 @dataclass(frozen=True, kw_only=True)

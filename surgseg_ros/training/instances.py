@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from surgseg_ros.metrics.instances import average_precision, coco_truth, records
 from surgseg_ros.training import recipe as recipes
 from surgseg_ros.training.augmentation import Augmentation
 from surgseg_ros.training.determinism import derive_seed
-from surgseg_ros.training.segmentation import Network, make_network
+from surgseg_ros.training.start import Network, make_network
 from surgseg_ros.training.task import Task
 from surgseg_ros.training.tensors import channels_first, normalised
 
@@ -24,22 +23,11 @@ _MOST = 254  # instances that an image of uint8 numbers tells apart
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data:
-    """Images and instances."""
-
-    name: str                       # see datasets/instances.py
-    root: str
-    options: Mapping[str, Any] = field(default_factory=dict)  # of the dataset, for both
-    train: Mapping[str, Any] = field(default_factory=lambda: {'split': 'train'})
-    val: Mapping[str, Any] = field(default_factory=lambda: {'split': 'val'})
-
-
-@dataclass(frozen=True, kw_only=True)
 class InstanceRecipe(recipes.Recipe):
     """The keys of every recipe for instances."""
 
     network: Network
-    data: Data
+    data: recipes.Data               # see datasets/instances.py
     augmentation: Mapping[str, Any] = field(default_factory=dict)  # see training/augmentation.py
 
 
@@ -95,10 +83,8 @@ class InstanceTask(Task):
 
         Raises ValueError with one sentence where the recipe and the data do not fit.
         """
-        data, wanted = recipe.data, recipe.network
-        self.train_data, self.val_data = (
-            open_instances(data.name, Path(data.root).expanduser(), **{**data.options, **part})
-            for part in (data.train, data.val))
+        wanted = recipe.network
+        self.train_data, self.val_data = recipe.data.opened(open_instances)
         self.class_names = self.train_data.class_names
         if self.val_data.class_names != self.class_names:
             raise ValueError('data.train and data.val have different classes')

@@ -6,7 +6,7 @@ Imports no torch. A task adds its own keys by a subclass of Recipe.
 import dataclasses
 import re
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -45,6 +45,30 @@ class AtLeast:
 Count = Annotated[int, AtLeast(1)]
 Natural = Annotated[int, AtLeast(0)]
 NotNegative = Annotated[float, AtLeast(0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Which dataset, and what of it."""
+
+    name: str
+    root: str
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the dataset, for both parts
+    train: Mapping[str, Any] = field(default_factory=lambda: {'split': 'train'})
+    val: Mapping[str, Any] = field(default_factory=lambda: {'split': 'val'})
+
+    def opened(self, open_split: Callable[..., T]) -> tuple[T, T]:
+        """What to train on and what to validate on, by datasets.open_dataset or its like.
+
+        Raises what that raises, and ValueError where there is no split.
+        """
+        parts = [{**self.options, **part} for part in (self.train, self.val)]
+        for name, part in zip(('train', 'val'), parts, strict=True):
+            if 'split' not in part:
+                raise ValueError(f'the key data.{name}.split is missing: expected a text')
+        train, val = (open_split(self.name, Path(self.root).expanduser(), **part)
+                      for part in parts)
+        return train, val
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,9 @@
 LWANet: Ni et al., ICRA 2020, arXiv:1910.11109, sections III.D and IV.B.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,40 +14,22 @@ from torch import Tensor
 
 from surgseg_ros import datasets, networks
 from surgseg_ros.metrics.segmentation import UNLABELLED, ConfusionMatrix, mean_over_classes
-from surgseg_ros.networks.checkpoints import load_but
 from surgseg_ros.predictors.fitting import centred, fitting_size, origin, padded_size
 from surgseg_ros.predictors.label_upsampling import LabelUpsampler
 from surgseg_ros.predictors.preprocess import resize
 from surgseg_ros.training import recipe as recipes
 from surgseg_ros.training.augmentation import Augmentation, make_augmentation, resize_labels
 from surgseg_ros.training.determinism import derive_seed
-from surgseg_ros.training.encoder import load_encoder
 from surgseg_ros.training.losses.focal import focal_loss
+from surgseg_ros.training.start import Network, make_network
 from surgseg_ros.training.task import Task
 from surgseg_ros.training.tensors import channels_first, normalised
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network:
-    """What is trained, and from which weights."""
-
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict)  # but num_classes
-    imagenet: str | None = None     # torchvision's checkpoint for the encoder; null: random
-    encoder: str | None = None      # a checkpoint of LWANet, for its MobileNetV2; null: none
-    weights: str | None = None      # a whole checkpoint to start from; null: none
-    weights_but: tuple[str, ...] = ()  # but tensors with these prefixes: those of other classes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Data:
+class Data(recipes.Data):
     """Images and labels, and the size at which the network sees them."""
 
-    name: str
-    root: str
-    options: Mapping[str, Any] = field(default_factory=dict)  # of the dataset, for both splits
-    train: Mapping[str, Any] = field(default_factory=lambda: {'split': 'train'})
-    val: Mapping[str, Any] = field(default_factory=lambda: {'split': 'val'})
     height: recipes.Count           # px; others fit in with their aspect ratio, and are padded
     width: recipes.Count
 
@@ -122,9 +102,7 @@ class SegmentationTask(Task):
         if data.height % spec.multiple or data.width % spec.multiple:
             raise ValueError(f'{recipe.network.name} takes images whose sides are multiples of '
                              f'{spec.multiple} px, not {data.width}x{data.height}')
-        train, val = (
-            datasets.open_dataset(data.name, Path(data.root).expanduser(), **data.options, **split)
-            for split in (data.train, data.val))
+        train, val = data.opened(datasets.open_dataset)
         augment = make_augmentation(recipe.augmentation, (data.height, data.width))
         self._box = data.height, data.width
         fill = [round(255 * mean) for mean in spec.mean]  # as predictors pad, nearly
@@ -195,33 +173,3 @@ class SegmentationTask(Task):
 def _tensors(image: np.ndarray, labels: np.ndarray) -> dict[str, Tensor]:
     return {'image': channels_first(image),
             'labels': torch.from_numpy(np.ascontiguousarray(labels))}
-
-
-def make_network(wanted: Network, options: Mapping[str, Any]) -> torch.nn.Module:
-    """The network with the weights that it shall start from."""
-    if 'num_classes' in wanted.options:
-        raise ValueError('network.options.num_classes is what the data has: leave it out')
-    try:
-        network: Any = networks.create(wanted.name, **options)
-    except TypeError as error:
-        raise ValueError(f'network.options do not suit {wanted.name}: {error}') from error
-    if wanted.weights is None and wanted.weights_but:
-        raise ValueError('network.weights_but needs network.weights')
-    if wanted.imagenet is not None:
-        if not hasattr(network, 'load_imagenet'):
-            raise ValueError(f'{wanted.name} has no backbone of ImageNet: '
-                             'network.imagenet must be null')
-        network.load_imagenet(Path(wanted.imagenet).expanduser())
-    if wanted.encoder is not None:
-        load_encoder(network, wanted.name, Path(wanted.encoder).expanduser())
-    if wanted.weights is not None:
-        _load(network, Path(wanted.weights).expanduser(), wanted.weights_but)
-    return cast(torch.nn.Module, network)
-
-
-def _load(network: torch.nn.Module, path: Path, but: tuple[str, ...]) -> None:
-    """Load a checkpoint strictly, but tensors with these prefixes; say which stay random."""
-    left_out = load_but(network, path, but)
-    if left_out:
-        print(f'{path}: all but {len(left_out)} tensors, which start anew: '
-              f'{", ".join(left_out)}', file=sys.stderr)

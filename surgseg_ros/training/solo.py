@@ -19,7 +19,7 @@ from surgseg_ros import networks
 from surgseg_ros.networks.solo import Solo
 from surgseg_ros.networks.solo_decode import cells_per_level, decode
 from surgseg_ros.predictors.preprocess import fitted
-from surgseg_ros.training import instances
+from surgseg_ros.training import recipe as recipes
 from surgseg_ros.training.augmentation import Augmentation, make_augmentation, resize_labels
 from surgseg_ros.training.instances import (
     Found,
@@ -29,16 +29,15 @@ from surgseg_ros.training.instances import (
     ValidationSamples,
 )
 from surgseg_ros.training.losses.solo import LevelTargets, solo_loss
-from surgseg_ros.training.recipe import Count, NotNegative
 from surgseg_ros.training.solo_targets import make_targets, scale_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data(instances.Data):
+class Data(recipes.Data):
     """Images and instances, and the sizes at which the network sees them."""
 
-    short: tuple[Count, ...]        # px of the shorter side: one at random, the first to validate
-    long: Count                     # px that the longer side has at most
+    short: tuple[recipes.Count, ...]  # px of the shorter side: any to train, the first to validate
+    long: recipes.Count               # px that the longer side has at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +52,7 @@ class Backbone:
 class Loss:
     """Focal loss of the categories has the weight 1."""
 
-    mask: NotNegative = 3.0
+    mask: recipes.NotNegative = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)

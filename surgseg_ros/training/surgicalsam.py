@@ -100,7 +100,7 @@ class SurgicalSamTask(Task):
         """Fills the cache. Raises ValueError with one sentence where the keys do not fit."""
         _check(recipe)
         self._recipe = recipe
-        train, val = splits(recipe.data)
+        train, val = recipe.data.opened(open_dataset)
         self.class_names = train.class_names
         self.network_name = 'surgicalsam'
         self.network = make_network(recipe, len(self.class_names) - 1)
@@ -248,14 +248,6 @@ class _Encode:
     def __call__(self, image: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(self._prepare(image))[None].to(self._device)
         return encode_image(self._encoder, tensor, self._grid)[0].permute(1, 2, 0)
-
-
-def splits(data: Data) -> tuple[SegmentationDataset, ...]:
-    """Datasets for training and for validation."""
-    return tuple(
-        open_dataset(data.name, Path(data.root).expanduser(), **data.options, **split)
-        for split in (data.train, data.val)
-    )
 
 
 def _label_size(recipe: SurgicalSamRecipe) -> tuple[int, int]:

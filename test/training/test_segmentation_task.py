@@ -147,6 +147,7 @@ def test_what_does_not_fit_is_said(root: Path) -> None:
         ('network.options={attention: true}', 'network.options do not suit lwanet: .*attention'),
         ('network.options={num_classes: 4}', 'num_classes is what the data has: leave it out'),
         ('augmentation.rotat={}', "no augmentation is called 'rotat'"),
+        ('data.val={frames: 1}', 'the key data.val.split is missing: expected a text'),
         ('data.name=endovis', "no dataset is called 'endovis'"),
         ('network.name=lwanett', "no network is called 'lwanett'"),
     ]:

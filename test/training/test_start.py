@@ -9,7 +9,7 @@ torch = pytest.importorskip('torch', reason='training needs torch')
 
 from surgseg_ros import networks  # noqa: E402
 from surgseg_ros.training.encoder import load_encoder  # noqa: E402
-from surgseg_ros.training.segmentation import Network, make_network  # noqa: E402
+from surgseg_ros.training.start import Network, make_network  # noqa: E402
 
 
 def start(name: str, num_classes: int, **keys: Any) -> dict[str, Any]:

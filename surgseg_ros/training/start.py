@@ -1,0 +1,55 @@
+"""What is trained, and what it starts from: nothing, ImageNet, an encoder, a whole checkpoint."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from torch import nn
+
+from surgseg_ros import networks
+from surgseg_ros.networks.checkpoints import load_but
+from surgseg_ros.training.encoder import load_encoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """What is trained, and from which weights."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)  # but num_classes
+    imagenet: str | None = None     # torchvision's checkpoint for the encoder; null: random
+    encoder: str | None = None      # a checkpoint of LWANet, for its MobileNetV2; null: none
+    weights: str | None = None      # a whole checkpoint to start from; null: none
+    weights_but: tuple[str, ...] = ()  # but tensors with these prefixes: those of other classes
+
+
+def make_network(wanted: Network, options: Mapping[str, Any]) -> nn.Module:
+    """The network with the weights that it shall start from."""
+    if 'num_classes' in wanted.options:
+        raise ValueError('network.options.num_classes is what the data has: leave it out')
+    try:
+        network: Any = networks.create(wanted.name, **options)
+    except TypeError as error:
+        raise ValueError(f'network.options do not suit {wanted.name}: {error}') from error
+    if wanted.weights is None and wanted.weights_but:
+        raise ValueError('network.weights_but needs network.weights')
+    if wanted.imagenet is not None:
+        if not hasattr(network, 'load_imagenet'):
+            raise ValueError(f'{wanted.name} has no backbone of ImageNet: '
+                             'network.imagenet must be null')
+        network.load_imagenet(Path(wanted.imagenet).expanduser())
+    if wanted.encoder is not None:
+        load_encoder(network, wanted.name, Path(wanted.encoder).expanduser())
+    if wanted.weights is not None:
+        _load(network, Path(wanted.weights).expanduser(), wanted.weights_but)
+    return cast(nn.Module, network)
+
+
+def _load(network: nn.Module, path: Path, but: tuple[str, ...]) -> None:
+    """Load a checkpoint strictly, but tensors with these prefixes; say which stay random."""
+    left_out = load_but(network, path, but)
+    if left_out:
+        print(f'{path}: all but {len(left_out)} tensors, which start anew: '
+              f'{", ".join(left_out)}', file=sys.stderr)
