@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     """Print a table of metrics."""
     figures: dict[str, Any] = args.evaluate(args)
     if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(segmentation.without_nan(figures), indent=2))
     return 0
 

@@ -13,6 +13,7 @@ from surgseg_ros import cli  # noqa: E402
 from surgseg_ros.datasets.instances import instances_of, open_instances  # noqa: E402
 from surgseg_ros.datasets.to_coco import write_coco  # noqa: E402
 from surgseg_ros.metrics.instances import records  # noqa: E402
+from surgseg_ros.networks.coco import CLASS_NAMES  # noqa: E402
 
 
 def write(root, annotations, categories=({'id': 7, 'name': 'hook'}, {'id': 3, 'name': 'clip'})):
@@ -56,6 +57,21 @@ def test_coco_polygons_rle_crowds_and_sparse_ids(tmp_path):
         dataset[1]
 
 
+def test_coco_as_published(tmp_path):
+    """80 classes of 90 ids in the order that published weights know, whatever the file's."""
+    dataset = open_instances('coco', layouts.coco(tmp_path), 'train2017')
+    assert dataset.class_names == CLASS_NAMES
+    assert dataset.category_ids[-1] == 90
+    assert not set(layouts.COCO_GAPS) & set(dataset.category_ids)
+    assert [sample.name for sample in dataset] == ['000000000042', '000000000139', '000000000285']
+    assert [sample.image.shape for sample in dataset] == [(64, 48, 3), (48, 64, 3), (48, 64, 3)]
+    assert [[dataset.class_names[k] for k in sample.class_ids] for sample in dataset] == [
+        [], ['person', 'toothbrush'], ['stop sign']]
+    assert dataset[1].masks[0, 6:36, 8:40].all() and dataset[1].masks[0, 8, 58]
+    np.testing.assert_array_equal(dataset[2].crowd_ids, [1])
+    assert dataset[2].crowd_masks[0, :, :10].all() and not dataset[2].crowd_masks[0, :, 10:].any()
+
+
 def test_an_image_without_instances_is_a_sample(tmp_path):
     _, image, class_ids, masks, *_ = open_instances('coco', write(tmp_path, []), 'val2017')[0]
     assert image.shape == (30, 40, 3)
@@ -95,18 +111,7 @@ def test_instances_of_labels_and_numbers():
 
 @pytest.fixture
 def cityscapes(tmp_path):
-    """Write three frames of 40 x 30 px with a car, two people, a crowd of people and a bus."""
-    numbers = np.full((30, 40), 7, np.uint16)  # road
-    numbers[2:8, 3:9], numbers[2:8, 12:20] = 26000, 24001
-    numbers[20:25, 3:9], numbers[20:25, 12:20], numbers[10:15, 30:39] = 24002, 24, 28000
-    for frame in range(3):
-        image = np.full((30, 40, 3), 50 * frame, np.uint8)
-        for kind, values, suffix in (('leftImg8bit', image, 'leftImg8bit'),
-                                     ('gtFine', numbers, 'gtFine_instanceIds')):
-            folder = tmp_path / kind / 'val' / 'ulm'
-            folder.mkdir(parents=True, exist_ok=True)
-            assert cv2.imwrite(str(folder / f'ulm_{frame:06d}_000019_{suffix}.png'), values)
-    return tmp_path
+    return layouts.cityscapes(tmp_path)
 
 
 def test_cityscapes(cityscapes):

@@ -193,7 +193,7 @@ def test_absent_sizes_are_said(tmp_path, capsys):
     truth = coco_truth([(64, 80)], records(1, [1], squares((0, 0))), NAMES)
     (tmp_path / 'gt.json').write_text(json.dumps(truth))
     (tmp_path / 'dt.json').write_text(json.dumps([SQUARE]))
-    figures = tmp_path / 'figures.json'
+    figures = tmp_path / 'new' / 'figures.json'
     assert cli.main(['evaluate', 'instances', '--pred', str(tmp_path / 'dt.json'), '--gt',
                      str(tmp_path / 'gt.json'), '--json', str(figures)]) == 0
     assert capsys.readouterr().out.split()[6:] == ['1.0000'] * 4 + ['n/a'] * 2
