@@ -65,9 +65,10 @@ class SurgicalSamPredictor:
     Mode 'all': every class, or those in `classes`, is prompted, in one batch. A class is there if
     its mask is not empty, its predicted quality at least quality_threshold and its presence at
     least presence_threshold. Presence is how sure the mask is, times how much the features inside
-    resemble the prototype of its class rather than another's (surgicalsam_masks.presence): the
-    quality says whether a mask fits something, the presence whether that is an instrument of this
-    class. What is not given is what the weights say (own_thresholds), else 0.5.
+    resemble the prototype of its class rather than another's (surgicalsam_masks.presence), at the
+    temperature of the training, which the card tells (0.07 as published): the quality says whether
+    a mask fits something, the presence whether that is an instrument of this class. What is not
+    given is what the weights say (own_thresholds), else 0.5.
     Mode 'published': predict(image, class_ids=...) prompts the given classes and rejects
     none. In both, masks are painted by ascending quality, the best on top.
 
