@@ -10,9 +10,10 @@ import numpy as np
 
 from surgseg_ros import messages
 from surgseg_ros.geometry.calibration import CameraModel, StereoCalibration
-from surgseg_ros.geometry.stereo_frame import GroundTruth, Part, StereoFrame, ToolTruth
+from surgseg_ros.geometry.stereo_frame import GroundTruth, StereoFrame, ToolTruth
 from surgseg_ros.images import decode_labels
 from surgseg_ros.messages import MessageFactory
+from surgseg_ros.parts import Part
 
 DISPARITY = 'ground_truth/disparity'
 PARTS = 'ground_truth/parts'

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from surgseg_ros.geometry.calibration import CameraModel, StereoCalibration
-from surgseg_ros.geometry.stereo_frame import Part
 from surgseg_ros.images import decode_float, encode_image
+from surgseg_ros.parts import Part
 from surgseg_ros.predictors.results import InstanceResult
 
 NANOSECONDS = 1_000_000_000

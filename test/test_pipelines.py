@@ -38,6 +38,7 @@ def test_one_max_rate_reaches_all_nodes_of_perception():
     assert set(nodes) == {'endoscope', 'stereo', 'semantic', 'instance'}
     for name in ('stereo', 'semantic', 'instance'):
         assert nodes[name].parameters['max_rate'] == 7.5
+    assert nodes['endoscope'].parameters['subscribers'] == 3
     assert 'instance' not in {node.name for node in Pipeline.load('perception').nodes({})}
 
 

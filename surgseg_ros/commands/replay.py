@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--lockstep', action='store_true',
                         help='send the next pair only after the disparity of the last')
     parser.add_argument('--subscribers', type=int, default=1,
-                        help='of the images to wait for before the first frame')
+                        help='of the left image to wait for before the first frame')
     parser.add_argument('--left', default='', help='topic of the left image, of a bag')
     parser.add_argument('--tolerance', type=float, default=-1.0,
                         help='s between the eyes, of a bag; 0 exact, -1 half a period')

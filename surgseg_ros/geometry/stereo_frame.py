@@ -1,21 +1,10 @@
 """What one stereo frame holds, whichever source it came from, and the ground truth beside it."""
 
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 import numpy as np
 
 from surgseg_ros.geometry.calibration import StereoCalibration
-
-
-class Part(IntEnum):
-    """Instrument parts, numbered as in msg/InstrumentInstance.msg."""
-
-    NONE = 0
-    SHAFT = 1
-    WRIST = 2
-    JAW = 3
-    UNKNOWN = 255
 
 
 @dataclass(frozen=True)
@@ -39,7 +28,7 @@ class GroundTruth:
     """Exact truth of a frame in the left view; what a source does not know is None.
 
     disparity: HxW float32 px (x_left - x_right on the rectified pair), NaN unknown.
-    parts: HxW uint8, values of Part. instances: HxW uint8, 0 tissue, else the tool's slot (1..).
+    parts: HxW uint8, values of parts.Part. instances: HxW uint8, 0 tissue, else the tool's slot (1..).
     """
 
     disparity: np.ndarray | None = None

@@ -49,7 +49,7 @@ class EndoscopeNode(ManagedNode):
         Parameter('lockstep', False, 'wait for `disparity` of a pair before sending the next'),
         Parameter('lockstep_timeout', 30.0, 'seconds after which a missing answer is given up',
                   range=(0.1, 3600.0)),
-        Parameter('subscribers', 1, 'of the images to wait for before the first frame',
+        Parameter('subscribers', 1, 'of the left image to wait for before the first frame',
                   range=(0, 100)),
         Parameter('patience', 5.0, 'seconds to wait for them at most', range=(0.0, 3600.0)),
         Parameter('left', '', 'topic of the left image, of a bag with several stereo cameras'),
@@ -141,13 +141,15 @@ class EndoscopeNode(ManagedNode):
             yield frame
 
     def _await_subscriber(self, frame: StereoFrame) -> None:
-        """Announce the topics and wait until somebody listens: early frames would be lost."""
-        images = [self._publisher_of(topic, type_name)
-                  for topic, type_name, _ in frame_messages(make_message, frame)][-2:]
+        """Announce the topics and wait until somebody listens: early frames would be lost.
+
+        To the left image, for not every node looks at the right one.
+        """
+        left, _ = [self._publisher_of(topic, type_name)
+                   for topic, type_name, _ in frame_messages(make_message, frame)][-2:]
         deadline = time.monotonic() + self.p.patience
         while time.monotonic() < deadline and not self._stopping.wait(0.02):
-            listening = all(publisher.get_subscription_count() >= self.p.subscribers
-                            for publisher in images)
+            listening = left.get_subscription_count() >= self.p.subscribers
             if listening and (not self.p.lockstep or self.count_publishers('disparity')):
                 self._stopping.wait(SETTLING)
                 return

@@ -19,9 +19,11 @@ from surgseg_ros.nodes.network_parameters import (
     NETWORK_PARAMETERS,
     image_size,
     labelling_options,
+    network_options,
 )
 from surgseg_ros.nodes.pairing import NANOSECONDS
 from surgseg_ros.nodes.parameters import Parameter
+from surgseg_ros.predictors.parts import PartsPredictor
 from surgseg_ros.predictors.results import InstanceResult
 
 
@@ -34,9 +36,14 @@ class InstanceNode(ImageNode):
         *NETWORK_PARAMETERS,
         Parameter('model', 'solo_mobilenet', 'network', choices=predictors.instance()),
         *LABELLING_PARAMETERS,
-        Parameter('score_threshold', 0.3, 'from which an instance counts', range=(0.0, 1.0),
-                  live=True),
+        Parameter('score_threshold', 0.3, 'of a class, from which something may be an instance; '
+                  'published for SOLO: 0.1', range=(0.0, 1.0), live=True),
+        Parameter('final_threshold', 0.05, 'of an instance, from which it counts: SOLO lowers the '
+                  'scores of duplicates, most of which 0.05, as published, keeps, for AP; the '
+                  'pipelines take 0.3', range=(0.0, 1.0), live=True),
         Parameter('max_instances', 20, 'per image; the best ones', range=(1, 100), live=True),
+        Parameter('parts_weights', '', 'of an LWANet with classes shaft, wrist and clasper: '
+                  'parts in the masks of `instances`; empty: they are UNKNOWN_PART'),
         Parameter('tracking', True, 'give an instrument the same track_id in every image; '
                   'otherwise it is 0', live=True),
         Parameter('max_gap', 10, 'images without an instrument after which it still gets its '
@@ -47,11 +54,13 @@ class InstanceNode(ImageNode):
 
     def __init__(self, **options: Any) -> None:
         self._predictor: Any = None
+        self._parts: PartsPredictor | None = None
         super().__init__('instance', **options)
 
     def configure(self) -> None:
         """Load the model, make the publishers."""
         self._predictor = self.create_predictor()
+        self._parts = self._create_parts_predictor()
         # once, so that the first frame does not wait for compilers and caches
         self._predictor.predict(np.zeros((*image_size(self.p), 3), np.uint8))
         self.output('instances', InstrumentInstances, 'instances')
@@ -62,7 +71,7 @@ class InstanceNode(ImageNode):
     def cleanup(self) -> None:
         """Release the model with the publishers."""
         super().cleanup()
-        self._predictor = None
+        self._predictor = self._parts = None
 
     def reset(self) -> None:
         """Forget the tracks, too."""
@@ -73,17 +82,34 @@ class InstanceNode(ImageNode):
         """Make what predicts; errors as predictors.create."""
         return predictors.create(self.p.model, **labelling_options(self.p))
 
+    def _create_parts_predictor(self) -> PartsPredictor | None:
+        """Make what adds parts, ready for frames, if it is asked for."""
+        if not self.p.parts_weights:
+            return None
+        parts = PartsPredictor.from_weights(
+            self._predictor, self.p.parts_weights, **network_options(self.p))
+        parts.prepare(*image_size(self.p))
+        return parts
+
     def process(self, frame: ImageInput, wanted: list[str]) -> None:
         """Publish what is wanted of one image."""
-        threshold = self._predictor.score_threshold = self.p.score_threshold
-        # once more: SOLO lowers the scores of duplicates only after its threshold
-        result = self._predictor.predict(frame.image).best(self.p.max_instances, threshold)
+        self._tune()
+        result = self._predictor.predict(frame.image).best(
+            self.p.max_instances, self.p.final_threshold)
+        if self._parts and 'instances' in wanted:   # the others do not show them
+            result = self._parts.add_parts(frame.image, result)
         frame.milliseconds.update(result.milliseconds)
         if self.p.tracking:
             result = self._track(frame, result)
         else:
             self._tracker.reset()
         self.publish_wanted(wanted, frame, result)
+
+    def _tune(self) -> None:
+        """Give the predictor those of the live parameters that it knows."""
+        for name in ('score_threshold', 'final_threshold', 'max_instances'):
+            if hasattr(self._predictor, name):
+                setattr(self._predictor, name, getattr(self.p, name))
 
     def _track(self, frame: ImageInput, result: InstanceResult) -> InstanceResult:
         start = time.perf_counter()

@@ -49,7 +49,7 @@ class InstanceResult:
     class_ids: N int64, index into class_names (0 is background and never occurs). scores: N
     float32 in [0, 1]. boxes: N x 4 float32, x0 y0 x1 y1 px, x1 and y1 exclusive: the extent of
     the masks. masks: N x H x W bool; they may overlap. parts: N x H x W uint8, values of
-    geometry.stereo_frame.Part: NONE where the mask is not, or None where no model tells parts
+    parts.Part: NONE where the mask is not, or None where no model tells parts
     (see predictors/parts). milliseconds: time spent per stage. track_ids:
     N uint32, the same number over time, 0 not tracked; None as a predictor returns it.
     """

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from surgseg_ros.geometry.calibration import StereoCalibration
-from surgseg_ros.geometry.stereo_frame import Part
+from surgseg_ros.parts import Part
 from surgseg_ros.simulation.gl import mujoco
 from surgseg_ros.simulation.instruments import (
     COLLAR,

@@ -14,9 +14,10 @@ from synthetic_stereo import rectified_calibration, sloped_disparity, stereo_pai
 
 from surgseg_ros.bags import BagReader, BagWriter
 from surgseg_ros.bags.stereo_bag import StereoBag, write_frame
-from surgseg_ros.geometry.stereo_frame import GroundTruth, Part, StereoFrame, ToolTruth
+from surgseg_ros.geometry.stereo_frame import GroundTruth, StereoFrame, ToolTruth
 from surgseg_ros.images import decode_image
 from surgseg_ros.messages import instance_map, matrix_from_pose, stamp_of
+from surgseg_ros.parts import Part
 
 HEIGHT, WIDTH, COUNT = 192, 256, 12
 TRUTH = sloped_disparity(HEIGHT, WIDTH)
@@ -83,6 +84,13 @@ def test_loop_begins_again_and_clock_follows_the_stamps(net, bag):
     assert int(net.fresh_values('stereo')['epochs']) >= 1
     first = net.received['/clock'][0].clock
     assert first.sec * SECOND + first.nanosec in STAMPS
+
+
+def test_it_waits_for_the_left_image_alone_to_be_looked_at(net, bag):
+    net.start('endoscope_node', source=str(bag), patience=60.0, rate=0.5)
+    net.listen('left/image_rect', 'sensor_msgs/msg/Image')
+    wait_for(lambda: len(net.received['left/image_rect']) == COUNT, 30, net.report)
+    assert net.stamps('left/image_rect') == STAMPS
 
 
 def test_ground_truth_is_published_and_read_by_its_installed_types(net, bag):

@@ -12,9 +12,12 @@ from lifecycle_msgs.srv import GetState
 from synthetic_stereo import sloped_disparity, stereo_pair
 
 from surgseg_ros import messages, networks, predictors
+from surgseg_ros.bundled import bundled_weights
+from surgseg_ros.datasets.endovis17 import CLASS_NAMES
 from surgseg_ros.geometry.tracking import InstanceTracker
 from surgseg_ros.images import decode_image
 from surgseg_ros.networks.card import Card
+from surgseg_ros.predictors.parts import PartsPredictor
 
 torch = pytest.importorskip('torch', reason='networks need torch')
 
@@ -38,6 +41,19 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = fill_network(networks.create('solo_mobilenet', **options))
     card = Card('solo_mobilenet', options, NAMES, {'input_size': [64, 96]})
     path = tmp_path_factory.mktemp('weights') / 'small.safetensors'
+    save_file(network.state_dict(), path, metadata=card.metadata())
+    return path
+
+
+@pytest.fixture(scope='module')
+def part_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An LWANet of EndoVis' parts that has learned nothing, with a card."""
+    from safetensors.torch import save_file
+
+    options = {'num_classes': len(CLASS_NAMES['parts'])}
+    network = fill_network(networks.create('lwanet', **options))
+    card = Card('lwanet', options, CLASS_NAMES['parts'], {'input_size': [64, 96]})
+    path = tmp_path_factory.mktemp('weights') / 'parts.safetensors'
     save_file(network.state_dict(), path, metadata=card.metadata())
     return path
 
@@ -148,6 +164,35 @@ def test_nothing_found_is_published_too(shared):
     assert len(send(shared, next(shared.clock)).instances) == MOST
 
 
+def test_masks_say_where_the_parts_are(own, weights, part_weights, predictor):
+    start(own, weights, parts_weights=str(part_weights))
+    for topic in ('instances', 'detections'):
+        own.listen(topic, KINDS[topic])
+    connect(own)
+    message = send(own, next(own.clock))
+    expected = PartsPredictor.from_weights(
+        predictor, part_weights, backend='openvino', threads=1).predict(LEFT).best(MOST)
+    assert len(np.unique(expected.parts)) > 2
+    for instance, parts, box in zip(
+            message.instances, expected.parts, expected.boxes.astype(int), strict=True):
+        x0, y0, x1, y1 = box
+        roi = instance.roi
+        assert (roi.x_offset, roi.y_offset, roi.width, roi.height) == (x0, y0, x1 - x0, y1 - y0)
+        np.testing.assert_array_equal(
+            np.reshape(instance.mask, (roi.height, roi.width)), parts[y0:y1, x0:x1])
+    assert len(own.answer(messages.stamp_of(message), 'detections').detections) == MOST
+    assert float(own.fresh_values('instance')['parts p50 [ms]']) > 0
+
+
+def test_a_higher_final_threshold_hides_what_has_less(shared, predictor):
+    before = [one.score for one in send(shared, next(shared.clock)).instances]
+    middle = (before[2] + before[3]) / 2
+    shared.set_parameter('instance', 'final_threshold', type=3, double_value=middle)
+    found = [one.score for one in send(shared, next(shared.clock)).instances]
+    shared.set_parameter('instance', 'final_threshold', type=3, double_value=0.05)
+    assert found == before[:3] and len(before) == MOST
+
+
 # Tracks.
 
 def test_ids_are_those_of_the_tracker_and_a_bag_loop_begins_anew(shared, predictor):
@@ -221,8 +266,6 @@ def test_wrong_parameters_are_refused_while_it_runs(shared):
 
 
 def test_at_30_hz_the_newest_wins_and_nothing_is_lost_from_the_books(own, weights):
-    # SOLO's masks are matrix products, whose threads would wait for those of other tests
-    own.environment['OPENBLAS_NUM_THREADS'] = '1'
     start(own, weights)
     own.listen('instances', KINDS['instances'])
     connect(own)
@@ -263,3 +306,11 @@ def test_unusable_weights_fail_configuration_with_one_sentence(own, tmp_path, co
     assert len([line for line in process.lines if 'ERROR' in line]) == 1
     assert 'Traceback' not in output(process)
     assert own.call(GetState, 'instance/get_state').current_state.label == 'unconfigured'
+
+
+def test_weights_of_parts_without_parts_fail_configuration_with_one_sentence(own, weights):
+    process = start(own, weights, parts_weights=str(bundled_weights('lwanet')))
+    status = own.status('instance')
+    assert status.level == DiagnosticStatus.ERROR
+    assert 'the network of parts has no class shaft, wrist, clasper or jaw' in status.message
+    assert 'Traceback' not in output(process)
