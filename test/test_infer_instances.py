@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from golden_recipe import fill_network, texture
-from surgseg_infer import NAMES, SIZE, Infer, by_torch, write_images
+from surgseg_infer import NAMES, SIZE, Infer, by_torch, files, read, write_images
 
 from surgseg_ros import networks, predictors
 from surgseg_ros.cli import main
@@ -114,6 +114,24 @@ def test_tracks_are_in_the_json(folder, network, results, tmp_path):
     assert [one['track_id'] for one in found] == expected.tolist()
 
 
+def test_parts_are_a_picture_each(folder, network, results, tmp_path):
+    from safetensors.torch import save_file
+
+    classes = ('background', 'shaft', 'wrist', 'clasper')
+    card = Card('lwanet', {'num_classes': 4}, classes, {'input_size': list(SIZE)})
+    path = tmp_path / 'parts.safetensors'
+    save_file(fill_network(networks.create('lwanet', num_classes=4)).state_dict(), path,
+              metadata=card.metadata())
+    assert infer(folder, *network, '--score-threshold', 0.4, '--out', tmp_path / 'out',
+                 '--parts-weights', path) == 0
+    assert files(tmp_path / 'out') == ['detections.json', *(f'parts/{name}.png' for name in NAMES)]
+    semantic = predictors.create('lwanet', weights=path, backend='torch', device='cpu')
+    for name, result in zip(('a2', 'a9', 'a10'), results, strict=True):
+        labels = semantic.predict(texture(name, *SIZE)).labels
+        expected = np.array([255, 1, 2, 3])[labels] * result.masks.any(axis=0)
+        np.testing.assert_array_equal(read(tmp_path / 'out' / 'parts' / f'{name}.png'), expected)
+
+
 def test_nothing_found_is_an_empty_list(folder, network, tmp_path):
     assert infer(folder, *network, '--score-threshold', 1, '--out', tmp_path / 'out') == 0
     assert json.loads((tmp_path / 'out' / 'detections.json').read_text()) == []
@@ -123,6 +141,7 @@ def test_nothing_found_is_an_empty_list(folder, network, tmp_path):
     ([], 'nothing to write: give --out or --video'),
     (['--out', 'x.mp4'], '--out is a folder'),
     (['--video', 'x.mp4', '--overlay'], '--overlay needs --out'),
+    (['--video', 'x.mp4', '--parts-weights', 'p.pt'], '--parts-weights needs --out'),
     (['--out', 'x', '--score-threshold', '2'], '--score-threshold is 2, expected 0 to 1'),
     (['--out', 'x', '--weights', 'no.pt'], 'there is no checkpoint no.pt'),
     (['--out', 'x', '--model', 'fassst_small'], 'fassst_small needs weights'),

@@ -27,13 +27,14 @@ from surgseg_ros.commands.instance_outputs import (
     Detections,
     Found,
     Output,
-    Overlays,
     OverlayVideo,
+    Pictures,
     annotation_ids,
 )
 from surgseg_ros.commands.source_arguments import source_of
 from surgseg_ros.files import Writers
 from surgseg_ros.geometry.tracking import InstanceTracker
+from surgseg_ros.predictors.parts import PartsPredictor
 from surgseg_ros.progress import progress
 from surgseg_ros.sources import DEFAULT_RATE, FrameSource, open_left
 from surgseg_ros.video import VideoFile
@@ -54,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help='per image, the best (100)')
     model.add_argument('--track', action='store_true',
                        help='give instances track ids; the frames follow one another')
+    model.add_argument('--parts-weights', type=Path, help='of an LWANet with classes shaft, wrist '
+                       'and clasper: also parts/, PNG, 1 shaft, 2 wrist, 3 jaw, 255 unknown part')
     add_backend_arguments(model)
     output = parser.add_argument_group('output')
     output.add_argument('--out', type=Path, help='folder for detections.json: COCO results with '
@@ -68,6 +71,7 @@ def run(args: argparse.Namespace) -> None:
     """Infer every frame and write what is asked for."""
     _check(args)
     predictor = _predictor(args)
+    parts = _parts_predictor(args, predictor)
     columns = ('left',) if is_list(args) else None
     with ExitStack() as stack:
         source = stack.enter_context(source_of(args, open_left, root=args.root, columns=columns))
@@ -76,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
         print(source.describe())
         start = time.monotonic()
         seen, classes = 0, Counter[int]()
-        for found in progress(_found(args, predictor, source), count):
+        for found in progress(_found(args, predictor, parts, source), count):
             for output in outputs:
                 output.take(found)
             classes.update(found.result.class_ids.tolist())
@@ -86,10 +90,13 @@ def run(args: argparse.Namespace) -> None:
     _summarise(args, seen, classes, predictor.class_names, time.monotonic() - start)
 
 
-def _found(args: argparse.Namespace, predictor: Any, source: FrameSource) -> Iterator[Found]:
+def _found(args: argparse.Namespace, predictor: Any, parts: PartsPredictor | None,
+           source: FrameSource) -> Iterator[Found]:
     tracker, rate = InstanceTracker(), source.rate or DEFAULT_RATE
     for index, frame in enumerate(source.first(args.frames)):
         result = predictor.predict(frame.left).best(args.max_instances, args.score_threshold)
+        if parts:
+            result = parts.add_parts(frame.left, result)
         if args.track:
             ids = tracker.update(index / rate, result.class_ids, result.masks)
             result = replace(result, track_ids=ids)
@@ -99,6 +106,8 @@ def _found(args: argparse.Namespace, predictor: Any, source: FrameSource) -> Ite
 def _check(args: argparse.Namespace) -> None:
     """Refuse what cannot be before anything is opened."""
     check_overlay_arguments(args, bool(args.out))
+    if args.parts_weights and not args.out:
+        raise ValueError('--parts-weights needs --out, the folder for parts/')
     if not 0 <= args.score_threshold <= 1:
         raise ValueError(f'--score-threshold is {args.score_threshold:g}, expected 0 to 1')
 
@@ -109,16 +118,25 @@ def _predictor(args: argparse.Namespace) -> Any:
     return predictors.create(args.model, **options)
 
 
+def _parts_predictor(args: argparse.Namespace, predictor: Any) -> PartsPredictor | None:
+    if not args.parts_weights:
+        return None
+    return PartsPredictor.from_weights(
+        predictor, args.parts_weights, **given(args, *BACKEND_OPTIONS))
+
+
 def _outputs(args: argparse.Namespace, source: FrameSource, class_names: Sequence[str],
              count: int | None, stack: ExitStack) -> list[Output]:
     """What the arguments ask for, closed with the stack."""
     outputs: list[Output] = []
     if args.out:
         outputs.append(stack.enter_context(_detections(args, source, class_names)))
-    if args.overlay:
-        destinations = Destinations(source, args.out, {'overlay': '.png'}, count)
+    kinds = [kind for kind, wanted in (
+        ('overlay', args.overlay), ('parts', args.parts_weights)) if wanted]
+    if kinds:
+        destinations = Destinations(source, args.out, dict.fromkeys(kinds, '.png'), count)
         writers = stack.enter_context(Writers(args.writers))
-        outputs.append(Overlays(destinations, writers, args.overlay_opacity))
+        outputs.append(Pictures(destinations, writers, args.overlay_opacity))
     if args.video:
         video = stack.enter_context(VideoFile(args.video, source.rate or DEFAULT_RATE))
         outputs.append(OverlayVideo(video, args.overlay_opacity))

@@ -66,20 +66,25 @@ class Detections:
                 partial.write_text(json.dumps(self._records))
 
 
-class Overlays:
-    """A picture of each frame."""
+class Pictures:
+    """A file of each kind for each frame: the overlay, the parts of all instances."""
 
     def __init__(self, destinations: Destinations, writers: Writers, opacity: float) -> None:
         self._destinations, self._writers, self._opacity = destinations, writers, opacity
 
     def take(self, frame: Found) -> None:
         """Let the threads write it."""
-        path = self._destinations.paths(frame.index)['overlay']
-        self._writers.submit(self._write, path, frame)
+        for kind, path in self._destinations.paths(frame.index).items():
+            self._writers.submit(getattr(self, f'_write_{kind}'), path, frame)
 
-    def _write(self, path: Path, frame: Found) -> None:
+    def _write_overlay(self, path: Path, frame: Found) -> None:
         picture = pictures.overlay_instances(frame.image, frame.result, self._opacity)
         write_image(path, picture[..., ::-1])
+
+    def _write_parts(self, path: Path, frame: Found) -> None:
+        """HxW, values of parts.Part; instances that overlap have the same parts there."""
+        assert frame.result.parts is not None   # asked for with this kind
+        write_image(path, frame.result.parts.max(axis=0, initial=0))
 
 
 class OverlayVideo:

@@ -28,7 +28,8 @@ class GroundTruth:
     """Exact truth of a frame in the left view; what a source does not know is None.
 
     disparity: HxW float32 px (x_left - x_right on the rectified pair), NaN unknown.
-    parts: HxW uint8, values of parts.Part. instances: HxW uint8, 0 tissue, else the tool's slot (1..).
+    parts: HxW uint8, values of parts.Part. instances: HxW uint8, 0 tissue, else the tool's slot
+    (1..).
     """
 
     disparity: np.ndarray | None = None
