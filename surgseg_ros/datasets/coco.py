@@ -33,6 +33,9 @@ class CocoInstances(InstanceDataset):
         path = Path(annotations or root / 'annotations' / f'instances_{split}.json')
         self._coco = _read(path)
         categories = [self._coco.cats[number] for number in sorted(self._coco.cats)]
+        for part, key in (('categories', 'name'), ('images', 'file_name')):
+            if not all(key in one for one in self._coco.dataset[part]):
+                raise ValueError(f'{path}: some of the {part} have no {key!r}')
         self.category_ids = tuple(category['id'] for category in categories)
         self.class_names = ('background', *(category['name'] for category in categories))
         self.image_ids = tuple(sorted(self._coco.imgs))

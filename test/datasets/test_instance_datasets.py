@@ -90,6 +90,9 @@ def test_what_is_wrong_is_said(tmp_path):
     path.write_text(path.read_text().replace('"width": 40', '"width": 41'))
     with pytest.raises(ValueError, match='42.png has 40x30 px, its annotations are for 41x30'):
         open_instances('coco', tmp_path, 'val2017')[0]
+    path.write_text(path.read_text().replace('"name"', '"title"'))
+    with pytest.raises(ValueError, match="json: some of the categories have no 'name'"):
+        open_instances('coco', tmp_path, 'val2017')
     path.write_text('[]')
     with pytest.raises(ValueError, match=r'instances_val2017.json: COCO annotations are a list'):
         open_instances('coco', tmp_path, 'val2017')
