@@ -9,6 +9,7 @@ import numpy as np
 
 from surgseg_ros import networks, predictors
 from surgseg_ros.evaluation.bench_network import Task, Turn, textured
+from surgseg_ros.evaluation.eager import Eager
 
 _INPUT = (544, 960)   # height, width of the largest image that the network sees: the paper's
 
@@ -33,30 +34,21 @@ class PublishedWay:
     """
 
     def __init__(self, task: Task) -> None:
-        import torch
-
         from surgseg_ros.networks.checkpoints import read
 
-        if task.threads:
-            torch.set_num_threads(task.threads)
-        self._torch, spec = torch, networks.spec(task.network)
-        self._mean, self._std = np.array((spec.mean, spec.std), np.float32)
-        self._multiple = spec.multiple
+        options = networks.options_of(task.network, read(Path(task.weights)))
+        self._eager = Eager(task, options)
         self._factor = max(
             math.ceil(task.height / _INPUT[0]), math.ceil(task.width / _INPUT[1]))
-        options = networks.options_of(task.network, read(Path(task.weights)))
-        self._network = networks.create(task.network, **options).eval()
-        networks.load_checkpoint(self._network, task.weights)
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         """HxWx3 uint8 RGB -> HxW uint8 class ids."""
-        resample, factor = self._torch.nn.functional, self._factor
-        values = (image.astype(np.float32) / 255 - self._mean) / self._std
-        tensor = self._torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)[None]))
-        with self._torch.no_grad():
-            seen = resample.max_pool2d(tensor, factor)
-            top, left = (-n % self._multiple // 2 for n in seen.shape[2:])
-            output = self._network(resample.pad(seen, (left, left, top, top)))
+        eager, factor = self._eager, self._factor
+        resample = eager.torch.nn.functional
+        with eager.torch.no_grad():
+            seen = resample.max_pool2d(eager.normalised(image), factor)
+            top, left = (-n % eager.spec.multiple // 2 for n in seen.shape[2:])
+            output = eager.network(resample.pad(seen, (left, left, top, top)))
             full = resample.interpolate(
                 output, scale_factor=4 * factor, mode='bilinear', align_corners=False)
             height, width = image.shape[:2]
