@@ -15,7 +15,7 @@ from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, resize
 from surgseg_ros.predictors.results import InstanceResult, mask_boxes
 from surgseg_ros.predictors.stages import Stages
-from surgseg_ros.predictors.weights import card_of, existing_weights, options_of
+from surgseg_ros.predictors.weights import card_of, existing_weights, options_and_names
 
 
 class FassstPredictor:
@@ -45,7 +45,7 @@ class FassstPredictor:
     ) -> None:
         path = existing_weights(name, weights)
         spec, card = networks.spec(name), card_of(name, path) or Card(name)
-        known, self.class_names = options_of(name, card, class_names, options)
+        known, self.class_names = options_and_names(name, card, class_names, options)
         size = {**spec.arguments, **known}['size']
         self._normalise = Normaliser(size, size, spec.mean, spec.std)
         self._model = Model(name, path, {'image': self._normalise.shape}, known)

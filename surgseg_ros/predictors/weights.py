@@ -42,7 +42,7 @@ def card_of(name: str, weights: Path) -> Card | None:
     return card
 
 
-def options_of(
+def options_and_names(
     name: str, card: Card, class_names: Sequence[str], options: Mapping[str, Any] | None
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Options for networks.create of a network of instances, and names by class id.
