@@ -50,6 +50,11 @@ def check_detections(
         score = one['score']
         if not isinstance(score, int | float) or not math.isfinite(score):
             raise ValueError(f'detection {index} has the score {score!r}, expected a number')
+        box = one.get('bbox')
+        if box and not (isinstance(box, list) and [isinstance(x, int | float) for x in box]
+                        == [True] * 4):
+            raise ValueError(f'detection {index} has the bbox {box!r}, expected x, y, width, '
+                             'height')
     if detections and not any(one['category_id'] in category_ids for one in detections):
         _check_known(detections[0]['category_id'], category_ids, 'detection 0 is of category')
 

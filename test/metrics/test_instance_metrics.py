@@ -98,6 +98,8 @@ SQUARE = records(1, [1], squares((0, 0)), [0.9])[0]
     ({'image_id': [1]}, r'detection 0 has the image_id \[1\], expected a number'),
     ({'image_id': '1'}, "detection 0 is of image '1', which the truth does not have"),
     ({'category_id': 9}, 'detection 0 is of category 9, which the truth does not have'),
+    ({'bbox': [1, 2]}, r'detection 0 has the bbox \[1, 2\], expected x, y, width, height'),
+    ({'bbox': 'none'}, "detection 0 has the bbox 'none', expected x, y"),
     ({'segmentation': []}, 'detection 0 has a segmentation that is neither polygons nor run len'),
     ({'segmentation': None}, 'detection 0 has a segmentation that is neither'),
     ({'segmentation': {'counts': 'abc'}}, 'detection 0 has a segmentation that is neither'),
