@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from golden_recipe import fill_network
 
-from surgseg_ros import networks
+from surgseg_ros import networks, predictors
 from surgseg_ros.cli import main
 from surgseg_ros.networks.card import read_card
 
@@ -138,6 +138,16 @@ def test_import_of_mmdetections_file_with_all_that_it_notes(tmp_path: Path) -> N
     network = networks.create('solo_r50')
     networks.load_checkpoint(network, out)
     assert all((x == x.new_tensor(0.5)).all() for x in network.state_dict().values())
+
+
+def test_imported_classes_of_one_s_own_are_numbered_until_they_are_named(tmp_path: Path) -> None:
+    path, out = tmp_path / 'own.pth', tmp_path / 'own.safetensors'
+    torch.save(networks.create('solo_mobilenet', num_classes=2).state_dict(), path)
+    assert main(['models', 'import', str(path), str(out)]) == 0
+    names = ('background', 'hook', 'clip')
+    assert predictors.create('solo_mobilenet', weights=out).class_names == (
+        'background', 'class 1', 'class 2')
+    assert predictors.create('solo_mobilenet', weights=out, class_names=names).class_names == names
 
 
 def test_what_else_is_in_a_file_is_said_and_not_made(tmp_path: Path, capsys) -> None:

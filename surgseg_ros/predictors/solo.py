@@ -16,7 +16,7 @@ from surgseg_ros.networks.solo_decode import GRIDS, cells_per_level, decode
 from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, fitted
 from surgseg_ros.predictors.results import InstanceResult, mask_boxes
-from surgseg_ros.predictors.weights import card_of, existing_weights
+from surgseg_ros.predictors.weights import card_of, existing_weights, options_and_names
 
 
 class SoloPredictor:
@@ -57,12 +57,8 @@ class SoloPredictor:
         self._name, self._spec = name, networks.spec(name)
         self._weights = existing_weights(name, weights)
         card = card_of(name, self._weights) or Card(name)
-        self.class_names = tuple(class_names) or card.class_names or self._spec.class_names
-        self._options = {
-            'num_classes': len(self.class_names) - 1, **card.options, **(options or {}),
-            'candidates': candidates,
-        }
-        _check_names(self.class_names, self._options['num_classes'])
+        known, self.class_names = options_and_names(name, card, class_names, options)
+        self._options = {**known, 'candidates': candidates}
         self._box = sorted(input_size or card.details.get('input_size', published_size))
         self._counts = cells_per_level(
             candidates, {'grids': GRIDS, **self._spec.arguments, **self._options}['grids'])
@@ -117,11 +113,3 @@ class SoloPredictor:
 r50 = partial(SoloPredictor, 'solo_r50', (800, 1333))
 r18 = partial(SoloPredictor, 'solo_r18', (800, 1333))
 mobilenet = partial(SoloPredictor, 'solo_mobilenet', (256, 320))
-
-
-def _check_names(class_names: tuple[str, ...], num_classes: int) -> None:
-    if len(class_names) != num_classes + 1:
-        raise ValueError(
-            f'there are {len(class_names)} class names, expected {num_classes + 1}: that of the '
-            f'background and of {num_classes} classes'
-        )

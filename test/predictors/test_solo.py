@@ -134,7 +134,7 @@ def test_what_is_missing_or_wrong_is_said_in_a_sentence(weights, tmp_path):
         predictors.create('solo_r18', weights=tmp_path / 'nothing.pt')
     with pytest.raises(ValueError, match='are weights of solo_mobilenet, not of solo_r18'):
         predictors.create('solo_r18', weights=weights)
-    with pytest.raises(ValueError, match='there are 2 class names, expected 3'):
+    with pytest.raises(ValueError, match='class_names has 2 names, the network 3 classes'):
         create(weights, class_names=('background', 'tool'))
     with pytest.raises(ValueError, match=r'the image is uint8 \(4, 4\), expected uint8 HxWx3'):
         create(weights).predict(np.zeros((4, 4), np.uint8))
