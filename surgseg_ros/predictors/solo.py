@@ -1,6 +1,5 @@
 """SOLO on numpy images: the instances of one frame (see networks/solo)."""
 
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from surgseg_ros.networks.solo_decode import GRIDS, cells_per_level, decode
 from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, fitted
 from surgseg_ros.predictors.results import InstanceResult, mask_boxes
+from surgseg_ros.predictors.stages import Stages
 from surgseg_ros.predictors.weights import card_of, existing_weights, options_and_names
 
 
@@ -85,27 +85,26 @@ class SoloPredictor:
         """Find the instances of HxWx3 uint8 RGB; raises ValueError if it is not."""
         check_image(image)
         self.prepare(*image.shape[:2])
-        times = [time.perf_counter()]
+        stages = Stages()
         tensor = self._normalise(cv2.resize(image, self._content[::-1]))
-        times.append(time.perf_counter())
+        stages.done('preprocess')
         (masks,), (scores,) = self._backend.run(tensor)
         # hundreds of masks, of which few are used
         check_finite(self._name, (scores, masks[scores.max(axis=1) > self.score_threshold]))
-        times.append(time.perf_counter())
+        stages.done('inference')
         found = decode(
             masks, scores, self._counts, self._content, self._size,
             score_threshold=self.score_threshold, mask_threshold=self.mask_threshold,
             final_threshold=self.final_threshold, most=self.max_instances)
         boxes = mask_boxes(found.masks)
-        times.append(time.perf_counter())
-        stages = ('preprocess', 'inference', 'postprocess')
+        stages.done('postprocess')
         return InstanceResult(
             class_ids=found.labels + 1,
             scores=found.scores,
             boxes=boxes,
             masks=found.masks,
             class_names=self.class_names,
-            milliseconds=dict(zip(stages, (1000 * np.diff(times)).tolist(), strict=True)),
+            milliseconds=stages.milliseconds,
         )
 
 
