@@ -6,9 +6,10 @@ Numbers are handed over as Python numbers, uint8 arrays as bytes, fixed arrays a
 both kinds of class take without a slow detour. Functions that read use attributes only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 
 from surgseg_ros.geometry.calibration import CameraModel, StereoCalibration
@@ -196,18 +197,16 @@ def instrument_instance(
 
     parts: 0 where the instrument is not, else values of Part. The message keeps the tight box.
     """
-    rows = np.flatnonzero(parts.any(axis=1))
-    columns = np.flatnonzero(parts.any(axis=0))
-    top, bottom = (rows[0], rows[-1] + 1) if rows.size else (0, 0)
-    left, right = (columns[0], columns[-1] + 1) if columns.size else (0, 0)
+    parts = parts.astype(np.uint8, copy=False)
+    left, top, width, height = cv2.boundingRect(parts)
     return make(
         'surgseg_ros/msg/InstrumentInstance',
         class_id=int(class_id),
         class_name=class_name,
         score=float(score),
         track_id=int(track_id),
-        roi=_roi(make, left, top, right - left, bottom - top),
-        mask=parts[top:bottom, left:right].astype(np.uint8).tobytes(),
+        roi=_roi(make, left, top, width, height),
+        mask=parts[top:top + height, left:left + width].tobytes(),
     )
 
 
@@ -248,10 +247,10 @@ def instrument_instances(
 
 def instances_of(make: MessageFactory, header: Any, result: InstanceResult) -> Any:
     """surgseg_ros/InstrumentInstances of a result; without parts all is UNKNOWN_PART."""
-    parts = result.parts
+    parts: Iterable[np.ndarray] | None = result.parts
     if parts is None:
-        parts = result.masks * np.uint8(Part.UNKNOWN)
-    height, width = parts.shape[1:]
+        parts = (mask * np.uint8(Part.UNKNOWN) for mask in result.masks)
+    height, width = result.masks.shape[1:]
     return instrument_instances(make, header, height, width, [
         instrument_instance(make, mask, class_id, result.class_names[class_id], score, track_id)
         for mask, class_id, score, track_id in zip(
