@@ -38,9 +38,9 @@ class InstanceNode(ImageNode):
         *LABELLING_PARAMETERS,
         Parameter('score_threshold', 0.3, 'of a class, from which something may be an instance; '
                   'published for SOLO: 0.1', range=(0.0, 1.0), live=True),
-        Parameter('final_threshold', 0.05, 'of an instance, from which it counts: SOLO lowers the '
-                  'scores of duplicates, most of which 0.05, as published, keeps, for AP; the '
-                  'pipelines take 0.3', range=(0.0, 1.0), live=True),
+        Parameter('final_threshold', 0.3, 'of an instance, from which it counts: SOLO lowers the '
+                  'scores of duplicates; published: 0.05, which keeps most of these, for AP',
+                  range=(0.0, 1.0), live=True),
         Parameter('max_instances', 20, 'per image; the best ones', range=(1, 100), live=True),
         Parameter('parts_weights', '', 'of an LWANet with classes shaft, wrist and clasper: '
                   'parts in the masks of `instances`; empty: they are UNKNOWN_PART'),

@@ -64,7 +64,8 @@ def predictor(weights: Path):
 
 
 def start(node: Graph, weights: Path, size: str = f'{WIDTH}x{HEIGHT}', **parameters):
-    given = {'score_threshold': THRESHOLD, 'max_instances': MOST, **parameters}
+    given = {'score_threshold': THRESHOLD, 'final_threshold': 0.05, 'max_instances': MOST,
+             **parameters}
     process = node.start('instance_node', weights=str(weights), backend='openvino', threads=1,
                          image_size=size, **given)
     wait_for(lambda: node.status('instance'), 90, node.report)
