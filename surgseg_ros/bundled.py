@@ -4,7 +4,10 @@ from pathlib import Path
 
 from surgseg_ros.pipelines import share
 
-_DEFAULTS = {'lwanet': 'lwanet_simulated.safetensors'}
+_DEFAULTS = {
+    'lwanet': 'lwanet_simulated.safetensors',
+    'solo_mobilenet': 'solo_simulated.safetensors',
+}
 
 
 def bundled_weights(model: str) -> Path | None:
