@@ -7,6 +7,10 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import numpy as np
+
+from surgseg_ros.metrics.run_lengths import decode_run_lengths, fills
+
 Json = dict[str, Any]
 
 _PARTS = {   # of an annotation file: lists of records that have these keys
@@ -72,22 +76,27 @@ def encode(segmentation: Any, size: tuple[int, int], what: str) -> Json:
         if isinstance(segmentation, list):
             encoded = codec.merge(codec.frPyObjects(segmentation, *size))
             return encoded
-        found = tuple(segmentation['size'])
-        counts = segmentation['counts']
-        if isinstance(counts, list):
-            encoded = codec.frPyObjects(segmentation, *size)
-            complete = sum(counts) == math.prod(size)
-        else:
-            encoded, complete = segmentation, bool(counts)
+        found, counts = tuple(segmentation['size']), segmentation['counts']
+        runs = _run_lengths(counts) if found == size else np.empty(0)
     except Exception as error:  # pycocotools raises anything, Exception itself, too
         raise ValueError(f'{what} has a segmentation that is neither polygons nor run '
                          'lengths') from error
     if found != size:
         raise ValueError(f'{what} has a segmentation of {_pixels(found)}, its image has '
                          f'{_pixels(size)}')
-    if not complete:
+    if not fills(runs, math.prod(size)):   # pycocotools would not notice
         raise ValueError(f'{what} has run lengths that do not fill its image')
-    return encoded
+    encoded = {'size': list(size), 'counts': counts}
+    return codec.frPyObjects(encoded, *size) if isinstance(counts, list) else encoded
+
+
+def _run_lengths(counts: Any) -> np.ndarray:
+    if not isinstance(counts, list):
+        return decode_run_lengths(counts)
+    numbers = np.array(counts)
+    if numbers.dtype.kind not in 'iu':
+        raise ValueError('run lengths are whole numbers')
+    return numbers
 
 
 def _check_keys(one: Any, keys: Collection[str], what: str) -> None:

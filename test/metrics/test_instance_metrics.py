@@ -92,6 +92,12 @@ def test_what_is_wrong_in_a_file_is_said(tmp_path, truth, found, sentence):
 SQUARE = records(1, [1], squares((0, 0)), [0.9])[0]
 
 
+def longer(record):
+    """Compressed run lengths of an image that is one column wider."""
+    masks = np.pad(squares((0, 0)), ((0, 0), (0, 0), (0, 1)))
+    return records(1, [1], masks)[0]['segmentation']['counts']
+
+
 @pytest.mark.parametrize('change, sentence', [
     ({'score': float('nan')}, 'detection 0 has the score nan, expected a number'),
     ({'score': '0.5'}, "detection 0 has the score '0.5', expected a number"),
@@ -108,6 +114,19 @@ SQUARE = records(1, [1], squares((0, 0)), [0.9])[0]
      'detection 0 has a segmentation of 20x10 px, its image has 80x64 px'),
     ({'segmentation': {'size': [64, 80], 'counts': [100, 20]}},
      'detection 0 has run lengths that do not fill its image'),
+    ({'segmentation': {'size': [64, 80], 'counts': [-10, 64 * 80 + 10]}},
+     'detection 0 has run lengths that do not fill its image'),
+    ({'segmentation': {'size': [64, 80], 'counts': [0.5, 64 * 80 - 0.5]}},
+     'detection 0 has a segmentation that is neither'),
+    *(({'segmentation': {'size': [64, 80], 'counts': counts}},
+       'detection 0 has run lengths that do not fill its image')
+      for counts in ('1', '00000', SQUARE['segmentation']['counts'][:-3],
+                     SQUARE['segmentation']['counts'] + '1',
+                     b'1', longer(SQUARE), records(1, [1], squares((0, 0), size=(64, 79)))[0][
+                         'segmentation']['counts'])),
+    *(({'segmentation': {'size': [64, 80], 'counts': counts}},
+       'detection 0 has a segmentation that is neither')
+      for counts in ('', 'P', 'PPPPPPPPPPPPPP1', ' ', '\x00', 'é', 5, None)),
 ])
 def test_what_is_wrong_with_a_detection_is_said(change, sentence):
     truth = coco_truth([(64, 80)], records(1, [1], squares((0, 0))), NAMES)
