@@ -1,9 +1,10 @@
 """Track ids: over motion, gaps and crossings; what begins anew."""
 
+import cv2
 import numpy as np
 import pytest
 
-from surgseg_ros.geometry.tracking import GRID, InstanceTracker, mask_iou
+from surgseg_ros.geometry.tracking import GRID, InstanceTracker, mask_iou, reduced
 
 RATE = 15.0
 
@@ -164,11 +165,37 @@ def test_nothing_tiny_things_and_large_images() -> None:
     assert update(tracker, 0, np.zeros((0, 128, 160), bool)) == []
     masks = np.zeros((3, 1024, 1280), bool)
     masks[0, 100:300, 100:900] = True
-    masks[1, 601, 601] = True   # between the pixels that are looked at
-    assert update(tracker, 1, masks) == [1, 0, 0]
+    masks[1, 601, 601] = True
+    assert update(tracker, 1, masks) == [1, 2, 0]
     assert max(tracker._tracks[0].seen.mask.shape) == GRID
     masks[0] = np.roll(masks[0], 40, axis=0)
-    assert update(tracker, 1e6, masks) == [1, 0, 0], 'long after, and nothing has moved'
+    assert update(tracker, 1e6, masks) == [1, 2, 0], 'long after, and nothing has moved'
+
+
+@pytest.mark.parametrize('angle', [0.0, 0.5 * np.pi, 0.3])
+def test_a_shaft_thinner_than_the_grid_keeps_its_id(angle: float) -> None:
+    """7 px at 1280x1024, where a block of the reduced mask is 8 px wide, at 1 px a frame."""
+    tracker, size = InstanceTracker(), (1280, 1024)
+    along, across = (np.array([np.cos(angle), np.sin(angle)]),
+                     np.array([-np.sin(angle), np.cos(angle)]))
+    for index in range(20):
+        middle = np.array(size) / 2 + index * across
+        ends = [middle + 300 * along, middle - 300 * along]
+        mask = np.zeros(size[::-1], np.uint8)
+        corners = [end + side * across for end, side in
+                   zip([*ends, *ends[::-1]], (3, 3, -3, -3), strict=True)]
+        cv2.fillPoly(mask, [np.rint(corners).astype(np.int32)], 1)
+        assert update(tracker, index, mask[None] > 0) == [1]
+
+
+@pytest.mark.parametrize('size, step', [((40, 50), 1), ((41, 53), 8), ((5, 160), 8), ((24, 7), 3)])
+def test_reduced_masks_have_what_is_in_each_block(size: tuple[int, int], step: int) -> None:
+    mask = np.random.default_rng(0).random(size) > 1 - 0.5 / step**2
+    expected = [[mask[y:y + step, x:x + step].any() for x in range(0, size[1], step)]
+                for y in range(0, size[0], step)]
+    np.testing.assert_array_equal(reduced(mask, step), expected)
+    transposed = np.ascontiguousarray(mask.T).T
+    np.testing.assert_array_equal(reduced(transposed, step), expected)
 
 
 def test_a_velocity_that_leaves_the_image_is_no_error() -> None:
