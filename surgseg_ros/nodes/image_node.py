@@ -10,8 +10,10 @@ from std_msgs.msg import Header
 from surgseg_ros.geometry.calibration import CameraModel
 from surgseg_ros.geometry.calibration_checks import camera_errors
 from surgseg_ros.geometry.rectification import EyeRectifier
+from surgseg_ros.messages import stamp_of
 from surgseg_ros.nodes.camera_infos import CameraInfos
 from surgseg_ros.nodes.perception_node import Frame, PerceptionNode
+from surgseg_ros.nodes.scenes import Scenes
 
 
 @dataclass
@@ -33,15 +35,14 @@ class ImageNode(PerceptionNode):
     def reset(self) -> None:
         """Forget the scene, too."""
         super().reset()
-        self._scene: tuple[int, int] | None = None
+        self._scenes = Scenes(self.pairer)
 
-    def begins_scene(self) -> bool:
-        """Tell, once, whether time has jumped since the last call or the node has just begun.
+    def begins_scene(self, frame: Frame) -> bool:
+        """Whether what was remembered of earlier images says nothing about this one.
 
-        What was remembered of earlier images then says nothing about this one.
+        To be asked once of every image that is processed; see Scenes.
         """
-        before, self._scene = self._scene, (self.pairer.epochs, self.pairer.gaps)
-        return self._scene != before
+        return self._scenes.begins(stamp_of(frame))
 
     def cameras(self) -> CameraInfos[EyeRectifier] | None:
         """The left camera_info, to rectify."""

@@ -41,6 +41,9 @@ class InstanceNode(ImageNode):
         Parameter('final_threshold', 0.3, 'of an instance, from which it counts: SOLO lowers the '
                   'scores of duplicates; published: 0.05, which keeps most of these, for AP',
                   range=(0.0, 1.0), live=True),
+        Parameter('max_overlap', 0.6, 'IoU of two instances, of whatever class, above which the '
+                  'worse one is no instrument of its own; published: 1, all are kept',
+                  range=(0.0, 1.0), live=True),
         Parameter('max_instances', 20, 'per image; the best ones', range=(1, 100), live=True),
         Parameter('parts_weights', '', 'of an LWANet with classes shaft, wrist and clasper: '
                   'parts in the masks of `instances`; empty: they are UNKNOWN_PART'),
@@ -95,7 +98,7 @@ class InstanceNode(ImageNode):
         """Publish what is wanted of one image."""
         self._tune()
         result = self._predictor.predict(frame.image).best(
-            self.p.max_instances, self.p.final_threshold)
+            self.p.max_instances, self.p.final_threshold).distinct(self.p.max_overlap)
         if self._parts and 'instances' in wanted:   # the others do not show them
             result = self._parts.add_parts(frame.image, result)
         frame.milliseconds.update(result.milliseconds)
@@ -113,7 +116,7 @@ class InstanceNode(ImageNode):
 
     def _track(self, frame: ImageInput, result: InstanceResult) -> InstanceResult:
         start = time.perf_counter()
-        if self.begins_scene():
+        if self.begins_scene(frame):
             self._tracker.reset()
         self._tracker.max_gap = self.p.max_gap
         seconds = messages.stamp_of(frame) / NANOSECONDS

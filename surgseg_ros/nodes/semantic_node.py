@@ -85,7 +85,7 @@ class SemanticNode(ImageNode):
         """Publish what is wanted of one image."""
         if self.p.model == 'surgicalsam':
             change_surgicalsam(self._predictor, self.p)
-            if self.begins_scene():
+            if self.begins_scene(frame):
                 self._predictor.reset()
                 self._stamps.clear()
         result = self._predictor.predict(

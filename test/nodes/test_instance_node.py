@@ -65,7 +65,7 @@ def predictor(weights: Path):
 
 def start(node: Graph, weights: Path, size: str = f'{WIDTH}x{HEIGHT}', **parameters):
     given = {'score_threshold': THRESHOLD, 'final_threshold': 0.05, 'max_instances': MOST,
-             **parameters}
+             'max_overlap': 1.0, **parameters}
     process = node.start('instance_node', weights=str(weights), backend='openvino', threads=1,
                          image_size=size, **given)
     wait_for(lambda: node.status('instance'), 90, node.report)
@@ -235,6 +235,21 @@ def test_a_gap_of_max_gap_frames_is_survived_and_no_longer_one(shared):
         'a gap in time begins anew')
 
 
+def test_two_seconds_without_a_subscriber_begin_anew(shared):
+    def publish(*outputs):
+        assert shared.set_parameter(
+            'instance', 'outputs', type=9, string_array_value=outputs).successful
+
+    before = track_ids(send(shared, next(shared.clock)))
+    assert track_ids(send(shared, next(shared.clock))) == before
+    publish()   # as without a subscriber; the images go on
+    for _ in range(60):
+        shared.send_image(next(shared.clock), LEFT)
+        time.sleep(0.01)
+    publish(*('instances', 'detections', 'overlay'))
+    assert track_ids(send(shared, next(shared.clock))) == list(range(1, MOST + 1))
+
+
 def test_without_tracking_there_are_no_ids(shared):
     for tracking in (False, True):
         shared.set_parameter('instance', 'tracking', type=1, bool_value=tracking)
@@ -289,18 +304,35 @@ def test_at_30_hz_the_newest_wins_and_nothing_is_lost_from_the_books(own, weight
     assert float(values['age p50 [ms]']) < 1.5 * (work + 1000 / 30)
 
 
+def test_what_comes_with_the_package_is_the_default(own):
+    own.start('instance_node', image_size='160x128', threads=1)
+    wait_for(lambda: own.status('instance'), 90, own.report)
+    own.listen('instances', KINDS['instances'])
+    assert own.status('instance').level == DiagnosticStatus.OK
+    connect(own)
+    assert (send(own, next(own.clock)).height, own.values('instance')['rejected']) == (HEIGHT, '0')
+
+
+def test_a_model_that_comes_without_weights_needs_some(own):
+    refused(own, start(own, '', model='solo_r18'),
+            'solo_r18 needs weights: its authors publish none, train some')
+
+
 @pytest.mark.parametrize('content, words', [
-    (None, 'solo_mobilenet needs weights: its authors publish none, train some'),
     ({'layer.weight': torch.zeros(3)}, 'solo_mobilenet'),
     (b'this is no checkpoint', 'not a plain state_dict'),
 ])
 def test_unusable_weights_fail_configuration_with_one_sentence(own, tmp_path, content, words):
-    path = tmp_path / 'wrong.pt' if content else ''
+    path = tmp_path / 'wrong.pt'
     if isinstance(content, bytes):
         path.write_bytes(content)
-    elif content:
+    else:
         torch.save(content, path)
-    process = start(own, path)
+    refused(own, start(own, path), words)
+
+
+def refused(own, process, words):
+    """The node says why in one sentence, and waits to be configured again."""
     status = own.status('instance')
     assert status.level == DiagnosticStatus.ERROR
     assert words in status.message
