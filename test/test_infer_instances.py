@@ -11,6 +11,7 @@ from surgseg_infer import NAMES, SIZE, Infer, by_torch, files, read, write_image
 
 from surgseg_ros import networks, predictors
 from surgseg_ros.cli import main
+from surgseg_ros.commands import infer_instances
 from surgseg_ros.geometry.tracking import InstanceTracker
 from surgseg_ros.metrics.instances import coco_truth, records
 from surgseg_ros.networks.card import Card
@@ -103,6 +104,19 @@ def test_detections_can_be_judged_under_the_ids_of_annotations(
         infer.refused(capsys, folder, *network, '--out', out, '--image-ids', tmp_path / 'gt.json'))
 
 
+def test_files_are_judged_as_weights_are(folder, weights, network, tmp_path):
+    """With the thresholds that the help names, every record is one that evaluate_predictor has."""
+    assert infer(folder, *network, '--score-threshold', 0.1, '--final-threshold', 0.05,
+                 '--out', tmp_path / 'out') == 0
+    predictor = predictors.create('solo_mobilenet', weights=weights, backend='torch', device='cpu')
+    assert predictor.validation_threshold == predictor.score_threshold == 0.1
+    expected = [one for number, name in enumerate(('a2', 'a9', 'a10'), 1) for one in records(
+        number, *(getattr(predictor.predict(texture(name, *SIZE)), key)
+                  for key in ('class_ids', 'masks', 'scores')))]
+    assert min(one['score'] for one in expected) < 0.1
+    assert json.loads((tmp_path / 'out' / 'detections.json').read_text()) == expected
+
+
 def test_tracks_are_in_the_json(folder, network, results, tmp_path):
     assert infer(folder, *network, '--score-threshold', 0.4, '--out', tmp_path / 'out',
                  '--track', '--max-instances', 2, '--rate', 10) == 0
@@ -143,6 +157,7 @@ def test_nothing_found_is_an_empty_list(folder, network, tmp_path):
     (['--video', 'x.mp4', '--overlay'], '--overlay needs --out'),
     (['--video', 'x.mp4', '--parts-weights', 'p.pt'], '--parts-weights needs --out'),
     (['--out', 'x', '--score-threshold', '2'], '--score-threshold is 2, expected 0 to 1'),
+    (['--out', 'x', '--final-threshold', '-1'], '--final-threshold is -1, expected 0 to 1'),
     (['--out', 'x', '--weights', 'no.pt'], 'there is no checkpoint no.pt'),
     (['--out', 'x', '--model', 'fassst_small'], 'fassst_small needs weights'),
 ])
@@ -150,3 +165,10 @@ def test_what_cannot_be_is_refused(folder, capsys, words, reason, monkeypatch, t
     monkeypatch.chdir(tmp_path)
     assert reason in infer.refused(capsys, folder, *words)
     assert not (tmp_path / 'x').exists()
+
+
+def test_masks_in_files_need_pycocotools(folder, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(infer_instances, 'find_spec', lambda name: None)
+    monkeypatch.setattr(predictors, 'create', None)   # it is said before anything is loaded
+    assert '--out needs pycocotools, for its masks: pip install pycocotools' in infer.refused(
+        capsys, folder, '--out', tmp_path / 'x')

@@ -16,7 +16,7 @@ from surgseg_ros.commands.dataset_arguments import (
     dataset_option,
     open_instance_dataset,
 )
-from surgseg_ros.commands.infer_arguments import given
+from surgseg_ros.commands.infer_arguments import check_fraction, given
 from surgseg_ros.commands.semantic_arguments import add_semantic_arguments, semantic_predictor
 from surgseg_ros.evaluation import instances, segmentation, stereo
 from surgseg_ros.networks.card import read_card
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'instances', help="COCO's average precision of masks: of files, or weights on a dataset"))
     task = tasks.add_parser('tracking', help='do instances keep their track ids where they '
                             'cross, in simulated frames? with true masks and predicted ones')
-    task.add_argument('--model', default='solo_mobilenet', choices=predictors.instance())
+    _add_model(task)
     task.add_argument('--weights', type=Path, help='without, only true masks are tracked')
     task.add_argument('--score-threshold', type=float, default=0.3, help='of instances (0.3)')
     task.add_argument('--size', type=size, default='320x256', help='of the frames (320x256)')
@@ -63,30 +63,37 @@ def _stereo(args: argparse.Namespace) -> dict[str, Any]:
     return {name: asdict(values) for name, values in metrics.items()}
 
 
+def _add_model(task: argparse.ArgumentParser) -> None:
+    task.add_argument('--model', choices=predictors.instance(),
+                      help='default: what the card of the weights says')
+
+
 def _add_instances(task: argparse.ArgumentParser) -> None:
     what = task.add_mutually_exclusive_group(required=True)
     what.add_argument('--pred', type=Path, help='COCO results, a JSON file')
     what.add_argument('--weights', type=Path, help='run these weights over --dataset')
     task.add_argument('--gt', type=Path, help='with --pred: COCO annotations, a JSON file')
     add_instance_dataset_arguments(task, required=False)
-    task.add_argument('--model', choices=predictors.instance(),
-                      help='default: what the card of the weights says')
-    task.add_argument('--score-threshold', type=float, default=0.1,
-                      help='of the instances that are judged (0.1, as published for SOLO)')
+    _add_model(task)
+    task.add_argument('--score-threshold', type=float, help='with --weights: of a class, from '
+                      "which something may be an instance (that of training's validation: 0.1 of "
+                      'SOLO, 0.05 of FASSST)')
     task.add_argument('--json', type=Path, help='write the figures into this file, too')
     task.set_defaults(evaluate=_instances)
 
 
 def _instances(args: argparse.Namespace) -> dict[str, Any]:
+    check_fraction(args, 'score_threshold')
     if args.pred:
         if not args.gt:
             raise ValueError('--pred needs --gt, the annotations')
         metrics = instances.evaluate(args.pred, args.gt)
     else:
         dataset = open_instance_dataset(args)
-        predictor = predictors.create(
-            args.model or _model_of(args.weights), weights=args.weights,
-            score_threshold=args.score_threshold)
+        predictor = predictors.create(_model_of(args), weights=args.weights)
+        predictor.score_threshold = (
+            predictor.validation_threshold if args.score_threshold is None
+            else args.score_threshold)
         metrics = instances.evaluate_predictor(predictor, dataset)
     print(instances.table(metrics))
     return asdict(metrics)
@@ -96,10 +103,12 @@ def _tracking(args: argparse.Namespace) -> dict[str, Any]:
     from surgseg_ros.evaluation import tracking
     from surgseg_ros.simulation import VirtualEndoscope, crossing
 
+    check_fraction(args, 'score_threshold')
     width, height = args.size
     if args.weights:   # first: once there are pictures nothing may be exported (see simulation)
+        model = _model_of(args)
         predictor = predictors.create(
-            args.model, weights=args.weights, score_threshold=args.score_threshold)
+            model, weights=args.weights, score_threshold=args.score_threshold)
         predictor.prepare(height, width)
     figures = {}
     with VirtualEndoscope(width, height, **crossing.OPTIONS) as endoscope:
@@ -109,15 +118,18 @@ def _tracking(args: argparse.Namespace) -> dict[str, Any]:
             frames = tracking.with_predicted_masks(
                 endoscope, args.frames,
                 lambda image: predictor.predict(image).best(20, args.score_threshold))
-            figures[args.model] = tracking.evaluate(progress(frames, args.frames))
+            figures[model] = tracking.evaluate(progress(frames, args.frames))
     print(tracking.table(figures))
     return {masks: asdict(metrics) for masks, metrics in figures.items()}
 
 
-def _model_of(weights: Path) -> str:
-    card = read_card(weights)
+def _model_of(args: argparse.Namespace) -> str:
+    """--model, or what the card of --weights says; ValueError if that is nothing."""
+    if args.model:
+        return str(args.model)
+    card = read_card(args.weights)
     if card is None:
-        raise ValueError(f'{weights} has no card that says of which network they are: give '
+        raise ValueError(f'{args.weights} has no card that says of which network they are: give '
                          '--model')
     return card.network
 

@@ -43,10 +43,17 @@ def check_overlay_arguments(args: argparse.Namespace, writes_files: bool) -> Non
         raise ValueError(f'--out is a folder for files; for a video say --video {args.out}')
     if args.overlay and not args.out:
         raise ValueError('--overlay needs --out, the folder for the pictures')
-    if not 0 <= args.overlay_opacity <= 1:
-        raise ValueError(f'--overlay-opacity is {args.overlay_opacity:g}, expected 0 to 1')
+    check_fraction(args, 'overlay_opacity')
     if args.video and args.video.resolve() == Path(args.source).resolve():
         raise ValueError('the source and --video must be different files')
+
+
+def check_fraction(args: argparse.Namespace, *names: str) -> None:
+    """Refuse what is given and not from 0 to 1."""
+    for name in names:
+        value = getattr(args, name)
+        if value is not None and not 0 <= value <= 1:
+            raise ValueError(f'--{name.replace("_", "-")} is {value:g}, expected 0 to 1')
 
 
 def add_writers_argument(group: argparse._ArgumentGroup) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from surgseg_ros.commands.infer_arguments import (
     add_backend_arguments,
     add_input_arguments,
     add_overlay_arguments,
+    check_fraction,
     check_overlay_arguments,
     given,
     is_list,
@@ -50,7 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument('--class-names', nargs='+', metavar='NAME',
                        help='by class id, background first, of weights that do not say them')
     model.add_argument('--score-threshold', type=float, default=0.3,
-                       help='from which an instance counts (0.3; for AP rather 0.05)')
+                       help='of a class, from which something may be an instance (0.3)')
+    model.add_argument('--final-threshold', type=float, help='of an instance, from which it '
+                       'counts (--score-threshold): SOLO lowers the scores of duplicates. For AP '
+                       'as `surgseg evaluate instances --weights` has it: 0.05, with a '
+                       '--score-threshold of 0.1 for SOLO and 0.05 for FASSST')
     model.add_argument('--max-instances', type=whole_number(1), default=100,
                        help='per image, the best (100)')
     model.add_argument('--track', action='store_true',
@@ -93,8 +99,9 @@ def run(args: argparse.Namespace) -> None:
 def _found(args: argparse.Namespace, predictor: Any, parts: PartsPredictor | None,
            source: FrameSource) -> Iterator[Found]:
     tracker, rate = InstanceTracker(), source.rate or DEFAULT_RATE
+    least_score = _final_threshold(args)
     for index, frame in enumerate(source.first(args.frames)):
-        result = predictor.predict(frame.left).best(args.max_instances, args.score_threshold)
+        result = predictor.predict(frame.left).best(args.max_instances, least_score)
         if parts:
             result = parts.add_parts(frame.left, result)
         if args.track:
@@ -108,14 +115,23 @@ def _check(args: argparse.Namespace) -> None:
     check_overlay_arguments(args, bool(args.out))
     if args.parts_weights and not args.out:
         raise ValueError('--parts-weights needs --out, the folder for parts/')
-    if not 0 <= args.score_threshold <= 1:
-        raise ValueError(f'--score-threshold is {args.score_threshold:g}, expected 0 to 1')
+    check_fraction(args, 'score_threshold', 'final_threshold')
+    if args.out and find_spec('pycocotools') is None:
+        raise ValueError('--out needs pycocotools, for its masks: pip install pycocotools')
 
 
 def _predictor(args: argparse.Namespace) -> Any:
     options = given(args, 'weights', 'class_names', 'score_threshold', *BACKEND_OPTIONS)
     options.setdefault('weights', bundled_weights(args.model))
-    return predictors.create(args.model, **options)
+    predictor = predictors.create(args.model, **options)
+    if hasattr(predictor, 'final_threshold'):
+        predictor.final_threshold = _final_threshold(args)
+    return predictor
+
+
+def _final_threshold(args: argparse.Namespace) -> float:
+    final = args.final_threshold
+    return float(args.score_threshold if final is None else final)
 
 
 def _parts_predictor(args: argparse.Namespace, predictor: Any) -> PartsPredictor | None:

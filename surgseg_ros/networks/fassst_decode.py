@@ -9,6 +9,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+SCORE_THRESHOLD = 0.05  # of a class, in validation: low, for average precision
+
 
 class Instances(NamedTuple):
     """class_ids: k int64, from 1. scores: k float32. masks: k x H x W bool, none of them empty."""
@@ -23,7 +25,7 @@ def decode(
     scores: np.ndarray,
     masks: np.ndarray,
     size: tuple[int, int],
-    score_threshold: float = 0.05,
+    score_threshold: float = SCORE_THRESHOLD,
     mask_threshold: float = 0.5,
     overlap: float = 0.5,
 ) -> Instances:

@@ -16,6 +16,7 @@ from surgseg_ros.networks.solo_masks import enlarge
 GRIDS = (40, 36, 24, 16, 12)  # cells per side, by level of the pyramid
 STRIDES = (8, 8, 16, 32, 32)  # px of the input per pixel of a level's mask features
 KERNELS = ('gaussian', 'linear')
+SCORE_THRESHOLD = 0.1  # of a category, as published, in validation too
 _SIGMA = 2.0  # of the Gaussian decay
 _MOST_CANDIDATES = 500  # that enter Matrix NMS
 
@@ -39,7 +40,7 @@ def decode(
     counts: list[int],
     content: tuple[int, int] | None = None,
     size: tuple[int, int] | None = None,
-    score_threshold: float = 0.1,
+    score_threshold: float = SCORE_THRESHOLD,
     mask_threshold: float = 0.5,
     final_threshold: float = 0.05,
     kernel: str = 'gaussian',

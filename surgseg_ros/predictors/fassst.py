@@ -10,7 +10,7 @@ import numpy as np
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
 from surgseg_ros.networks.card import Card
-from surgseg_ros.networks.fassst_decode import decode
+from surgseg_ros.networks.fassst_decode import SCORE_THRESHOLD, decode
 from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, resize
 from surgseg_ros.predictors.results import InstanceResult, mask_boxes
@@ -26,8 +26,10 @@ class FassstPredictor:
     options: of networks.create. What is not given is what the card of the weights says, else as
     published. score_threshold: of a class; mask_threshold: probability of a pixel; overlap: of
     two boxes of a class, from which on the better one suppresses the other; these three may be
-    changed at any time.
+    changed at any time. validation_threshold: the score_threshold of training's validation.
     """
+
+    validation_threshold = SCORE_THRESHOLD
 
     def __init__(
         self,

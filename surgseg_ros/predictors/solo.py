@@ -11,7 +11,7 @@ import numpy as np
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
 from surgseg_ros.networks.card import Card
-from surgseg_ros.networks.solo_decode import GRIDS, cells_per_level, decode
+from surgseg_ros.networks.solo_decode import GRIDS, SCORE_THRESHOLD, cells_per_level, decode
 from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, fitted
 from surgseg_ros.predictors.results import InstanceResult, mask_boxes
@@ -30,11 +30,14 @@ class SoloPredictor:
     whose masks are computed; an image with more cells above the score threshold loses the worst.
     score_threshold: of the category, before duplicates are suppressed; final_threshold: of the
     score after that; mask_threshold: of a pixel; max_instances: the best ones; these four, by
-    default as published, may be changed at any time.
+    default as published, may be changed at any time. validation_threshold: the score_threshold
+    of training's validation.
 
     A backend is made for the first image size that comes (seconds where nothing is cached; see
     prepare), and again when the size changes.
     """
+
+    validation_threshold = SCORE_THRESHOLD
 
     def __init__(
         self,
@@ -49,7 +52,7 @@ class SoloPredictor:
         options: Mapping[str, Any] | None = None,
         input_size: Sequence[int] | None = None,
         candidates: int = 100,
-        score_threshold: float = 0.1,
+        score_threshold: float = SCORE_THRESHOLD,
         mask_threshold: float = 0.5,
         final_threshold: float = 0.05,
         max_instances: int = 100,

@@ -1,10 +1,14 @@
 """Track ids on the simulated sequence in which three instruments of one kind cross."""
 
+import json
+
 import numpy as np
 import pytest
 
 pytest.importorskip('mujoco')
 
+from surgseg_ros import cli
+from surgseg_ros.bundled import bundled_weights
 from surgseg_ros.evaluation.tracking import evaluate, true_instances, with_true_masks
 from surgseg_ros.simulation import VirtualEndoscope, crossing
 
@@ -80,3 +84,37 @@ def test_crossing_moves_the_instruments_and_truth_needs_no_picture():
                                           getattr(crossed.render_left(9)[1], name))
     with pytest.raises(ValueError, match='crossing is -1 s, expected 0'):
         VirtualEndoscope(64, 48, crossing=-1)
+
+
+# The command.
+
+WEIGHTS = bundled_weights('solo_mobilenet')
+
+
+def test_the_command_tracks_true_masks_and_predicted_ones(tmp_path, capsys):
+    pytest.importorskip('torch', reason='networks need torch')
+    figures = tmp_path / 'figures.json'
+    assert cli.main(['evaluate', 'tracking', '--weights', str(WEIGHTS), '--frames', '3',
+                     '--score-threshold', '0.2', '--json', str(figures)]) == 0
+    found = json.loads(figures.read_text())
+    assert list(found) == ['true masks', 'solo_mobilenet'], 'the card says which network'
+    true, predicted = found.values()
+    assert true['mota'] == true['idf1'] == 1.0
+    assert predicted['truths'] == true['truths'] == 9
+    assert 0 < predicted['misses'] < 9, 'weak weights find one of the three, with scores near 0.3'
+    wrong = sum(predicted[name] for name in ('misses', 'false_positives', 'identity_switches'))
+    assert predicted['mota'] == pytest.approx(1 - wrong / 9)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        'truths', 'true', 'solo_mobilenet']
+
+
+@pytest.mark.parametrize('words, sentence', [
+    (['--score-threshold', '7'], '--score-threshold is 7, expected 0 to 1'),
+    (['--score-threshold', 'nan'], '--score-threshold is nan, expected 0 to 1'),
+    (['--weights', 'w.pt'], 'w.pt has no card that says of which network they are: give --model'),
+    (['--weights', str(WEIGHTS), '--model', 'fassst_small'],
+     'are weights of solo_mobilenet, not of fassst_small'),
+])
+def test_what_cannot_be_is_refused(words, sentence, capsys):
+    assert cli.main(['evaluate', 'tracking', '--frames', '1', *words]) == 2
+    assert sentence in capsys.readouterr().err

@@ -43,9 +43,7 @@ class Perfect:
     """Finds the hook in both frames, and no clip."""
 
     class_names = NAMES
-
-    def __init__(self, weights=None, score_threshold=None):
-        self.score_threshold = score_threshold
+    validation_threshold = 0.07
 
     def predict(self, image):
         masks = TwoFrames()[int(image[0, 0, 0])].masks[:1]
@@ -100,20 +98,23 @@ def test_other_classes_are_refused():
         evaluate_predictor(predictor, TwoFrames())
 
 
-def test_the_command(tmp_path, monkeypatch, capsys):
-    made = []
+@pytest.mark.parametrize(('words', 'threshold'), [
+    ([], Perfect.validation_threshold), (['--score-threshold', '0.3'], 0.3)])
+def test_the_command(tmp_path, monkeypatch, capsys, words, threshold):
+    predictor, made = Perfect(), []
 
     def create(name, **options):
         made.append((name, options))
-        return Perfect()
+        return predictor
 
     monkeypatch.setattr(predictors, 'create', create)
     monkeypatch.setattr(dataset_arguments, 'open_instances', lambda *_, **__: TwoFrames())
     command = ['evaluate', 'instances', '--weights', str(tmp_path / 'w.pt'), '--model', 'solo_r18',
                '--dataset', 'simulated', '--root', str(tmp_path), '--json',
                str(tmp_path / 'figures.json')]
-    assert cli.main(command) == 0
-    assert made == [('solo_r18', {'weights': tmp_path / 'w.pt', 'score_threshold': 0.1})]
+    assert cli.main([*command, *words]) == 0
+    assert made == [('solo_r18', {'weights': tmp_path / 'w.pt'})]
+    assert predictor.score_threshold == threshold
     assert capsys.readouterr().out.split()[6] == '0.5000'
     assert json.loads((tmp_path / 'figures.json').read_text())['ap50'] == pytest.approx(0.5)
 
@@ -123,6 +124,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     (['--pred', 'dt.json'], '--pred needs --gt'),
     (['--weights', 'w.pt', '--dataset', 'coco', '--root', '.', '--option', 'fold'],
      '--option fold is not of the form NAME=VALUE'),
+    (['--weights', 'w.pt', '--score-threshold', '7'], '--score-threshold is 7, expected 0 to 1'),
 ])
 def test_what_is_missing_is_said(words, sentence, capsys):
     assert cli.main(['evaluate', 'instances', *words]) == 2
