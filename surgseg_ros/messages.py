@@ -282,9 +282,15 @@ def detections_of(make: MessageFactory, header: Any, result: InstanceResult) -> 
 
 
 def instance_map(message: Any) -> np.ndarray:
-    """surgseg_ros/InstrumentInstances -> HxW uint8: 0 tissue, else track_id (the last on top)."""
+    """surgseg_ros/InstrumentInstances -> HxW uint8: 0 tissue, else track_id (the last on top).
+
+    Raises ValueError where a track_id is above 255, as after hours of tracking.
+    """
     slots = np.zeros((message.height, message.width), np.uint8)
     for instance in message.instances:
+        if instance.track_id > 255:
+            raise ValueError(f'an instance has track_id {instance.track_id}, a map of instances '
+                             'has 255 at most')
         slots[instance_parts(instance, *slots.shape) > 0] = instance.track_id
     return slots
 

@@ -62,6 +62,17 @@ def test_disparity_range_and_unknown_pixels(header) -> None:
     np.testing.assert_array_equal(messages.disparity_from_message(message), expected)
 
 
+def test_a_map_of_instances_has_255_ids() -> None:
+    parts = np.eye(4, dtype=np.uint8)
+    found = [messages.instrument_instance(make_message, parts, 1, '', 1.0, number)
+             for number in (255, 256)]
+    first, both = (messages.instrument_instances(make_message, None, 4, 4, one)
+                   for one in (found[:1], found))
+    np.testing.assert_array_equal(messages.instance_map(first), 255 * parts)
+    with pytest.raises(ValueError, match='has track_id 256, a map of instances has 255 at most'):
+        messages.instance_map(both)
+
+
 def test_instances_are_cropped_to_their_box() -> None:
     parts = np.zeros((10, 20), np.uint8)
     parts[2:5, 7:12] = 1

@@ -15,8 +15,6 @@ LABEL_IDS = {
     'person': 24, 'rider': 25, 'car': 26, 'truck': 27, 'bus': 28, 'train': 31, 'motorcycle': 32,
     'bicycle': 33,
 }
-# of SOLO with attention, whose training has 450 images and whose test has 50
-SOLO_CLASSES = ('person', 'rider', 'car', 'truck', 'bus')
 _GROUP = 1000  # label id times this plus a number; below it a crowd's label id, or no instance
 
 

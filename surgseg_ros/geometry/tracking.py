@@ -144,7 +144,7 @@ def reduced(mask: np.ndarray, step: int) -> np.ndarray:
     Not every step-th pixel: a shaft thinner than that would come and go.
     """
     whole, rest = divmod(len(mask), step)
-    rows: np.ndarray = mask[:whole * step].reshape(whole, step, mask.shape[1]).any(axis=1)
+    rows = np.any(mask[:whole * step].reshape(whole, step, mask.shape[1]), axis=1)
     if rest:
         rows = np.vstack([rows, mask[whole * step:].any(axis=0)])
     # the blocks' columns by OpenCV: numpy takes five times as long along the last axis

@@ -21,7 +21,6 @@ from surgseg_ros.nodes.network_parameters import (
     labelling_options,
     network_options,
 )
-from surgseg_ros.nodes.pairing import NANOSECONDS
 from surgseg_ros.nodes.parameters import Parameter
 from surgseg_ros.predictors.parts import PartsPredictor
 from surgseg_ros.predictors.results import InstanceResult
@@ -119,7 +118,7 @@ class InstanceNode(ImageNode):
         if self.begins_scene(frame):
             self._tracker.reset()
         self._tracker.max_gap = self.p.max_gap
-        seconds = messages.stamp_of(frame) / NANOSECONDS
+        seconds = messages.stamp_of(frame) / messages.NANOSECONDS
         ids = self._tracker.update(seconds, result.class_ids, result.masks)
         frame.milliseconds['track'] = 1000 * (time.perf_counter() - start)
         return replace(result, track_ids=ids)

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-NANOSECONDS = 1_000_000_000
+from surgseg_ros.messages import NANOSECONDS
+
 EPOCH_SECONDS = 0.5   # a step back by more than this ...
 EPOCH_PERIODS = 5     # ... or by this many periods is a new epoch (bag loop, simulator reset)
 GAP_SECONDS = 1.0     # a step forward by more than this and by as many periods is a gap

@@ -22,13 +22,13 @@ from vision_msgs.msg import LabelInfo
 
 from surgseg_ros import messages
 from surgseg_ros.images import decode_compressed, decode_image
-from surgseg_ros.messages import stamp_of
+from surgseg_ros.messages import NANOSECONDS, stamp_of
 from surgseg_ros.nodes.camera_infos import CameraInfos
 from surgseg_ros.nodes.input_health import InputHealth
 from surgseg_ros.nodes.ledger import Ledger
 from surgseg_ros.nodes.managed_node import LATCHED, NEWEST, RELIABLE, ManagedNode
 from surgseg_ros.nodes.messages import make_message
-from surgseg_ros.nodes.pairing import NANOSECONDS, StampPairer
+from surgseg_ros.nodes.pairing import StampPairer
 from surgseg_ros.nodes.parameters import Parameter
 from surgseg_ros.nodes.worker import NewestWorker
 

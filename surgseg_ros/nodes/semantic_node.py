@@ -19,7 +19,6 @@ from surgseg_ros.nodes.network_parameters import (
     image_size,
     labelling_options,
 )
-from surgseg_ros.nodes.pairing import NANOSECONDS
 from surgseg_ros.nodes.parameters import Parameter
 from surgseg_ros.nodes.surgicalsam_parameters import (
     SURGICALSAM_PARAMETERS,
@@ -97,7 +96,8 @@ class SemanticNode(ImageNode):
     def _check_feature_age(self, stamp: int, frames: int) -> None:
         """Raise ValueError if the features came from a frame that is too old."""
         self._stamps.append(stamp)
-        seconds = (stamp - self._stamps[max(0, len(self._stamps) - 1 - frames)]) / NANOSECONDS
+        then = self._stamps[max(0, len(self._stamps) - 1 - frames)]
+        seconds = (stamp - then) / messages.NANOSECONDS
         self._feature_age = {
             'feature age [frames]': str(frames), 'feature age [s]': f'{seconds:.3f}'}
         if self.p.model == 'surgicalsam' and 0 < self.p.max_feature_age < seconds:

@@ -11,8 +11,9 @@ from std_msgs.msg import Header
 from surgseg_ros.geometry.calibration import CameraModel, StereoCalibration
 from surgseg_ros.geometry.calibration_checks import calibration_errors, calibration_warnings
 from surgseg_ros.geometry.rectification import Rectifier
+from surgseg_ros.messages import NANOSECONDS
 from surgseg_ros.nodes.camera_infos import CameraInfos
-from surgseg_ros.nodes.pairing import NANOSECONDS, StampPairer
+from surgseg_ros.nodes.pairing import StampPairer
 from surgseg_ros.nodes.parameters import Parameter
 from surgseg_ros.nodes.perception_node import Frame, PerceptionNode
 from surgseg_ros.nodes.row_check import RowCheck

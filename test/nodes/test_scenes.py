@@ -1,4 +1,4 @@
-"""Scenes: a pause of what arrives or of what is processed begins a new one, a slow pace does not."""
+"""Scenes: begun by a pause of what arrives or of what is processed, not by a slow pace."""
 
 import pytest
 
