@@ -117,7 +117,8 @@ def _tracking(args: argparse.Namespace) -> dict[str, Any]:
         if args.weights:
             frames = tracking.with_predicted_masks(
                 endoscope, args.frames,
-                lambda image: predictor.predict(image).best(20, args.score_threshold))
+                lambda image: predictor.predict(image).best(
+                    20, args.score_threshold).distinct())
             figures[model] = tracking.evaluate(progress(frames, args.frames))
     print(tracking.table(figures))
     return {masks: asdict(metrics) for masks, metrics in figures.items()}

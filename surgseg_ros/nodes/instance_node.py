@@ -23,7 +23,7 @@ from surgseg_ros.nodes.network_parameters import (
 )
 from surgseg_ros.nodes.parameters import Parameter
 from surgseg_ros.predictors.parts import PartsPredictor
-from surgseg_ros.predictors.results import InstanceResult
+from surgseg_ros.predictors.results import MAX_OVERLAP, InstanceResult
 
 
 class InstanceNode(ImageNode):
@@ -40,7 +40,7 @@ class InstanceNode(ImageNode):
         Parameter('final_threshold', 0.3, 'of an instance, from which it counts: SOLO lowers the '
                   'scores of duplicates; published: 0.05, which keeps most of these, for AP',
                   range=(0.0, 1.0), live=True),
-        Parameter('max_overlap', 0.6, 'IoU of two instances, of whatever class, above which the '
+        Parameter('max_overlap', MAX_OVERLAP, 'IoU of two instances, of whatever class, above which the '
                   'worse one is no instrument of its own; published: 1, all are kept',
                   range=(0.0, 1.0), live=True),
         Parameter('max_instances', 20, 'per image; the best ones', range=(1, 100), live=True),

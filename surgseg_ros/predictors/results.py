@@ -1,10 +1,13 @@
 """What predictors return."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
+
+# IoU above which two instances are one instrument: tools that cross overlap less
+MAX_OVERLAP = 0.6
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,37 @@ class InstanceResult:
 
     def best(self, count: int, score_threshold: float = 0.0) -> 'InstanceResult':
         """At most `count` instances, with at least this score."""
-        kept = min(count, np.count_nonzero(self.scores >= score_threshold))
-        arrays = {name: value[:kept] for name in (
-            'class_ids', 'scores', 'boxes', 'masks', 'parts', 'track_ids')
-            if (value := getattr(self, name)) is not None}
-        return replace(self, **arrays)
+        return self._chosen(slice(min(count, np.count_nonzero(self.scores >= score_threshold))))
+
+    def distinct(self, overlap: float = MAX_OVERLAP) -> 'InstanceResult':
+        """Without those that overlap a better one, of whatever class, by more than this IoU.
+
+        Networks suppress duplicates within a class only, because average precision forgives a
+        second class. An instrument has one.
+        """
+        kept: list[int] = []
+        for index in range(len(self.scores)):
+            if all(self._overlap(index, better) <= overlap for better in kept):
+                kept.append(index)
+        return self._chosen(kept)
+
+    def _overlap(self, first: int, second: int) -> float:
+        """Intersection over union of two masks, which their boxes bound."""
+        pair = [first, second]
+        low, high = self.boxes[pair, :2].max(axis=0), self.boxes[pair, 2:].min(axis=0)
+        if (low >= high).any():
+            return 0.0
+        (x0, y0), (x1, y1) = low.astype(int), high.astype(int)
+        both = self.masks[:, y0:y1, x0:x1]
+        common = np.count_nonzero(both[first] & both[second])
+        return common / (np.count_nonzero(self.masks[first])
+                         + np.count_nonzero(self.masks[second]) - common)
+
+    def _chosen(self, kept: slice | Sequence[int]) -> 'InstanceResult':
+        return replace(self, **{
+            name: value[kept] for name in (
+                'class_ids', 'scores', 'boxes', 'masks', 'parts', 'track_ids')
+            if (value := getattr(self, name)) is not None})
 
 
 def mask_boxes(masks: np.ndarray) -> np.ndarray:
