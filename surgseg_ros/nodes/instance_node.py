@@ -40,8 +40,8 @@ class InstanceNode(ImageNode):
         Parameter('final_threshold', 0.3, 'of an instance, from which it counts: SOLO lowers the '
                   'scores of duplicates; published: 0.05, which keeps most of these, for AP',
                   range=(0.0, 1.0), live=True),
-        Parameter('max_overlap', MAX_OVERLAP, 'IoU of two instances, of whatever class, above which the '
-                  'worse one is no instrument of its own; published: 1, all are kept',
+        Parameter('max_overlap', MAX_OVERLAP, 'IoU of two instances, of whatever class, above '
+                  'which the worse one is no instrument of its own; published: 1, all are kept',
                   range=(0.0, 1.0), live=True),
         Parameter('max_instances', 20, 'per image; the best ones', range=(1, 100), live=True),
         Parameter('parts_weights', '', 'of an LWANet with classes shaft, wrist and clasper: '
