@@ -11,15 +11,24 @@ from typing import Any
 import numpy as np
 
 from surgseg_ros import networks
+from surgseg_ros.bundled import bundled_weights
 from surgseg_ros.commands.argument_types import size
-from surgseg_ros.evaluation import bench_transport
+from surgseg_ros.evaluation import bench_instances, bench_transport
 from surgseg_ros.evaluation.bench_network import CONTENDERS, Task, Timing, compare
+from surgseg_ros.evaluation.random_weights import INSTANCES, instance_weights
 
 _NETWORKS = {
     'stereo': ('msdesis_light', 'msdesis_resnet34'),
     'semantic': ('lwanet',),
     'instances': ('solo_mobilenet', 'solo_r18', 'solo_r50', 'fassst_small', 'fassst_416',
                   'fassst_768'),
+}
+_RANDOM_DO = 'checkpoint; without, random weights: they are as fast'
+_WEIGHTS_HELP = {
+    'stereo': _RANDOM_DO, 'semantic': _RANDOM_DO,
+    'instances': 'checkpoint; default those that come with the package, else random ones with '
+    f'which {INSTANCES} candidates pass: the time depends on how many instances are found, '
+    'which the last column says',
 }
 _NODE_MODELS = {   # of `bench node`, by node
     'stereo': 'sgbm', 'semantic': 'lwanet', 'instance': 'solo_mobilenet'}
@@ -45,7 +54,7 @@ def _add_network(
     titles = [contender.title for contender in CONTENDERS]
     parser = kinds.add_parser(kind, help='a network by every backend: milliseconds, memory, start')
     parser.add_argument('--model', default=model, choices=_NETWORKS[kind], help=f'({model})')
-    parser.add_argument('--weights', type=Path, help='checkpoint; random weights are as fast')
+    parser.add_argument('--weights', type=Path, help=_WEIGHTS_HELP[kind])
     parser.add_argument('--size', type=size, default=images, help=f'of the images, px ({images})')
     if kind == 'stereo':
         parser.add_argument(
@@ -63,7 +72,9 @@ def _add_node(kinds: Any) -> None:
     node.add_argument('--model', nargs='+', metavar='MODEL', help='one or more; default '
                       + ', '.join(f'{model} of {name}' for name, model in _NODE_MODELS.items()))
     node.add_argument('--backend', nargs='+', default=['auto'], help='one or more, for networks')
-    node.add_argument('--weights', type=Path, help='of a network; random ones are as fast')
+    node.add_argument('--weights', type=Path, help='of a network; default those for '
+                      'instances that come with the package, else random ones, which find no '
+                      'instances but are otherwise as fast')
     node.add_argument('--size', type=size, default='640x512', help='of the images, px (640x512)')
     node.add_argument('--scale', type=float, help='at which a stereo matcher sees them')
     node.add_argument('--rate', type=float, default=30.0, help='of the input, Hz (30)')
@@ -104,7 +115,8 @@ def _bench_node(args: argparse.Namespace) -> None:
         for model in args.model or [_NODE_MODELS[args.node]]:
             network = model in networks.available()
             for backend in args.backend if network else ['auto']:
-                with _weights(model, args.weights) if network else nullcontext('') as weights:
+                with (_weights(model, args.weights, args.size) if network
+                      else nullcontext('')) as weights:
                     parameters = {
                         'model': model, 'weights': str(weights), 'backend': backend, **shared}
                     print(bench_node.measure(args.node, bag, parameters, args.seconds),
@@ -122,7 +134,7 @@ def _bench_semantic(args: argparse.Namespace) -> None:
 
 
 def _bench_instances(args: argparse.Namespace) -> None:
-    """The last column says on how many pixels there are more instances or fewer."""
+    """The last column says on how many pixels there are more instances or fewer, and how many."""
     _bench_network(args, 'instances', '', 'instances that differ', _count_change)
 
 
@@ -131,7 +143,7 @@ def _bench_network(args: argparse.Namespace, kind: str, how: str, change_title: 
     """Print one line per contender; the first is what the others are compared with."""
     width, height = args.size
     contenders = [contender for contender in CONTENDERS if contender.title in args.only]
-    with _weights(args.model, args.weights) as weights:
+    with _weights(args.model, args.weights, args.size) as weights:
         task = Task(kind, args.model, str(weights), width, height,
                     getattr(args, 'scale', 1.0), args.threads)
         timings, refused = compare(task, contenders, args.rounds)
@@ -163,7 +175,9 @@ def _label_change(found: np.ndarray, expected: np.ndarray) -> str:
 
 
 def _count_change(found: np.ndarray, expected: np.ndarray) -> str:
-    return f'{np.count_nonzero(found != expected)} of {found.size} px, up to {expected.max()}'
+    """Of masks N x H x W bool and M x H x W bool."""
+    changed = found.sum(axis=0) != expected.sum(axis=0)
+    return f'{np.count_nonzero(changed)} of {changed.size} px, {len(found)} instances'
 
 
 def processor() -> str:
@@ -174,14 +188,24 @@ def processor() -> str:
 
 
 @contextmanager
-def _weights(name: str, given: Path | None) -> Iterator[Path]:
-    """Yield the given checkpoint, or one with random weights that lasts as long as the context."""
-    if given:
-        yield given
+def _weights(name: str, given: Path | None, size: tuple[int, int]) -> Iterator[Path]:
+    """Yield the given checkpoint, or one with random weights that lasts as long as the context.
+
+    Instances have to be found to be timed: those for them come with the package, or are random
+    ones that find some in images of this size (width, height).
+    """
+    instances = name in _NETWORKS['instances']
+    if known := given or (bundled_weights(name) if instances else None):
+        yield known
         return
     import torch
 
+    if instances:
+        threshold = bench_instances.SCORE_THRESHOLDS[name.partition('_')[0]]
+        state = instance_weights(name, *size, threshold)
+    else:
+        state = networks.create(name).state_dict()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f'{name}.pt'
-        torch.save(networks.create(name).state_dict(), path)
+        torch.save(state, path)
         yield path

@@ -10,33 +10,28 @@ from surgseg_ros.evaluation.bench_network import Task, Turn, textured
 from surgseg_ros.evaluation.eager import Eager
 from surgseg_ros.networks.card import Card, read_card
 from surgseg_ros.networks.fassst_decode import decode
+from surgseg_ros.networks.solo_decode import SCORE_THRESHOLD
 from surgseg_ros.predictors.preprocess import resize
 
-_FASSST_SCORE = 0.3  # threshold of its predictor
+SCORE_THRESHOLDS = {'solo': SCORE_THRESHOLD, 'fassst': 0.3}  # of the predictors
 
 
 def start(task: Task, options: Mapping[str, Any] | None) -> Turn:
     """Load a network that sees the whole image; options None: PyTorch eager, as published.
 
-    SOLO sees the image at its size, FASSST at its own. A turn makes the number of instances on
-    every pixel, HxW uint8.
+    SOLO sees the image at its size, FASSST at its own. A turn makes the masks N x H x W bool.
     """
     image = textured(task.width, task.height)
     solo = task.network.startswith('solo')
     if options is None:
         card = read_card(task.weights) or Card(task.network)
         eager, find = Eager(task, card.options), _solo if solo else _fassst
-        return lambda: _count(find(eager, image))
-    shown: dict[str, Any] = (
-        {'input_size': (task.height, task.width)} if solo else {'score_threshold': _FASSST_SCORE})
+        return lambda: find(eager, image)
+    shown: dict[str, Any] = {'input_size': (task.height, task.width)} if solo else {
+        'score_threshold': SCORE_THRESHOLDS['fassst']}
     predictor = predictors.create(
         task.network, weights=task.weights, threads=task.threads, **shown, **options)
-    return lambda: _count(predictor.predict(image).masks)
-
-
-def _count(masks: np.ndarray) -> np.ndarray:
-    count: np.ndarray = masks.sum(axis=0, dtype=np.uint8)
-    return count
+    return lambda: predictor.predict(image).masks
 
 
 def _solo(eager: Eager, image: np.ndarray) -> np.ndarray:
@@ -75,4 +70,4 @@ def _fassst(eager: Eager, image: np.ndarray) -> np.ndarray:
     tensor = eager.normalised(resize(image, side, side))
     with eager.torch.no_grad():
         boxes, scores, masks = (output[0].numpy() for output in eager.network(tensor))
-    return decode(boxes, scores, masks, image.shape[:2], _FASSST_SCORE).masks
+    return decode(boxes, scores, masks, image.shape[:2], SCORE_THRESHOLDS['fassst']).masks

@@ -64,8 +64,8 @@ class Task:
 
 
 # modules whose start(task, options) loads a contender and returns what a turn is: it makes the
-# disparity HxW float32 px, the labels or the number of instances HxW uint8, of the same images
-# every time
+# disparity HxW float32 px, the labels HxW uint8 or the masks of instances N x H x W bool, of the
+# same images every time
 _KINDS = {
     'stereo': 'surgseg_ros.evaluation.bench_stereo',
     'semantic': 'surgseg_ros.evaluation.bench_semantic',
