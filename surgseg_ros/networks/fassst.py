@@ -14,7 +14,9 @@ Outputs of forward, for n = num_boxes cells in rows from the top left
 
 Default sizes: fassst_416 with 80 classes has 36.3 MB (10^6 bytes, float32 parameters) and 71.6
 GFLOPs (2 per multiply-accumulate of convolutions, 36 ROIs) as in Table 2; both totals together do
-not determine the network. What the paper leaves open, what is chosen here, and why
+not determine the network. fassst_768 with the 8 classes and 49 boxes of Cityscapes has 34.0 MB
+and 111.5 GFLOPs where the paper has 41.3 MB and 112.8: that fewer classes need more storage is
+unexplained. What the paper leaves open, what is chosen here, and why
 - Score channels. The drawn output of the attention module, 36 x 4 x 80 (Fig. 4), is the
   coordinates of every class and has no room for the 'confidence scores' that section 3.2 puts
   there: a fifth channel per class is added, 36 x 5 x 80. Sigmoids, not a softmax, because the
@@ -22,8 +24,9 @@ not determine the network. What the paper leaves open, what is chosen here, and 
 - Coordinates are sigmoids around the cell's own square, one for each class as drawn: raw outputs
   of 0 are that square. So a cell needs not learn where it is, and no box leaves the frame.
 - Strides and grid. Fig. 4 is drawn for 768; 416 reaches 6 x 6 in one halving less, through an odd
-  size. Here the module halves while the map stays at least as large as the grid, and one bilinear
-  resize makes it the grid: every n and size works, and n changes no weight.
+  size. Here the first convolutions halve while the map stays at least as large as the grid, and
+  one bilinear resize makes it the grid: every n and size works, and neither changes a weight, so
+  a checkpoint fits all of them.
 - Network head. 3x3 convolutions, the first of stride 2, the last of 64 channels (Fig. 4), as many
   as head_depth. Widths 16, 24, 32, ..., 64 were fitted.
 - Attention module. Widths 128 and 256 are drawn, the others were fitted: 96, 128, 128, 128, 128,
@@ -44,7 +47,9 @@ The frame is resized to size x size, its aspect ratio not kept: 'frame scale 416
 """
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -110,6 +115,20 @@ class Fassst(nn.Module):
         blocks = [block for stage in self.pyramid.stages for block in stage.children()]
         return dict(enumerate(blocks[1:], 2))
 
+    @staticmethod
+    def options_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Options that the keys and shapes in a checkpoint tell; size and num_boxes are in none."""
+        predicted = tensors.get('attention.predict.bias')
+        if predicted is None:
+            return {}
+        resnet = 'pyramid.fpn.lateral_convs.0.conv.weight' in tensors
+        return {
+            'backbone': 'resnet50_fpn' if resnet else 'mobilenet_v2',
+            'num_classes': len(predicted) // 5,
+            'roi_fusion': any(key.startswith('pyramid.stages.2.') for key in tensors),
+            'head_depth': len({key.split('.')[1] for key in tensors if key.startswith('head.')}),
+        }
+
     def locate(self, image: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Find instances: coordinates and scores as InstanceAttention gives them, mask layers."""
         features = self.head(image)
@@ -129,13 +148,10 @@ class InstanceAttention(nn.Module):
         super().__init__()
         half = width // 2
         widths = (_HEAD_CHANNELS, half, width, 3 * width // 8, *(half,) * 5)
-        strided = _halvings(size, grid)
-        convs = [
-            _conv(before, after, stride=2 if index < strided else 1)
-            for index, (before, after) in enumerate(pairwise(widths))
-        ]
-        self.reduce = nn.Sequential(*convs[:strided])
-        self.refine = nn.Sequential(*convs[strided:])
+        self._strided = _halvings(size, grid)
+        self.convs = nn.Sequential(
+            *(_conv(before, after, stride=2 if index < self._strided else 1)
+              for index, (before, after) in enumerate(pairwise(widths))))
         self.predict = nn.Conv2d(half, 5 * num_classes, 3, padding=1)
         nn.init.normal_(self.predict.weight, std=0.01)
         prior = torch.zeros(5 * num_classes)
@@ -148,8 +164,9 @@ class InstanceAttention(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """N x 64 x H x W -> logits: coordinates N x n x classes x 4, scores N x n x classes."""
         x = F.interpolate(
-            self.reduce(features), (self.grid, self.grid), mode='bilinear', align_corners=False)
-        x = self.predict(self.refine(x)).flatten(2).transpose(1, 2)
+            self.convs[: self._strided](features), (self.grid, self.grid), mode='bilinear',
+            align_corners=False)
+        x = self.predict(self.convs[self._strided :](x)).flatten(2).transpose(1, 2)
         coordinates, scores = x.split((4 * self.num_classes, self.num_classes), dim=2)
         return coordinates.unflatten(2, (-1, 4)) + self.squares, scores
 
@@ -283,7 +300,7 @@ def _conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
 def _halvings(size: int, grid: int) -> int:
     """How often a map of this size can be halved, rounding up, and not become less than grid."""
     count = 0
-    while (size + 1) // 2 >= grid:
+    while size > 1 and (size + 1) // 2 >= grid:
         size, count = (size + 1) // 2, count + 1
     return count
 

@@ -30,6 +30,10 @@ def sizes(name, **options):
     return megabytes, counter.get_total_flops() / 1e9
 
 
+def shapes(network):
+    return {key: tensor.shape for key, tensor in network.state_dict().items()}
+
+
 def test_default_has_the_published_size_and_operations():
     megabytes, gflops = sizes('fassst_416')
     assert f'{megabytes:.1f} MB, {gflops:.1f} GFLOPs' == '36.3 MB, 71.6 GFLOPs'
@@ -71,8 +75,35 @@ def test_options_change_what_they_name():
         attention = networks.create('fassst_416').attention
         alone = networks.create('fassst_small', roi_fusion=False)
     assert counts == {4: 4, 5: 5, 6: 6}
-    assert len(attention.reduce) + len(attention.refine) + 1 == 9
+    assert len(attention.convs) + 1 == 9
     assert len(alone.pyramid.layers) == 1
+
+
+def test_neither_size_nor_number_of_boxes_changes_a_weight():
+    with torch.device('meta'):
+        expected = shapes(networks.create('fassst_416'))
+        for name, num_boxes in (('fassst_416', 1), ('fassst_416', 81), ('fassst_768', 49)):
+            assert shapes(networks.create(name, num_boxes=num_boxes)) == expected
+
+
+@pytest.mark.parametrize('size, num_boxes, halvings', [
+    (416, 36, 5), (768, 36, 6), (768, 49, 5), (128, 81, 2), (768, 1, 8)])
+def test_the_first_convolutions_halve_down_to_the_grid(size, num_boxes, halvings):
+    with torch.device('meta'):
+        convs = networks.create('fassst_small', size=size, num_boxes=num_boxes).attention.convs
+    assert [conv[0].stride[0] for conv in convs] == [2] * halvings + [1] * (8 - halvings)
+
+
+@pytest.mark.parametrize('options', [
+    {'backbone': 'mobilenet_v2', 'num_classes': 7, 'roi_fusion': True, 'head_depth': 5},
+    {'backbone': 'mobilenet_v2', 'num_classes': 80, 'roi_fusion': False, 'head_depth': 4},
+    {'backbone': 'resnet50_fpn', 'num_classes': 1, 'roi_fusion': True, 'head_depth': 6},
+    {'backbone': 'resnet50_fpn', 'num_classes': 3, 'roi_fusion': False, 'head_depth': 5},
+])
+def test_options_are_told_from_a_checkpoint(options):
+    with torch.device('meta'):
+        state = networks.create('fassst_768', num_boxes=49, **options).state_dict()
+    assert networks.options_of('fassst_768', state) == options
 
 
 @pytest.mark.parametrize('options, sentence', [
