@@ -18,6 +18,7 @@ _PARTS = {   # of an annotation file: lists of records that have these keys
     'annotations': ('id', 'image_id', 'category_id', 'segmentation'),
     'categories': ('id',),
 }
+_FARTHEST = 2**20   # px from the corner of the image: pycocotools crashes far away
 _RESULT = ('image_id', 'category_id', 'segmentation', 'score')
 
 
@@ -74,6 +75,7 @@ def encode(segmentation: Any, size: tuple[int, int], what: str) -> Json:
     encoded: Json
     try:
         if isinstance(segmentation, list):
+            _check_polygons(segmentation)
             encoded = codec.merge(codec.frPyObjects(segmentation, *size))
             return encoded
         found, counts = tuple(segmentation['size']), segmentation['counts']
@@ -88,6 +90,14 @@ def encode(segmentation: Any, size: tuple[int, int], what: str) -> Json:
         raise ValueError(f'{what} has run lengths that do not fill its image')
     encoded = {'size': list(size), 'counts': counts}
     return codec.frPyObjects(encoded, *size) if isinstance(counts, list) else encoded
+
+
+def _check_polygons(polygons: list[Any]) -> None:
+    for polygon in polygons:
+        numbers = np.array(polygon)
+        if not (numbers.dtype.kind in 'iuf' and numbers.ndim == 1 and len(numbers) % 2 == 0
+                and (np.abs(numbers) <= _FARTHEST).all()):
+            raise ValueError('a polygon is x, y, x, y, ... in px')
 
 
 def _run_lengths(counts: Any) -> np.ndarray:

@@ -86,6 +86,10 @@ def test_what_is_wrong_is_said(tmp_path):
     with pytest.raises(ValueError, match='annotation 0 has a segmentation of 30x40 px, its image '
                                          'has 40x30 px'):
         dataset[0]
+    short = {**wide[0], 'segmentation': {'size': [30, 40], 'counts': '1'}}
+    dataset = open_instances('coco', write(tmp_path, [short]), 'val2017')
+    with pytest.raises(ValueError, match='annotation 0 has run lengths that do not fill its'):
+        dataset[0]
     path = tmp_path / 'annotations' / 'instances_val2017.json'
     path.write_text(path.read_text().replace('"width": 40', '"width": 41'))
     with pytest.raises(ValueError, match='42.png has 40x30 px, its annotations are for 41x30'):

@@ -114,6 +114,12 @@ def longer(record):
      'detection 0 has a segmentation of 20x10 px, its image has 80x64 px'),
     ({'segmentation': {'size': [64, 80], 'counts': [100, 20]}},
      'detection 0 has run lengths that do not fill its image'),
+    *(({'segmentation': [[0, 0, 20, 0, 20, far]]},
+       'detection 0 has a segmentation that is neither')
+      for far in (1e12, -1e12, float('nan'), float('inf'), '20')),
+    ({'segmentation': [[0, 0, 20, 0, 20]]}, 'detection 0 has a segmentation that is neither'),
+    ({'segmentation': [{'size': [64, 80], 'counts': [1]}]},
+     'detection 0 has a segmentation that is neither'),
     ({'segmentation': {'size': [64, 80], 'counts': [-10, 64 * 80 + 10]}},
      'detection 0 has run lengths that do not fill its image'),
     ({'segmentation': {'size': [64, 80], 'counts': [0.5, 64 * 80 - 0.5]}},
