@@ -117,7 +117,7 @@ class Fassst(nn.Module):
 
     @staticmethod
     def options_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Options that the keys and shapes in a checkpoint tell; size and num_boxes are in none."""
+        """Options that keys and shapes in a checkpoint tell; size and num_boxes are in none."""
         predicted = tensors.get('attention.predict.bias')
         if predicted is None:
             return {}

@@ -9,13 +9,12 @@ import numpy as np
 
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
-from surgseg_ros.networks.card import Card
 from surgseg_ros.networks.fassst_decode import SCORE_THRESHOLD, decode
 from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, resize
 from surgseg_ros.predictors.results import InstanceResult, mask_boxes
 from surgseg_ros.predictors.stages import Stages
-from surgseg_ros.predictors.weights import card_of, existing_weights, options_and_names
+from surgseg_ros.predictors.weights import card_or_shapes, existing_weights, options_and_names
 
 
 class FassstPredictor:
@@ -23,10 +22,11 @@ class FassstPredictor:
 
     name: 'fassst_416', 'fassst_768' or 'fassst_small'. weights: its checkpoint. backend, device,
     precision, threads: as for backends.create. class_names: index = class id, 0 = background.
-    options: of networks.create. What is not given is what the card of the weights says, else as
-    published. score_threshold: of a class; mask_threshold: probability of a pixel; overlap: of
-    two boxes of a class, from which on the better one suppresses the other; these three may be
-    changed at any time. validation_threshold: the score_threshold of training's validation.
+    options: of networks.create. What is not given is what the card of the weights says; without a
+    card, what their shapes tell, else as published. score_threshold: of a class; mask_threshold:
+    probability of a pixel; overlap: of two boxes of a class, from which on the better one
+    suppresses the other; these three may be changed at any time. validation_threshold: the
+    score_threshold of training's validation.
     """
 
     validation_threshold = SCORE_THRESHOLD
@@ -46,7 +46,7 @@ class FassstPredictor:
         overlap: float = 0.5,
     ) -> None:
         path = existing_weights(name, weights)
-        spec, card = networks.spec(name), card_of(name, path) or Card(name)
+        spec, card = networks.spec(name), card_or_shapes(name, path)
         known, self.class_names = options_and_names(name, card, class_names, options)
         size = {**spec.arguments, **known}['size']
         self._normalise = Normaliser(size, size, spec.mean, spec.std)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class LwanetPredictor:
     and 1280x1024 at 640x512. Either way, the sides are then padded evenly to multiples of 32.
 
     A backend is made for the first image size that comes (seconds where nothing is cached; see
-    prepare), and again when the size changes.
+    prepare), and again when another makes another shape of the network's input.
     """
 
     def __init__(
@@ -69,8 +69,11 @@ class LwanetPredictor:
                 f'reduction is {reduction!r}, expected one of {", ".join(REDUCTIONS)}')
         if len(self._box) != 2 or min(self._box) < 1:
             raise ValueError(f'input_size is {self._box}, expected (height, width) in px')
-        self._create_backend = partial(
+        create = partial(
             backends.create, backend, device=device, precision=precision, threads=threads)
+        # sizes whose images have one shape in the network share what was made for it
+        self._backend_for = lru_cache(maxsize=1)(lambda shape: create(
+            model=Model(_NAME, self._weights, {'image': shape}, self._options)))
         self._size = (0, 0)
 
     def prepare(self, height: int, width: int) -> None:
@@ -93,8 +96,7 @@ class LwanetPredictor:
             (height, width), (shape[2] // _STRIDE, shape[3] // _STRIDE),
             self._normalise.origin, extent, _STRIDE)
         self._upsampler.compile()
-        self._backend = self._create_backend(
-            model=Model(_NAME, self._weights, {'image': shape}, self._options))
+        self._backend = self._backend_for(shape)
         self._size = height, width
 
     def predict(self, image: np.ndarray, probabilities: bool = False) -> SemanticResult:

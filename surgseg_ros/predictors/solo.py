@@ -1,7 +1,7 @@
 """SOLO on numpy images: the instances of one frame (see networks/solo)."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,12 @@ import numpy as np
 
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
-from surgseg_ros.networks.card import Card
 from surgseg_ros.networks.solo_decode import GRIDS, SCORE_THRESHOLD, cells_per_level, decode
 from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, fitted
 from surgseg_ros.predictors.results import InstanceResult, mask_boxes
 from surgseg_ros.predictors.stages import Stages
-from surgseg_ros.predictors.weights import card_of, existing_weights, options_and_names
+from surgseg_ros.predictors.weights import card_or_shapes, existing_weights, options_and_names
 
 
 class SoloPredictor:
@@ -26,7 +25,8 @@ class SoloPredictor:
     precision, threads: as for backends.create. class_names: index = class id, 0 = background.
     options: of networks.create. input_size: (height, width) px; an image is resized, with its
     aspect ratio, to the largest that fits into that box or into the box on its side. What is
-    not given is what the card of the weights says, else as published. candidates: cells per level
+    not given is what the card of the weights says; without a card, what their shapes tell, else
+    as published. candidates: cells per level
     whose masks are computed; an image with more cells above the score threshold loses the worst.
     score_threshold: of the category, before duplicates are suppressed; final_threshold: of the
     score after that; mask_threshold: of a pixel; max_instances: the best ones; these four, by
@@ -34,7 +34,7 @@ class SoloPredictor:
     of training's validation.
 
     A backend is made for the first image size that comes (seconds where nothing is cached; see
-    prepare), and again when the size changes.
+    prepare), and again when another makes another shape of the network's input.
     """
 
     validation_threshold = SCORE_THRESHOLD
@@ -59,14 +59,17 @@ class SoloPredictor:
     ) -> None:
         self._name, self._spec = name, networks.spec(name)
         self._weights = existing_weights(name, weights)
-        card = card_of(name, self._weights) or Card(name)
+        card = card_or_shapes(name, self._weights)
         known, self.class_names = options_and_names(name, card, class_names, options)
         self._options = {**known, 'candidates': candidates}
         self._box = sorted(input_size or card.details.get('input_size', published_size))
         self._counts = cells_per_level(
             candidates, {'grids': GRIDS, **self._spec.arguments, **self._options}['grids'])
-        self._create_backend = partial(
+        create = partial(
             backends.create, backend, device=device, precision=precision, threads=threads)
+        # sizes whose images have one shape in the network share what was made for it
+        self._backend_for = lru_cache(maxsize=1)(lambda shape: create(
+            model=Model(name, self._weights, {'image': shape}, self._options)))
         self._size = (0, 0)
         self.score_threshold, self.mask_threshold = score_threshold, mask_threshold
         self.final_threshold, self.max_instances = final_threshold, max_instances
@@ -79,9 +82,7 @@ class SoloPredictor:
         spec, (short, long) = self._spec, self._box
         self._content = fitted(height, width, short, long)
         self._normalise = Normaliser(*self._content, spec.mean, spec.std, spec.multiple)
-        inputs = {'image': self._normalise.shape}
-        self._backend = self._create_backend(
-            model=Model(self._name, self._weights, inputs, self._options))
+        self._backend = self._backend_for(self._normalise.shape)
         self._size = height, width
 
     def predict(self, image: np.ndarray) -> InstanceResult:

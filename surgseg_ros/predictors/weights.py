@@ -42,6 +42,19 @@ def card_of(name: str, weights: Path) -> Card | None:
     return card
 
 
+def card_or_shapes(name: str, weights: Path) -> Card:
+    """Read the card of weights of the network `name`, or what their shapes tell: imports torch.
+
+    Raises what card_of and networks.load_checkpoint raise.
+    """
+    card = card_of(name, weights)
+    if card:
+        return card
+    from surgseg_ros.networks.checkpoints import read
+
+    return Card(name, networks.options_of(name, read(weights)))
+
+
 def options_and_names(
     name: str, card: Card, class_names: Sequence[str], options: Mapping[str, Any] | None
 ) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -165,6 +165,21 @@ def test_attention_by_its_definition(scale):
         networks.create('solo_mobilenet', attention=True, attention_scale='softmax')
 
 
+def test_attention_is_resized_as_told():
+    maps = {}
+    for resize in ('bilinear', 'nearest'):
+        network = networks.create('solo_mobilenet', attention=True, attention_resize=resize)
+        attention = network.bbox_head.attention
+        attention.gain.data.fill_(1.0)
+        places = torch.arange(18.0).sin().reshape(1, 2, 3, 3)
+        maps[resize] = attention(0, places, None, torch.Size((6, 6)))
+    small = maps['nearest'][..., ::2, ::2]
+    expected = torch.nn.functional.interpolate(small, size=(6, 6), mode='bilinear')
+    torch.testing.assert_close(maps['bilinear'], expected)
+    assert torch.equal(maps['nearest'], small.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    assert not torch.allclose(maps['nearest'], maps['bilinear'], atol=0.01)
+
+
 def test_attention_compares_what_its_source_says(small):
     network, image = small
     pyramid = network.neck(network.backbone(image))

@@ -82,13 +82,23 @@ def test_thresholds_are_live(reference, weights):
     image = texture('live', 100, 100)
     predictor.score_threshold = 0.0
     everything = predictor.predict(image)
-    predictor.overlap = 1.0
-    assert len(predictor.predict(image).scores) >= len(everything.scores)
-    predictor.mask_threshold = 0.99
-    assert predictor.predict(image).masks.sum() < everything.masks.sum() * 2
+    predictor.overlap = 0.01
+    assert 0 < len(predictor.predict(image).scores) < len(everything.scores)
+    predictor.overlap, predictor.mask_threshold = 0.5, 0.99
+    strict = predictor.predict(image)
+    assert strict.masks.sum() < everything.masks.sum()
     predictor.score_threshold = 1.0
     nothing = predictor.predict(image)
     assert nothing.masks.shape == (0, 100, 100) and nothing.boxes.shape == (0, 4)
+
+
+def test_without_a_card_the_shapes_tell_the_classes(tmp_path):
+    torch.save(networks.create('fassst_small', num_classes=7, head_depth=4).state_dict(),
+               tmp_path / 'own.pt')
+    predictor = predictors.create(
+        'fassst_small', weights=tmp_path / 'own.pt', backend='torch', device='cpu')
+    predictor.predict(texture('any', 64, 64))
+    assert predictor.class_names == ('background', *(f'class {i}' for i in range(1, 8)))
 
 
 def test_what_is_missing_or_wrong_is_said_in_a_sentence(weights, reference, tmp_path):

@@ -43,14 +43,15 @@ def create(weights, **options):
         'solo_mobilenet', weights=weights, backend='torch', device='cpu', **options)
 
 
-def test_predictions_are_those_of_the_authors_code(tmp_path):
+@pytest.mark.parametrize('kind', backends.available())
+def test_predictions_are_those_of_the_authors_code(tmp_path, kind):
     golden = np.load(GOLDEN / 'solo_r50_5cls_256x320.npz')
     image = texture('solo', 256, 320)
     assert [zlib.crc32(image.tobytes())] == golden['images_crc32'].tolist()
     network = fill_network(networks.create('solo_r50', num_classes=5))
     torch.save(network.state_dict(), tmp_path / 'solo.pt')
     predictor = predictors.create(
-        'solo_r50', weights=tmp_path / 'solo.pt', backend='torch', device='cpu',
+        'solo_r50', weights=tmp_path / 'solo.pt', backend=kind, device='cpu', precision='f32',
         class_names=GOLDEN_NAMES, input_size=(256, 320), candidates=1600)
     result = predictor.predict(image)
     np.testing.assert_array_equal(result.class_ids, golden['seg_labels'] + 1)
@@ -122,6 +123,31 @@ def test_thresholds_and_the_most_instances_are_live(weights):
     np.testing.assert_array_equal(predictor.predict(image).scores, some.scores[:6])
     predictor.final_threshold, predictor.score_threshold = 0.05, 0.99999
     assert len(some.class_ids) > len(predictor.predict(image).class_ids)
+
+
+def test_a_higher_mask_threshold_leaves_smaller_masks(weights):
+    predictor, image = create(weights, max_instances=1), texture('live', 64, 96)
+    before = predictor.predict(image).masks.sum()
+    predictor.mask_threshold = 0.9
+    assert predictor.predict(image).masks.sum() < before
+
+
+def test_sizes_of_one_input_shape_share_a_backend(weights, monkeypatch):
+    outputs, made = (np.zeros((1, 90, 16, 24), np.float32), np.zeros((1, 90, 2), np.float32)), []
+    monkeypatch.setattr(
+        backends, 'create', lambda *_, model, **__: made.append(model.inputs) or Replay(*outputs))
+    predictor = create(weights)
+    for size in ((64, 96), (128, 192), (63, 96), (64, 96), (96, 64)):
+        predictor.prepare(*size)
+    assert made == [{'image': (1, 3, 64, 96)}, {'image': (1, 3, 96, 64)}]
+
+
+def test_without_a_card_the_shapes_tell_classes_and_attention(tmp_path):
+    network = networks.create('solo_mobilenet', num_classes=7, attention=True)
+    torch.save(network.state_dict(), tmp_path / 'own.pt')
+    predictor = create(tmp_path / 'own.pt', input_size=(64, 64))
+    predictor.predict(texture('any', 64, 64))
+    assert predictor.class_names == ('background', *(f'class {i}' for i in range(1, 8)))
 
 
 def test_what_is_missing_or_wrong_is_said_in_a_sentence(weights, tmp_path):
