@@ -10,7 +10,7 @@ from golden_recipe import fill_network
 
 from surgseg_ros import networks, predictors
 from surgseg_ros.cli import main
-from surgseg_ros.networks.card import read_card
+from surgseg_ros.networks.card import Card, read_card
 
 torch = pytest.importorskip('torch')
 pytest.importorskip('safetensors')
@@ -30,6 +30,7 @@ def checkpoint(tmp_path: Path, state: dict) -> Path:
 def test_list_and_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['models', 'list']) == 0
     text = capsys.readouterr().out
+    assert 'published at none' not in text
     assert 'sgbm                           -  -                                 needs none' in text
     for name in networks.available():
         known = networks.spec(name)
@@ -38,8 +39,43 @@ def test_list_and_info(capsys: pytest.CaptureFixture[str]) -> None:
         facts = [known.homepage, known.licence, f'{known.parameters:,}', str(known.tensors)]
         assert name in text and all(fact in info for fact in facts)
         assert all(published.name in info for published in known.checkpoints)
+    assert main(['models', 'info', 'fassst_416']) == 0
+    assert 'resized to 416 x 416 px' in capsys.readouterr().out
     assert main(['models', 'info', 'sgbm']) == 0
     assert 'needs no weights' in capsys.readouterr().out
+
+
+def test_a_size_that_no_tensor_tells_is_asked_for(tmp_path: Path, capsys) -> None:
+    path, out = tmp_path / 'own.pth', tmp_path / 'own.safetensors'
+    torch.save(networks.create('fassst_768', num_classes=7, head_depth=6).state_dict(), path)
+    assert main(['models', 'verify', str(path)]) == 0
+    assert [line.split(':')[0].split()[-1] for line in capsys.readouterr().out.splitlines()] == [
+        'fassst_416', 'fassst_768']
+    assert main(['models', 'import', str(path), str(out)]) == 2
+    assert 'fits fassst_416, fassst_768: say which by --model' in capsys.readouterr().err
+    assert main(['models', 'import', str(path), str(out), '--model', 'lwanet']) == 2
+    assert 'fits fassst_416, fassst_768, not lwanet' in capsys.readouterr().err
+    assert main(['models', 'import', str(path), str(out), '--model', 'fassst_768']) == 0
+    card = read_card(out)
+    assert card.network == 'fassst_768'
+    assert (card.options['num_classes'], card.options['head_depth']) == (7, 6)
+    capsys.readouterr()
+    assert main(['models', 'verify', str(out)]) == 0  # by its card
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 and 'fits fassst_768' in lines[0]
+
+
+def test_a_card_that_is_there_is_kept(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    path, out = tmp_path / 'own.safetensors', tmp_path / 'again.safetensors'
+    options = {'num_classes': 2, 'num_boxes': 9, 'size': 128}
+    card = Card('fassst_small', options, ('background', 'hook', 'clip'), {'recipe': 'mine'})
+    save_file(networks.create('fassst_small', **options).state_dict(), path, card.metadata())
+    assert main(['models', 'import', str(path), str(out)]) == 0
+    again = read_card(out)
+    assert (again.network, again.class_names) == (card.network, card.class_names)
+    assert options.items() <= again.options.items() and again.details['recipe'] == 'mine'
 
 
 @pytest.mark.parametrize('name', networks.available())

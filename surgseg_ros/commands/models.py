@@ -3,12 +3,16 @@
 import argparse
 import hashlib
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from surgseg_ros import networks, predictors
 from surgseg_ros.files import whole_file
-from surgseg_ros.networks.card import Card
+from surgseg_ros.networks.card import Card, read_card
+
+if TYPE_CHECKING:
+    from surgseg_ros.networks.checkpoints import Identity
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     converting.add_argument('file', type=Path, help='.pt, .pth or .safetensors')
     converting.add_argument('out', type=Path, help='.safetensors file to write')
     converting.add_argument('--sam', **sam)
+    converting.add_argument(
+        '--model', choices=networks.available(), help='which, where FILE fits several')
     converting.add_argument('--overwrite', action='store_true', help='replace OUT if there is one')
     converting.set_defaults(models=_import)
 
@@ -42,8 +48,8 @@ def _list(args: argparse.Namespace) -> int:
     print(f'{"":20}{"parameters":>12}  {"licence":32}  weights')
     for name in predictors.available():
         if name in networks.available():
-            known = networks.spec(name)
-            weights = f'{len(known.checkpoints)} published at {known.homepage}'
+            known, count = networks.spec(name), len(networks.spec(name).checkpoints)
+            weights = f'{count} published at {known.homepage}' if count else 'none published'
             print(f'{name:20}{known.parameters:>12,}  {known.licence:32}  {weights}')
         else:
             print(f'{name:20}{"-":>12}  {"-":32}  needs none')
@@ -55,6 +61,7 @@ def _info(args: argparse.Namespace) -> int:
         print(f'{args.name} is no network and needs no weights')
         return 0
     known = networks.spec(args.name)
+    size = known.arguments.get('size')
     facts = {
         'paper': known.paper,
         'published at': known.homepage,
@@ -62,7 +69,8 @@ def _info(args: argparse.Namespace) -> int:
         'finds': ', '.join(known.class_names),
         'tensors': f'{known.tensors}, {known.parameters:,} trained parameters',
         'input': f'RGB / 255, mean {known.mean}, std {known.std}, '
-                 f'padded to multiples of {known.multiple} px',
+                 + (f'resized to {size} x {size} px' if size else
+                    f'padded to multiples of {known.multiple} px'),
         'precision': f'{known.precision} unless told otherwise',
     }
     print(args.name)
@@ -82,9 +90,11 @@ def _verify(args: argparse.Namespace) -> int:
     except ValueError as misfit:
         print(f'surgseg models: {misfit}', file=sys.stderr)
         return 1
-    options = ', '.join(f'{key}={value}' for key, value in found.options.items())
-    print(f'{args.file} fits {found.name}: all {found.tensors} tensors'
-          f'{options and f" ({options})"}, sha256 {_sha256(args.file)}')
+    digest = _sha256(args.file)
+    for one in found:
+        options = ', '.join(f'{key}={value}' for key, value in one.options.items())
+        print(f'{args.file} fits {one.name}: all {one.tensors} tensors'
+              f'{options and f" ({options})"}, sha256 {digest}')
     return 0
 
 
@@ -95,16 +105,35 @@ def _import(args: argparse.Namespace) -> int:
         raise ValueError(f'{args.out} must end in .safetensors, the format that is written')
     if args.out.exists() and not args.overwrite:
         raise FileExistsError(f'{args.out} exists already; --overwrite replaces it')
-    found, files = identify(args.file, args.sam), [args.file, *filter(None, [args.sam])]
+    found = _chosen(args.file, args.model, identify(args.file, args.sam))
+    files = [args.file, *filter(None, [args.sam])]
     digests = {file.name: _sha256(file) for file in files}
-    # who has options has classes of one's own: the predictor knows those that are published
-    class_names = () if found.options else networks.spec(found.name).class_names
-    card = Card(found.name, found.options, class_names, {'sources_sha256': digests})
+    card = _card(found, read_card(args.file), {'sources_sha256': digests})
     with whole_file(args.out) as partial:
         convert(args.file, args.sam, partial, card)
     print(f'{args.out}: {found.name} from '
           + ', '.join(f'{name} (sha256 {digest})' for name, digest in digests.items()))
     return 0
+
+
+def _chosen(path: Path, wanted: str | None, found: 'list[Identity]') -> 'Identity':
+    """Return the one that is wanted, or the only one; ValueError where it is not clear which."""
+    fitting = [one for one in found if wanted in (None, one.name)]
+    names = ', '.join(one.name for one in found)
+    if not fitting:
+        raise ValueError(f'{path} fits {names}, not {wanted}')
+    if len(fitting) > 1:
+        raise ValueError(f'{path} fits {names}: say which by --model')
+    return fitting[0]
+
+
+def _card(found: 'Identity', before: Card | None, details: dict[str, Any]) -> Card:
+    """The card to write: that of the file, if it has one, and where the file comes from."""
+    if before:
+        return replace(before, options=found.options, details={**before.details, **details})
+    # who has options has classes of one's own: the predictor knows those that are published
+    class_names = () if found.options else networks.spec(found.name).class_names
+    return Card(found.name, found.options, class_names, details)
 
 
 def _sha256(path: Path) -> str:

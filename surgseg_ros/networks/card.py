@@ -46,7 +46,26 @@ def read_card(path: str | Path) -> Card | None:
         class_names = tuple(json.loads(metadata.get('class_names', '[]')))
     except (TypeError, ValueError) as error:
         raise ValueError(f'the card of {path} is broken: {error}') from error
-    return Card(metadata['network'], options, class_names, details)
+    card = Card(metadata['network'], options, class_names, details)
+    flaw = _flaw(card)
+    if flaw:
+        raise ValueError(f'the card of {path} is broken: {flaw}')
+    return card
+
+
+def _flaw(card: Card) -> str:
+    """What JSON may hold but a card may not; empty if there is nothing."""
+    for what, values in (('options', card.options), ('details', card.details)):
+        if not isinstance(values, dict):
+            return f'{what} is {values!r}, expected a mapping'
+    if not all(isinstance(name, str) for name in card.class_names):
+        return f'class_names is {card.class_names!r}, expected strings'
+    count, size = card.options.get('num_classes', 1), card.details.get('input_size', [1, 1])
+    if type(count) is not int or count < 1:
+        return f'num_classes is {count!r}, expected a number from 1 on'
+    if not isinstance(size, list) or [type(n) for n in size] != [int, int] or min(size) < 1:
+        return f'input_size is {size!r}, expected [height, width] in px'
+    return ''
 
 
 def _metadata(path: Path) -> Mapping[str, str]:

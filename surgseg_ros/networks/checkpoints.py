@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from surgseg_ros import networks
-from surgseg_ros.networks.card import Card
+from surgseg_ros.networks.card import Card, read_card
 
 StateDict = Mapping[str, torch.Tensor]
 # SurgicalSAM's model_ckp.pth: what it calls the parts, and what they are in the network
@@ -82,26 +82,38 @@ def read(path: Path) -> StateDict:
     return {key.removeprefix('module.'): value for key, value in tensors.items()}
 
 
-def identify(path: Path, base: Path | None = None) -> 'Identity':
-    """Find the registered network whose tensors, keys and shapes, these are.
+def identify(path: Path, base: Path | None = None) -> 'list[Identity]':
+    """Find the registered networks whose tensors, keys and shapes, these are.
 
-    path, base: as for networks.load_checkpoint. Raises FileNotFoundError, or ValueError with one
-    sentence if there is none.
+    path, base: as for networks.load_checkpoint. Several networks may have the same tensors, as
+    fassst_416 and fassst_768. Where the file has a card, it is the card's network or none.
+    Raises FileNotFoundError, or ValueError with one sentence if there is none.
     """
-    tensors = read_all(path, base)
+    tensors, card = read_all(path, base), read_card(path)
+    names = [card.network] if card else networks.available()
+    options = {name: {**(card.options if card else {}), **networks.options_of(name, tensors)}
+               for name in names}
+    fitting = [Identity(name, chosen, len(tensors)) for name, chosen in options.items()
+               if not _misfit_of(name, chosen, tensors)]
+    if not fitting:
+        raise ValueError(_why_none(path, tensors))
+    return fitting
+
+
+def _misfit_of(name: str, options: Mapping[str, Any], tensors: StateDict) -> str:
+    with torch.device('meta'):
+        return misfit(networks.create(name, **options).state_dict(), tensors)
+
+
+def _why_none(path: Path, tensors: StateDict) -> str:
+    """Say in a sentence why these tensors are those of no registered network."""
     name = _name(tensors)
     if name not in networks.available():
-        raise ValueError(
-            f'{path} fits no registered network ({", ".join(networks.available())}): '
-            f'it has {len(tensors)} tensors ({_some(list(tensors))})'
-        )
-    options = networks.options_of(name, tensors)
-    with torch.device('meta'):
-        expected = networks.create(name, **options).state_dict()
-    reason = misfit(expected, tensors)
-    if reason:
-        raise ValueError(f'{path} fits no registered network: it looks like {name}, but {reason}')
-    return Identity(name, options, len(tensors))
+        return (f'{path} fits no registered network ({", ".join(networks.available())}): '
+                f'it has {len(tensors)} tensors ({_some(list(tensors))})')
+    reason = _misfit_of(name, networks.options_of(name, tensors), tensors)
+    return f'{path} fits no registered network: it looks like {name}' + (
+        f', but {reason}' if reason else ', but its card is of another')
 
 
 class Identity(NamedTuple):

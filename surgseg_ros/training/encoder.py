@@ -14,8 +14,8 @@ from surgseg_ros.networks.checkpoints import read
 def load_encoder(network: nn.Module, name: str, path: Path) -> None:
     """Copy MobileNetV2 from a checkpoint of LWANet into a network registered by this name.
 
-    Blocks that the network has not, or has in another shape, are left out (its `encoder_blocks`
-    says which there are). Raises ValueError with one sentence if the network has no MobileNetV2,
+    Blocks that the network has not are left out (its `encoder_blocks` says which there are).
+    Raises ValueError with one sentence if the network has no MobileNetV2,
     and what networks.load_checkpoint raises.
     """
     blocks: dict[int, Any] = getattr(network, 'encoder_blocks', dict)()

@@ -10,12 +10,19 @@ from torch import nn
 
 from surgseg_ros import networks
 from surgseg_ros.networks.checkpoints import load_but
+from surgseg_ros.training.bundled import find_weights
 from surgseg_ros.training.encoder import load_encoder
+
+_ENCODERS = ('backbone.', 'pyramid.stages.')  # what imagenet and encoder set
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """What is trained, and from which weights."""
+    """What is trained, and from which weights.
+
+    Whole `weights` have an encoder: with them, imagenet and encoder are not even read, unless
+    weights_but leaves out tensors of it. encoder, weights: files of here, else bundled ones.
+    """
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)  # but num_classes
@@ -29,22 +36,31 @@ def make_network(wanted: Network, options: Mapping[str, Any]) -> nn.Module:
     """The network with the weights that it shall start from."""
     if 'num_classes' in wanted.options:
         raise ValueError('network.options.num_classes is what the data has: leave it out')
-    try:
-        network: Any = networks.create(wanted.name, **options)
-    except TypeError as error:
-        raise ValueError(f'network.options do not suit {wanted.name}: {error}') from error
+    network: Any = networks.create(wanted.name, **options)
     if wanted.weights is None and wanted.weights_but:
         raise ValueError('network.weights_but needs network.weights')
+    if _starts_anew(network, wanted):
+        _load_encoder(network, wanted)
+    if wanted.weights is not None:
+        _load(network, find_weights(wanted.weights), wanted.weights_but)
+    return cast(nn.Module, network)
+
+
+def _starts_anew(network: nn.Module, wanted: Network) -> bool:
+    """Whether any tensor of the encoder is left to `imagenet` and `encoder` by `weights`."""
+    return wanted.weights is None or any(
+        key.startswith(_ENCODERS) and key.startswith(wanted.weights_but)
+        for key in network.state_dict())
+
+
+def _load_encoder(network: Any, wanted: Network) -> None:
     if wanted.imagenet is not None:
         if not hasattr(network, 'load_imagenet'):
             raise ValueError(f'{wanted.name} has no backbone of ImageNet: '
                              'network.imagenet must be null')
         network.load_imagenet(Path(wanted.imagenet).expanduser())
     if wanted.encoder is not None:
-        load_encoder(network, wanted.name, Path(wanted.encoder).expanduser())
-    if wanted.weights is not None:
-        _load(network, Path(wanted.weights).expanduser(), wanted.weights_but)
-    return cast(nn.Module, network)
+        load_encoder(network, wanted.name, find_weights(wanted.encoder))
 
 
 def _load(network: nn.Module, path: Path, but: tuple[str, ...]) -> None:

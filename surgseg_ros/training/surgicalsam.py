@@ -23,6 +23,7 @@ from surgseg_ros.networks.surgicalsam import SurgicalSam
 from surgseg_ros.predictors.sam_input import SamInput
 from surgseg_ros.training import recipe as recipes
 from surgseg_ros.training.augmentation import make_augmentation
+from surgseg_ros.training.bundled import find_weights
 from surgseg_ros.training.feature_cache import FeatureCache, version_of, weights_digest
 from surgseg_ros.training.image_bank import ImageBank
 from surgseg_ros.training.segmentation import Data
@@ -207,7 +208,7 @@ def make_network(recipe: SurgicalSamRecipe, num_classes: int) -> SurgicalSam:
         network.load_encoder(Path(wanted.encoder_weights).expanduser())
     if wanted.backbone is not None:
         assert isinstance(network.image_encoder, MobileNetEncoder)  # see _check
-        network.image_encoder.load_blocks(Path(wanted.backbone).expanduser())
+        network.image_encoder.load_blocks(find_weights(wanted.backbone))
     unreached = _OTHER_MASKS if recipe.loss.quality_weight else (*_OTHER_MASKS, _QUALITY)
     for name, parameter in network.named_parameters():
         if name.startswith(unreached):

@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip('torch', reason='training needs torch')
 
 from surgseg_ros import networks  # noqa: E402
+from surgseg_ros.training.bundled import find_weights  # noqa: E402
 from surgseg_ros.training.encoder import load_encoder  # noqa: E402
 from surgseg_ros.training.start import Network, make_network  # noqa: E402
 
@@ -54,6 +55,36 @@ def test_the_rest_is_as_strict_as_ever(tmp_path: Path) -> None:
     torch.save(tensors, weights)
     with pytest.raises(ValueError, match='1 missing .neck.fpn_convs.0.conv.weight'):
         start('solo_mobilenet', 5, weights=str(weights), weights_but=but)
+
+
+def test_whole_weights_need_no_other_file(tmp_path: Path) -> None:
+    weights, nothing = tmp_path / 'whole.pt', str(tmp_path / 'nothing.pth')
+    torch.save(networks.create('solo_mobilenet', num_classes=5).state_dict(), weights)
+    whole: dict[str, Any] = {'weights': str(weights), 'imagenet': nothing, 'encoder': nothing}
+    start('solo_mobilenet', 5, **whole)
+    start('solo_mobilenet', 5, **whole, weights_but=('bbox_head.solo_cate.',))
+    with pytest.raises(FileNotFoundError, match='nothing.pth'):
+        start('solo_mobilenet', 5, **whole, weights_but=('backbone.features.0.',))
+
+
+def test_bundled_weights_are_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_weights('models/lwanet_simulated.safetensors').is_file()
+    (tmp_path / 'own.pt').touch()
+    assert find_weights('own.pt').resolve() == tmp_path / 'own.pt'
+    with pytest.raises(FileNotFoundError, match='there is no checkpoint nothing.pt, neither here'):
+        find_weights('nothing.pt')
+
+
+def test_an_option_that_a_network_has_not_is_said() -> None:
+    with pytest.raises(ValueError, match="do not suit solo_r18: .*argument 'foo'"):
+        start_with({'foo': 1})
+
+
+def start_with(options: dict[str, Any]) -> Any:
+    return make_network(Network(name='solo_r18'), options)
 
 
 def test_imagenet_reaches_the_backbone_and_nothing_else(tmp_path: Path) -> None:
