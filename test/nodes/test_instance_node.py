@@ -240,8 +240,11 @@ def test_two_seconds_without_a_subscriber_begin_anew(shared):
         assert shared.set_parameter(
             'instance', 'outputs', type=9, string_array_value=outputs).successful
 
-    before = track_ids(send(shared, next(shared.clock)))
-    assert track_ids(send(shared, next(shared.clock))) == before
+    for max_gap, threshold in ((0, 1.0), (10, THRESHOLD)):   # an image without any: other ids
+        shared.set_parameter('instance', 'max_gap', type=2, integer_value=max_gap)
+        shared.set_parameter('instance', 'score_threshold', type=3, double_value=threshold)
+        before = track_ids(send(shared, next(shared.clock)))
+    assert min(before) > 1 and track_ids(send(shared, next(shared.clock))) == before
     publish()   # as without a subscriber; the images go on
     for _ in range(60):
         shared.send_image(next(shared.clock), LEFT)
