@@ -113,7 +113,7 @@ def _why_none(path: Path, tensors: StateDict) -> str:
                 f'it has {len(tensors)} tensors ({_some(list(tensors))})')
     reason = _misfit_of(name, networks.options_of(name, tensors), tensors)
     return f'{path} fits no registered network: it looks like {name}' + (
-        f', but {reason}' if reason else ', but its card is of another')
+        f', but {reason}' if reason else ', but its card says otherwise')
 
 
 class Identity(NamedTuple):

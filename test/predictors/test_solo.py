@@ -125,6 +125,19 @@ def test_thresholds_and_the_most_instances_are_live(weights):
     assert len(some.class_ids) > len(predictor.predict(image).class_ids)
 
 
+@pytest.mark.parametrize('kind', ['torch', 'openvino'])
+def test_an_unknown_option_on_a_card_is_said_in_a_sentence(tmp_path, kind):
+    if kind not in backends.available():
+        pytest.skip(f'no {kind} here')
+    from safetensors.torch import save_file
+
+    path, card = tmp_path / 'odd.safetensors', Card('solo_mobilenet', {'foo': 1})
+    save_file({'a': torch.zeros(1)}, path, metadata=card.metadata())
+    predictor = predictors.create('solo_mobilenet', weights=path, backend=kind, device='cpu')
+    with pytest.raises(ValueError, match="do not suit solo_mobilenet: .*argument 'foo'"):
+        predictor.prepare(64, 96)
+
+
 def test_a_higher_mask_threshold_leaves_smaller_masks(weights):
     predictor, image = create(weights, max_instances=1), texture('live', 64, 96)
     before = predictor.predict(image).masks.sum()
