@@ -9,8 +9,8 @@ from typing import Any, cast
 from torch import nn
 
 from surgseg_ros import networks
+from surgseg_ros.bundled import find_weights
 from surgseg_ros.networks.checkpoints import load_but
-from surgseg_ros.training.bundled import find_weights
 from surgseg_ros.training.encoder import load_encoder
 
 _ENCODERS = ('backbone.', 'pyramid.stages.')  # what imagenet and encoder set

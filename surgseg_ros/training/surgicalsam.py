@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from surgseg_ros import networks
+from surgseg_ros.bundled import find_weights
 from surgseg_ros.datasets import SegmentationDataset, open_dataset
 from surgseg_ros.metrics.segmentation import ConfusionMatrix
 from surgseg_ros.networks.sam import encode_image
@@ -23,7 +24,6 @@ from surgseg_ros.networks.surgicalsam import SurgicalSam
 from surgseg_ros.predictors.sam_input import SamInput
 from surgseg_ros.training import recipe as recipes
 from surgseg_ros.training.augmentation import make_augmentation
-from surgseg_ros.training.bundled import find_weights
 from surgseg_ros.training.feature_cache import FeatureCache, version_of, weights_digest
 from surgseg_ros.training.image_bank import ImageBank
 from surgseg_ros.training.segmentation import Data

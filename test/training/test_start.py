@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip('torch', reason='training needs torch')
 
 from surgseg_ros import networks  # noqa: E402
-from surgseg_ros.training.bundled import find_weights  # noqa: E402
+from surgseg_ros.bundled import find_weights  # noqa: E402
 from surgseg_ros.training.encoder import load_encoder  # noqa: E402
 from surgseg_ros.training.start import Network, make_network  # noqa: E402
 
