@@ -165,8 +165,9 @@ def _fassst(
 
 
 _SPECS = {
-    # few boxes in the examples: each of them runs the whole tail
-    'fassst_416': _fassst({'num_classes': 5, 'num_boxes': 9}, 9_084_640, size=416),
+    # few boxes in the examples, as each runs the whole tail; and three classes, because the mask
+    # is that of the best one: with five, bf16 decides a tie of 0.003
+    'fassst_416': _fassst({'num_classes': 3, 'num_boxes': 9}, 9_084_640, size=416),
     # bf16 moves its boxes, and with them the places that its masks are sampled at, too far
     'fassst_768': _fassst(
         {'num_classes': 5, 'num_boxes': 4}, 9_084_640, continuous=False, size=768),

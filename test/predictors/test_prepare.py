@@ -30,4 +30,4 @@ def test_a_size_that_failed_leaves_nothing_behind(tmp_path, monkeypatch, name, f
     with pytest.raises(RuntimeError, match='no memory'):
         predictor.prepare(96, 160)
     np.testing.assert_array_equal(getattr(predictor.predict(*images), field), expected)
-    assert len(sizes) == 3 and sizes[0] == sizes[2]
+    assert sizes[2:] in ([], sizes[:1])   # the backend of before was kept, or made again

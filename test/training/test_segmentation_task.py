@@ -144,7 +144,7 @@ def test_every_trained_parameter_has_a_gradient(close_ups: list[str]) -> None:
 def test_what_does_not_fit_is_said(root: Path) -> None:
     for setting, message in [
         ('data.width=100', 'multiples of 32 px, not 100x256'),
-        ('network.options={attention: true}', 'network.options do not suit lwanet: .*attention'),
+        ('network.options={attention: true}', 'options do not suit lwanet: .*attention'),
         ('network.options={num_classes: 4}', 'num_classes is what the data has: leave it out'),
         ('augmentation.rotat={}', "no augmentation is called 'rotat'"),
         ('data.val={frames: 1}', 'the key data.val.split is missing: expected a text'),
