@@ -98,15 +98,22 @@ class Fassst(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """N x 3 x size x size, normalised -> boxes, scores, masks (see the file's docstring)."""
-        coordinates, logits, layers = self.locate(image)
-        best = logits.argmax(2)
-        boxes = of_class(coordinates, best).sigmoid()
-        masks = self.tail(self.rois(layers, boxes)).unflatten(0, best.shape)
+        boxes, logits, best, rois = self._best(image)
+        masks = self.tail(rois).unflatten(0, best.shape)
         return boxes, logits.sigmoid(), of_class(masks, best)
 
     def infer(self, image: Tensor) -> tuple[Tensor, ...]:
-        """What a predictor needs: all that forward gives."""
-        return self(image)
+        """The same; masks of other classes than the best are not computed."""
+        boxes, logits, best, rois = self._best(image)
+        masks = self.tail(rois, best.flatten()).unflatten(0, best.shape)
+        return boxes, logits.sigmoid(), masks
+
+    def _best(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Boxes and logits of scores, the best class of each cell, features of its box."""
+        coordinates, logits, layers = self.locate(image)
+        best = logits.argmax(2)
+        boxes = of_class(coordinates, best).sigmoid()
+        return boxes, logits, best, self.rois(layers, boxes)
 
     def encoder_blocks(self) -> dict[int, nn.Module]:
         """Blocks by their numbers in mobilenet_v2_features(): the head replaces the first two."""
@@ -230,10 +237,22 @@ class MaskTail(nn.Module):
             nn.ReLU(inplace=True),
         )
         self.masks = nn.Conv2d(width, num_classes, 3, padding=1)
+        self.shifts: Tensor
+        self.register_buffer('shifts', torch.eye(9).view(1, 9, 3, 3), persistent=False)
 
-    def forward(self, rois: Tensor) -> Tensor:
-        """M x width x 28 x 28 -> M x classes x 28 x 28 logits."""
-        return self.masks(self.deconv(self.convs(rois)))
+    def forward(self, rois: Tensor, classes: Tensor | None = None) -> Tensor:
+        """M x width x 28 x 28 -> M x classes x 28 x 28 logits.
+
+        classes: M int64; then M x 28 x 28, of the given class of each alone.
+        """
+        features = self.deconv(self.convs(rois))
+        if classes is None:
+            return self.masks(features)
+        # a product per place of the 3x3 kernel, each with all pixels, then moved there and added
+        kernels = self.masks.weight[classes].flatten(2).transpose(1, 2)
+        products = (kernels @ features.flatten(2)).unflatten(2, features.shape[2:])
+        bias = self.masks.get_parameter('bias')[classes, None, None]
+        return F.conv2d(products, self.shifts, padding=1)[:, 0] + bias
 
 
 def of_class(values: Tensor, classes: Tensor) -> Tensor:

@@ -99,7 +99,8 @@ class Solo(nn.Module):
         """
         masks, scores = [], []
         counts = cells_per_level(self.candidates, self.bbox_head.grids)
-        for k, (level, count) in enumerate(zip(self.levels(image), counts, strict=True)):
+        levels = self.bbox_head(self.neck(self.backbone(image), halve_finest=True))
+        for k, (level, count) in enumerate(zip(levels, counts, strict=True)):
             every = category_scores(level.categories).flatten(1, 2)
             # in the order of the grid: equal scores have no order that all backends agree on
             cells = every.amax(dim=2).topk(count).indices.sort().values
@@ -195,8 +196,8 @@ class SoloHead(nn.Module):
         self.solo_cate.bias = nn.Parameter(torch.full((num_classes,), _PRIOR))
 
     def forward(self, pyramid: tuple[Tensor, ...]) -> list[Level]:
-        """P2..P6, at 1/4 to 1/64 -> five levels, at 1/8, 1/8, 1/16, 1/32 and 1/32."""
-        finest = F.interpolate(pyramid[0], scale_factor=0.5, mode='bilinear')
+        """P2..P6, at 1/4 (or 1/8) to 1/64 -> five levels, at 1/8, 1/8, 1/16, 1/32 and 1/32."""
+        finest = _resize(pyramid[0], pyramid[1].shape[-2:])
         coarsest = _resize(pyramid[4], pyramid[3].shape[-2:])
         return [
             self._level(features, grid)

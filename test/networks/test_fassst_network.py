@@ -150,6 +150,12 @@ def test_outputs_are_those_of_the_best_class(small, image):
     torch.testing.assert_close(scores, logits.sigmoid())
 
 
+def test_infer_computes_the_masks_of_the_best_class_and_the_same(small, image):
+    with torch.inference_mode():
+        for expected, found in zip(small(image), small.infer(image), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+
+
 def test_untrained_cells_are_their_own_squares_with_low_scores():
     torch.manual_seed(0)
     network = networks.create('fassst_small', num_classes=3, size=128).eval()

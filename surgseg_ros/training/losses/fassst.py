@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from surgseg_ros.networks.fassst import ROI_SIZE, Fassst, bin_centres, of_class
+from surgseg_ros.networks.fassst import ROI_SIZE, Fassst, bin_centres
 from surgseg_ros.training.losses.dice import dice_loss
 from surgseg_ros.training.losses.sigmoid_focal import sigmoid_focal_loss
 
@@ -98,8 +98,7 @@ def _mask_loss(
     rois = network.rois(layers, boxes)
     if not len(rows):
         return 0 * rois.sum()
-    logits = network.tail(rois[rows])
-    logits = of_class(logits[None], targets.classes.flatten()[rows][None])[0]
+    logits = network.tail(rois[rows], targets.classes.flatten()[rows])
     masks = targets.masks.flatten(0, 1)[rows, None].float()
     where = bin_centres(boxes, ROI_SIZE).flatten(0, 1)[rows]
     truth = F.grid_sample(masks, where, padding_mode='border', align_corners=False)[:, 0]
