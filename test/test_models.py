@@ -40,7 +40,8 @@ def test_list_and_info(capsys: pytest.CaptureFixture[str]) -> None:
         assert name in text and all(fact in info for fact in facts)
         assert all(published.name in info for published in known.checkpoints)
     assert main(['models', 'info', 'fassst_416']) == 0
-    assert 'resized to 416 x 416 px' in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert 'resized to 416 x 416 px' in text and 'published at  nowhere' in text
     assert main(['models', 'info', 'sgbm']) == 0
     assert 'needs no weights' in capsys.readouterr().out
 

@@ -64,7 +64,7 @@ def _info(args: argparse.Namespace) -> int:
     size = known.arguments.get('size')
     facts = {
         'paper': known.paper,
-        'published at': known.homepage,
+        'published at': known.homepage or 'nowhere',
         'licence': known.licence,
         'finds': ', '.join(known.class_names),
         'tensors': f'{known.tensors}, {known.parameters:,} trained parameters',

@@ -157,7 +157,7 @@ def _fassst(
         parameters=parameters,
         class_names=COCO_NAMES,
         paper='Cheng et al., FASSST, WACV 2022',
-        homepage='none',
+        homepage='',
         licence=OWN_LICENCE,
         checkpoints=(),
         examples=(Example({'image': (1, 3, size, size)}, example, continuous),),

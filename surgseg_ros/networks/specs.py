@@ -37,7 +37,7 @@ class NetworkSpec:
     and the caller's options. mean, std: of the RGB values divided by 255, as trained. multiple:
     height and width must be multiples of it. tensors, parameters: how many, with the default
     options. examples: how `infer` is called. precision: what 'auto' means. homepage: where the
-    authors publish code and checkpoints, under `licence`.
+    authors publish code and checkpoints, under `licence`; empty if nowhere.
     """
 
     constructor: str

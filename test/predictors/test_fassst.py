@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from golden_recipe import fill_network, texture
+from replay import Replay
 
 from surgseg_ros import backends, networks, predictors
 from surgseg_ros.networks.card import Card
@@ -114,17 +115,6 @@ def test_what_is_missing_or_wrong_is_said_in_a_sentence(weights, reference, tmp_
         reference.predict(np.zeros((8, 8), np.uint8))
 
 
-class Replay:
-    """A backend that answers with given outputs and keeps what it was asked."""
-
-    def __init__(self, *outputs):
-        self.outputs, self.inputs = outputs, []
-
-    def run(self, tensor):
-        self.inputs.append(tensor.copy())
-        return self.outputs
-
-
 @pytest.fixture
 def replay(weights, monkeypatch):
     """Return a predictor and its backend, whose answers are nine boxes of nothing."""
@@ -159,4 +149,4 @@ def test_the_network_sees_what_it_sees_in_training(replay, size):
     mean, std = (np.float32(x)[:, None, None] for x in (spec.mean, spec.std))
     predictor.predict(image)
     expected = (seen.numpy() / np.float32(255) - mean) / std
-    np.testing.assert_allclose(backend.inputs[-1][0], expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(backend.inputs[-1][0][0], expected, rtol=0, atol=1e-6)

@@ -3,22 +3,12 @@ import zlib
 import numpy as np
 import pytest
 from golden_recipe import GOLDEN, fill_network, stereo_pair, texture
+from replay import Replay
 
 from surgseg_ros import backends, networks, predictors
 from surgseg_ros.predictors.preprocess import Normaliser
 
 torch = pytest.importorskip('torch', reason='networks need torch')
-
-
-class Replay:
-    """A backend that answers with given outputs and keeps what it was asked."""
-
-    def __init__(self, *outputs):
-        self.outputs, self.inputs = outputs, []
-
-    def run(self, *inputs):
-        self.inputs.append(inputs)
-        return self.outputs
 
 
 @pytest.fixture(scope='module')

@@ -3,6 +3,7 @@ import zlib
 import numpy as np
 import pytest
 from golden_recipe import GOLDEN, fill_network, texture
+from replay import Replay
 
 from surgseg_ros import backends, networks, predictors
 from surgseg_ros.networks.card import Card
@@ -12,17 +13,6 @@ torch = pytest.importorskip('torch', reason='networks need torch')
 NAMES = ('background', 'grasper', 'scissors')
 SMALL = {'width': 32, 'depth': 1, 'grids': (6, 5, 4, 3, 2)}
 GOLDEN_NAMES = ('background', *'abcde')
-
-
-class Replay:
-    """A backend that answers with given outputs and keeps what it was asked."""
-
-    def __init__(self, masks, scores):
-        self.outputs, self.inputs = (masks, scores), []
-
-    def run(self, *inputs):
-        self.inputs.append([tensor.copy() for tensor in inputs])
-        return self.outputs
 
 
 @pytest.fixture(scope='module')
