@@ -115,13 +115,13 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
     """In a process of its own, as trainings run: by now this one may have threads of DDS, OpenGL
     and OpenVINO, and workers are forked, which libraries with threads do not always survive.
     """
-    code = """if True:
+    code = '''if True:
         import sys
         from test_loop import *
         loop.tasks._TASKS = {'toy': 'toy_task:ToyTask'}
         for workers in (0, 2):
             loop.train(change(RECIPE, 'machine', workers=workers), Path(sys.argv[1], str(workers)))
-    """
+    '''
     subprocess.run([sys.executable, '-c', code, str(tmp_path)], cwd=Path(__file__).parent,
                    check=True)
     assert weights(tmp_path / '0') == weights(tmp_path / '2')
