@@ -26,7 +26,7 @@ def instance_weights(name: str, width: int, height: int, threshold: float) -> di
     tensor = torch.from_numpy(Normaliser(height, width, known.mean, known.std, known.multiple)(
         textured(width, height)))
     with torch.no_grad():
-        outputs = network.infer(tensor) if solo else network(tensor)
+        outputs = network.infer(tensor)
         # SOLO takes every class of a cell, FASSST the best one
         scores = outputs[1].flatten() if solo else outputs[1].amax(dim=2).flatten()
         count = min(INSTANCES, len(scores) - 1)
