@@ -57,7 +57,8 @@ def check_tools() -> None:
     missing = [package for tool, package in packages.items() if not shutil.which(tool)]
     if missing:
         raise StepError(
-            f'{" and ".join(missing)} missing; install with: apt-get install {" ".join(missing)}')
+            f'{" and ".join(missing)} missing; install with: apt-get install {" ".join(missing)}'
+        )
 
 
 def ensure_renderer() -> None:
@@ -91,8 +92,7 @@ def ensure_packages(pins: str) -> None:
 
 def mend_wheels() -> None:
     """Point the wheels' CMake exports at this Python: they name the one that built them."""
-    query = ('import numpy, sysconfig\n'
-             'print(sysconfig.get_path("include"), numpy.get_include())')
+    query = 'import numpy, sysconfig\nprint(sysconfig.get_path("include"), numpy.get_include())'
     python, numpy = subprocess.check_output([PYTHON, '-c', query], text=True).split()
     for path in (VENV / 'share').glob('*/cmake/export_*__rosidl_generator_pyExport.cmake'):
         text = re.sub(r'/opt/python/[^;"]*/numpy/[^;"]*include', numpy, path.read_text())
@@ -108,12 +108,31 @@ def ensure_build() -> None:
     os.environ['CMAKE_PREFIX_PATH'] = os.environ['AMENT_PREFIX_PATH'] = str(VENV)
     os.environ['PATH'] = f'{VENV / "bin"}{os.pathsep}{os.environ["PATH"]}'
     # Symlinks: an edited module works at once, a new one after the next `make`.
-    run('Building messages and package', [
-        str(VENV / 'bin' / 'colcon'), '--log-base', str(ROOT / 'log'), 'build',
-        '--base-paths', str(UNDERLAY), str(ROOT), '--build-base', str(BUILD),
-        '--install-base', str(VENV), '--merge-install', '--symlink-install',
-        '--event-handlers', 'console_direct+', '--cmake-args', '-DBUILD_TESTING=OFF',
-        f'-DPython3_EXECUTABLE={PYTHON}', '-DCMAKE_BUILD_TYPE=Release'], expected=900)
+    run(
+        'Building messages and package',
+        [
+            str(VENV / 'bin' / 'colcon'),
+            '--log-base',
+            str(ROOT / 'log'),
+            'build',
+            '--base-paths',
+            str(UNDERLAY),
+            str(ROOT),
+            '--build-base',
+            str(BUILD),
+            '--install-base',
+            str(VENV),
+            '--merge-install',
+            '--symlink-install',
+            '--event-handlers',
+            'console_direct+',
+            '--cmake-args',
+            '-DBUILD_TESTING=OFF',
+            f'-DPython3_EXECUTABLE={PYTHON}',
+            '-DCMAKE_BUILD_TYPE=Release',
+        ],
+        expected=900,
+    )
     mark('build', state)
 
 
@@ -126,8 +145,9 @@ def sources(entry: Path) -> Iterator[Path]:
     elif entry.is_file():
         yield entry
     else:
-        yield from (path for path in entry.rglob('*')
-                    if path.is_file() and '__pycache__' not in path.parts)
+        yield from (
+            path for path in entry.rglob('*') if path.is_file() and '__pycache__' not in path.parts
+        )
 
 
 def digest(files: list[Path], *more: str) -> str:
@@ -154,9 +174,18 @@ def mark(step: str, state: str) -> None:
 def run(title: str, command: list[str], expected: int) -> None:
     """Run `command` into the log with a bar over its expected number of output lines."""
     show = Bar(title, expected)
-    with LOG.open('a') as log, subprocess.Popen(
-            command, cwd=ROOT, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, errors='replace') as process:
+    with (
+        LOG.open('a') as log,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            errors='replace',
+        ) as process,
+    ):
         assert process.stdout is not None
         for line in process.stdout:
             log.write(line)

@@ -29,12 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     for name, purpose in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=purpose, description=purpose)
-        if words[:1] == [name]:   # only the one that runs is imported
+        if words[:1] == [name]:  # only the one that runs is imported
             module = import_module(f'surgseg_ros.commands.{name}')
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     args = parser.parse_args(words)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))   # end children, close files
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # end children, close files
     signal.signal(signal.SIGINT, signal.default_int_handler)  # background shells ignore it
     try:
         return int(args.run(args) or 0)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from surgseg_ros.geometry.calibration import CameraModel, StereoCalibration
-from surgseg_ros.geometry.stereo_frame import GroundTruth, StereoFrame, ToolTruth
+from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
+from surgseg_ros.frames.stereo_frame import GroundTruth, StereoFrame, ToolTruth
 
 FIRST_STAMP = 1_000_000_000
 PERIOD = 100_000_000  # 10 Hz

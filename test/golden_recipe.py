@@ -71,8 +71,9 @@ def stereo_pair(
     return big[:, :width].copy(), right
 
 
-def field(name: str, channels: int, height: int, width: int, cell: int = 8,
-          noise: float = 0.3) -> np.ndarray:
+def field(
+    name: str, channels: int, height: int, width: int, cell: int = 8, noise: float = 0.3
+) -> np.ndarray:
     """CxHxW float32: a random field, bilinear between nodes `cell` apart, plus noise."""
     generator = rng('field:' + name)
     grid = generator.randn(height // cell + 2, width // cell + 2, channels)

@@ -20,17 +20,17 @@ from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-from surgseg_ros import messages
-from surgseg_ros.domains import reserve_domain
-from surgseg_ros.geometry.calibration import StereoCalibration
-from surgseg_ros.messages import stamp_of
+from surgseg_ros.frames.calibration import StereoCalibration
 from surgseg_ros.nodes.messages import make_message, message_type
-from surgseg_ros.pipelines import Pipeline, PipelineNode
-from surgseg_ros.supervisor import command, end_with_parent
+from surgseg_ros.processes.domains import reserve_domain
+from surgseg_ros.processes.pipelines import Pipeline, PipelineNode
+from surgseg_ros.processes.supervisor import command, end_with_parent
+from surgseg_ros.rosdata import messages
+from surgseg_ros.rosdata.messages import stamp_of
 
 NAMESPACE = 'endoscope'
 FRAME_ID = 'endoscope_left_optical'
-SECOND = 1_000_000_000   # ns
+SECOND = 1_000_000_000  # ns
 
 
 def wait_for(condition: Callable[[], Any], timeout: float = 20.0, what: Any = '') -> Any:
@@ -53,7 +53,7 @@ class Graph:
         # travel as UDP fragments that a best-effort reader may lose.
         os.environ.update(Pipeline.environment(), ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST')
         self.environment = {**os.environ, 'ROS_DOMAIN_ID': str(self.domain)}
-        self.clock = iter(range(100 * SECOND, 10**6 * SECOND, SECOND))   # stamps to send
+        self.clock = iter(range(100 * SECOND, 10**6 * SECOND, SECOND))  # stamps to send
         self.processes: list[subprocess.Popen[str]] = []
         self.received: dict[str, list[Any]] = {}
         self.diagnostics: dict[str, list[DiagnosticStatus]] = {}
@@ -87,16 +87,22 @@ class Graph:
     # Processes.
 
     def start(self, executable: str, **parameters: Any) -> subprocess.Popen[str]:
-        node = PipelineNode(executable, executable.removesuffix('_node'), NAMESPACE,
-                            parameters=parameters)
+        node = PipelineNode(
+            executable, executable.removesuffix('_node'), NAMESPACE, parameters=parameters
+        )
         return self.run(command(node))
 
     def run(self, words: list[str]) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            words, env=self.environment, text=True, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, preexec_fn=end_with_parent)
+            words,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            preexec_fn=end_with_parent,
+        )
         self.processes.append(process)
-        process.lines = []   # type: ignore[attr-defined]
+        process.lines = []  # type: ignore[attr-defined]
         threading.Thread(target=_collect, args=(process,), daemon=True).start()
         return process
 
@@ -114,14 +120,19 @@ class Graph:
         kept = self.received.setdefault(topic, [])
         durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
         self.node.create_subscription(
-            message_type(type_name), topic, kept.append, QoSProfile(
-                depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=durability))
+            message_type(type_name),
+            topic,
+            kept.append,
+            QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=durability),
+        )
 
     def publish(self, topic: str, message: Any) -> None:
         if topic not in self._publishers:
             self._publishers[topic] = self.node.create_publisher(type(message), topic, 1)
-            wait_for(lambda: self._publishers[topic].get_subscription_count(),
-                     what=f'a subscriber of {topic}')
+            wait_for(
+                lambda: self._publishers[topic].get_subscription_count(),
+                what=f'a subscriber of {topic}',
+            )
         self._publishers[topic].publish(message)
 
     def send_info(self, calibration: StereoCalibration) -> None:
@@ -131,8 +142,14 @@ class Graph:
             self.publish(f'{side}/camera_info', info)
 
     def send_image(
-            self, stamp: int, pixels: np.ndarray, side: str = 'left', encoding: str = 'rgb8',
-            frame_id: str = FRAME_ID, name: str = 'image_rect') -> None:
+        self,
+        stamp: int,
+        pixels: np.ndarray,
+        side: str = 'left',
+        encoding: str = 'rgb8',
+        frame_id: str = FRAME_ID,
+        name: str = 'image_rect',
+    ) -> None:
         header = messages.header(make_message, stamp, frame_id)
         self.publish(f'{side}/{name}', messages.image(make_message, header, pixels, encoding))
 
@@ -141,12 +158,19 @@ class Graph:
             self.send_image(stamp, pixels, side, **options)
 
     def connect(
-            self, calibration: StereoCalibration, left: np.ndarray, right: np.ndarray,
-            *nodes: str, **options: Any) -> Mapping[str, str]:
+        self,
+        calibration: StereoCalibration,
+        left: np.ndarray,
+        right: np.ndarray,
+        *nodes: str,
+        **options: Any,
+    ) -> Mapping[str, str]:
         """Send pairs until these nodes have one (stereo_node), then return the first's counts."""
+
         def send() -> None:
             self.send_info(calibration)
             self.send_pair(next(self.clock), left, right, **options)
+
         return self.connect_by(send, *nodes or ('stereo',))
 
     def connect_by(self, send: Callable[[], None], *nodes: str) -> Mapping[str, str]:
@@ -154,21 +178,25 @@ class Graph:
 
         Our writers know the nodes' readers before these know us, so the first may be lost.
         """
+
         def paired() -> bool:
             send()
             time.sleep(0.1)
             return all(int(self.values(node).get('paired', 0)) > 0 for node in nodes)
+
         wait_for(paired, what=lambda: f'a first frame: {self.report()}')
         time.sleep(0.5)
-        values = self.fresh_values(nodes[0])   # a second later: the last answer has come
+        values = self.fresh_values(nodes[0])  # a second later: the last answer has come
         for kept in self.received.values():
             kept.clear()
         return values
 
     def answer(self, stamp: int, topic: str, timeout: float = 10.0) -> Any:
         """Wait for the output with this stamp."""
+
         def found() -> list[Any]:
             return [m for m in self.received[topic] if stamp_of(m) == stamp]
+
         return wait_for(found, timeout, lambda: f'{topic} of stamp {stamp}: {self.report()}')[0]
 
     def set_parameter(self, node: str, name: str, **value: Any) -> Any:
@@ -195,17 +223,19 @@ class Graph:
     def fresh_values(self, node: str) -> Mapping[str, str]:
         """Counts of a report made from now on."""
         seen = len(self.diagnostics.get(f'{NAMESPACE}/{node}: status', []))
-        wait_for(lambda: len(self.diagnostics[f'{NAMESPACE}/{node}: status']) > seen + 1,
-                 what=f'a report of {node}')
+        wait_for(
+            lambda: len(self.diagnostics[f'{NAMESPACE}/{node}: status']) > seen + 1,
+            what=f'a report of {node}',
+        )
         return self.values(node)
 
     def call(self, kind: type, service: str, **fields: Any) -> Any:
         if service not in self._clients:
             self._clients[service] = self.node.create_client(kind, service)
             assert self._clients[service].wait_for_service(20)
-            time.sleep(0.5)   # until the service knows where to send its answers
+            time.sleep(0.5)  # until the service knows where to send its answers
         client = self._clients[service]
-        future = client.call_async(kind.Request(**fields))   # type: ignore[attr-defined]
+        future = client.call_async(kind.Request(**fields))  # type: ignore[attr-defined]
         return wait_for(lambda: future.done() and future.result(), what=service)
 
     def _diagnose(self, array: DiagnosticArray) -> None:
@@ -219,13 +249,13 @@ class Graph:
 
 def output(process: subprocess.Popen[str]) -> str:
     """Everything a process has printed so far."""
-    return ''.join(process.lines)   # type: ignore[attr-defined]
+    return ''.join(process.lines)  # type: ignore[attr-defined]
 
 
 def _collect(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
     for line in process.stdout:
-        process.lines.append(line)   # type: ignore[attr-defined]
+        process.lines.append(line)  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from golden_recipe import texture
 from surgseg_ros.cli import main
 
 NAMES = ('a10', 'a2', 'a9')
-SIZE = (64, 96)   # height, width
+SIZE = (64, 96)  # height, width
 
 
 class Infer:

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from surgseg_ros.geometry.calibration import CameraModel, StereoCalibration
+from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
 from surgseg_ros.geometry.calibration_files import calibration_from_extrinsics
 
 
@@ -17,7 +17,7 @@ def noise_texture(height: int, width: int, seed: int = 0) -> np.ndarray:
 def sloped_disparity(height: int, width: int) -> np.ndarray:
     """Tissue sloping from 20 to 45 px with a box 15 px nearer: HxW float32."""
     disparity = np.linspace(20, 45, height, dtype=np.float32)[:, None].repeat(width, axis=1)
-    disparity[height // 4:height // 2, width // 2:width * 3 // 4] += 15
+    disparity[height // 4 : height // 2, width // 2 : width * 3 // 4] += 15
     return disparity
 
 
@@ -38,9 +38,7 @@ def rectified_calibration(
     P = np.hstack([K, np.zeros((3, 1))])
     P_right = P.copy()
     P_right[0, 3] = -focal * baseline
-    left, right = (
-        CameraModel(width, height, K, np.zeros(5), np.eye(3), p) for p in (P, P_right)
-    )
+    left, right = (CameraModel(width, height, K, np.zeros(5), np.eye(3), p) for p in (P, P_right))
     return StereoCalibration(left, right)
 
 

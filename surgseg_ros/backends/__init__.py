@@ -49,7 +49,8 @@ def create(
         precision = networks.spec(model.name).precision
     module, _, attribute = _KINDS[kind].partition(':')
     backend: Backend = getattr(import_module(module), attribute)(
-        model, device=device, precision=precision, threads=threads)
+        model, device=device, precision=precision, threads=threads
+    )
     return backend
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from surgseg_ros.backends.model import Model
 
-_KEPT = ('onnx', 'openvino')   # folders in the cache
+_KEPT = ('onnx', 'openvino')  # folders in the cache
 _PACKAGE_PARENT = Path(__file__).parents[2]
 
 
@@ -25,8 +25,12 @@ def cache_folder() -> Path:
 
 def cache_bytes() -> int:
     """How much the cache holds."""
-    return sum(path.stat().st_size for kept in _KEPT
-               for path in (cache_folder() / kept).rglob('*') if path.is_file())
+    return sum(
+        path.stat().st_size
+        for kept in _KEPT
+        for path in (cache_folder() / kept).rglob('*')
+        if path.is_file()
+    )
 
 
 def clear_cache() -> None:

@@ -23,7 +23,8 @@ class OnnxRuntimeBackend:
         # idle threads that spin would take the cores from the other nodes
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
         self._session = onnxruntime.InferenceSession(
-            str(onnx_file(model)), options, providers=[provider])
+            str(onnx_file(model)), options, providers=[provider]
+        )
         self._binding = self._session.io_binding()
         self._outputs = tuple(self._bind(output) for output in self._session.get_outputs())
         self.run(*(np.zeros(shape, np.float32) for shape in model.inputs.values()))
@@ -39,5 +40,6 @@ class OnnxRuntimeBackend:
         """Make the array that this output will always be written to."""
         array = np.empty(output.shape, np.float32)
         self._binding.bind_output(
-            output.name, 'cpu', 0, np.float32, array.shape, array.ctypes.data)
+            output.name, 'cpu', 0, np.float32, array.shape, array.ctypes.data
+        )
         return array

@@ -14,12 +14,12 @@ from surgseg_ros.bags.pairing import Pair, StampPairing
 from surgseg_ros.bags.reader import BagError, BagReader
 from surgseg_ros.bags.types import make_message
 from surgseg_ros.bags.writer import BagWriter
-from surgseg_ros.frame_messages import TRUTH_TYPES, frame_messages, truth_from_messages
-from surgseg_ros.geometry.calibration import CameraModel, StereoCalibration
+from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
+from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.geometry.rectification import rectified_calibration
-from surgseg_ros.geometry.stereo_frame import StereoFrame
-from surgseg_ros.images import decode_compressed, decode_image
-from surgseg_ros.messages import camera_model_from_info, stamp_of
+from surgseg_ros.rosdata.frame_messages import TRUTH_TYPES, frame_messages, truth_from_messages
+from surgseg_ros.rosdata.images import decode_compressed, decode_image
+from surgseg_ros.rosdata.messages import camera_model_from_info, stamp_of
 
 NAMESPACE = '/endoscope'
 

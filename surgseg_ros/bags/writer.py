@@ -56,11 +56,7 @@ class BagWriter:
         self._open = True
 
     def add_topic(
-        self,
-        topic: str,
-        type_name: str,
-        latched: bool = False,
-        types: Typestore | None = None,
+        self, topic: str, type_name: str, latched: bool = False, types: Typestore | None = None
     ) -> None:
         """Announce a topic; once per topic, and optional unless it is latched or stays empty.
 
@@ -108,7 +104,7 @@ class BagWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        stopped = kind is None or not issubclass(kind, Exception)   # Ctrl-C, SystemExit
+        stopped = kind is None or not issubclass(kind, Exception)  # Ctrl-C, SystemExit
         self.close() if stopped else self.abandon()
 
     def _close(self, then: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ from surgseg_ros.bags.stereo_bag import NAMESPACE, write_frame
 from surgseg_ros.commands.argument_types import whole_number
 from surgseg_ros.commands.source_arguments import add_source_arguments, source_of
 from surgseg_ros.geometry.calibration_files import write_camera_info
-from surgseg_ros.progress import progress
+from surgseg_ros.media.progress import progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pack.set_defaults(action=_pack)
 
     calibration = actions.add_parser(
-        'calibration', help='write the camera_info of a bag, or of any source, as YAML')
+        'calibration', help='write the camera_info of a bag, or of any source, as YAML'
+    )
     add_source_arguments(calibration)
     calibration.add_argument('folder', type=Path, help='for left.yaml and right.yaml')
     calibration.set_defaults(action=_calibration)

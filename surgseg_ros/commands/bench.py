@@ -11,27 +11,37 @@ from typing import Any
 import numpy as np
 
 from surgseg_ros import networks
-from surgseg_ros.bundled import bundled_weights
+from surgseg_ros.benchmarks import bench_instances, bench_transport
+from surgseg_ros.benchmarks.bench_network import CONTENDERS, Task, Timing, compare
+from surgseg_ros.benchmarks.random_weights import INSTANCES, instance_weights
 from surgseg_ros.commands.argument_types import size
-from surgseg_ros.evaluation import bench_instances, bench_transport
-from surgseg_ros.evaluation.bench_network import CONTENDERS, Task, Timing, compare
-from surgseg_ros.evaluation.random_weights import INSTANCES, instance_weights
+from surgseg_ros.networks.bundled import bundled_weights
 
 _NETWORKS = {
     'stereo': ('msdesis_light', 'msdesis_resnet34'),
     'semantic': ('lwanet',),
-    'instances': ('solo_mobilenet', 'solo_r18', 'solo_r50', 'fassst_small', 'fassst_416',
-                  'fassst_768'),
+    'instances': (
+        'solo_mobilenet',
+        'solo_r18',
+        'solo_r50',
+        'fassst_small',
+        'fassst_416',
+        'fassst_768',
+    ),
 }
 _RANDOM_DO = 'checkpoint; without, random weights: they are as fast'
 _WEIGHTS_HELP = {
-    'stereo': _RANDOM_DO, 'semantic': _RANDOM_DO,
+    'stereo': _RANDOM_DO,
+    'semantic': _RANDOM_DO,
     'instances': 'checkpoint; default those that come with the package, else random ones with '
     f'which {INSTANCES} candidates pass: the time depends on how many instances are found, '
     'which the last column says',
 }
-_NODE_MODELS = {   # of `bench node`, by node
-    'stereo': 'sgbm', 'semantic': 'lwanet', 'instance': 'solo_mobilenet'}
+_NODE_MODELS = {  # of `bench node`, by node
+    'stereo': 'sgbm',
+    'semantic': 'lwanet',
+    'instance': 'solo_mobilenet',
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,8 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_network(kinds, 'stereo', 'msdesis_light', '640x512', _bench_stereo)
     _add_network(kinds, 'semantic', 'lwanet', '960x544', _bench_semantic)
     _add_network(kinds, 'instances', 'solo_mobilenet', '320x256', _bench_instances)
-    transport = kinds.add_parser('transport', help='3.9 MB images between two processes, by '
-                                 'Fast DDS as it is and with our profile')
+    transport = kinds.add_parser(
+        'transport',
+        help='3.9 MB images between two processes, by Fast DDS as it is and with our profile',
+    )
     transport.add_argument('--rounds', type=int, default=3, help='turns per setting (3)')
     transport.add_argument('--frames', type=int, default=100, help='images per turn (100)')
     transport.set_defaults(bench=_bench_transport)
@@ -58,23 +70,39 @@ def _add_network(
     parser.add_argument('--size', type=size, default=images, help=f'of the images, px ({images})')
     if kind == 'stereo':
         parser.add_argument(
-            '--scale', type=float, default=1.0, help='at which the network sees them')
+            '--scale', type=float, default=1.0, help='at which the network sees them'
+        )
     parser.add_argument('--rounds', type=int, default=15, help='turns per contender (15)')
     parser.add_argument('--threads', type=int, help='per contender, all if not given')
-    parser.add_argument('--only', nargs='+', default=titles, choices=titles, metavar='CONTENDER',
-                        help='; '.join(titles))
+    parser.add_argument(
+        '--only',
+        nargs='+',
+        default=titles,
+        choices=titles,
+        metavar='CONTENDER',
+        help='; '.join(titles),
+    )
     parser.set_defaults(bench=bench)
 
 
 def _add_node(kinds: Any) -> None:
     node = kinds.add_parser('node', help='a node as a process: start, memory, latency, counts')
     node.add_argument('--node', default='stereo', choices=tuple(_NODE_MODELS), help='(stereo)')
-    node.add_argument('--model', nargs='+', metavar='MODEL', help='one or more; default '
-                      + ', '.join(f'{model} of {name}' for name, model in _NODE_MODELS.items()))
+    node.add_argument(
+        '--model',
+        nargs='+',
+        metavar='MODEL',
+        help='one or more; default '
+        + ', '.join(f'{model} of {name}' for name, model in _NODE_MODELS.items()),
+    )
     node.add_argument('--backend', nargs='+', default=['auto'], help='one or more, for networks')
-    node.add_argument('--weights', type=Path, help='of a network; default those for '
-                      'instances that come with the package, else random ones, which find no '
-                      'instances but are otherwise as fast')
+    node.add_argument(
+        '--weights',
+        type=Path,
+        help='of a network; default those for '
+        'instances that come with the package, else random ones, which find no '
+        'instances but are otherwise as fast',
+    )
     node.add_argument('--size', type=size, default='640x512', help='of the images, px (640x512)')
     node.add_argument('--scale', type=float, help='at which a stereo matcher sees them')
     node.add_argument('--rate', type=float, default=30.0, help='of the input, Hz (30)')
@@ -100,7 +128,7 @@ def _bench_transport(args: argparse.Namespace) -> None:
 
 def _bench_node(args: argparse.Namespace) -> None:
     """Print one line per model and backend."""
-    from surgseg_ros.evaluation import bench_node
+    from surgseg_ros.benchmarks import bench_node
 
     width, height = args.size
     shared = {'image_size': f'{width}x{height}'}
@@ -108,19 +136,25 @@ def _bench_node(args: argparse.Namespace) -> None:
         if args.node != 'stereo':
             raise ValueError(f'--scale is for stereo_node, not {args.node}_node')
         shared['scale'] = args.scale
-    print(f'{args.node}_node, {width}x{height} at {args.rate:g} Hz for {args.seconds:g} s, '
-          f'scale {args.scale or 1:g}, {processor()}')
+    print(
+        f'{args.node}_node, {width}x{height} at {args.rate:g} Hz for {args.seconds:g} s, '
+        f'scale {args.scale or 1:g}, {processor()}'
+    )
     print(bench_node.HEAD)
     with bench_node.recording(width, height, args.rate) as bag:
         for model in args.model or [_NODE_MODELS[args.node]]:
             network = model in networks.available()
             for backend in args.backend if network else ['auto']:
-                with (_weights(model, args.weights, args.size) if network
-                      else nullcontext('')) as weights:
+                with (
+                    _weights(model, args.weights, args.size) if network else nullcontext('')
+                ) as weights:
                     parameters = {
-                        'model': model, 'weights': str(weights), 'backend': backend, **shared}
-                    print(bench_node.measure(args.node, bag, parameters, args.seconds),
-                          flush=True)
+                        'model': model,
+                        'weights': str(weights),
+                        'backend': backend,
+                        **shared,
+                    }
+                    print(bench_node.measure(args.node, bag, parameters, args.seconds), flush=True)
 
 
 def _bench_stereo(args: argparse.Namespace) -> None:
@@ -138,14 +172,26 @@ def _bench_instances(args: argparse.Namespace) -> None:
     _bench_network(args, 'instances', '', 'instances that differ', _count_change)
 
 
-def _bench_network(args: argparse.Namespace, kind: str, how: str, change_title: str,
-                   change: Callable[[np.ndarray, np.ndarray], str]) -> None:
+def _bench_network(
+    args: argparse.Namespace,
+    kind: str,
+    how: str,
+    change_title: str,
+    change: Callable[[np.ndarray, np.ndarray], str],
+) -> None:
     """Print one line per contender; the first is what the others are compared with."""
     width, height = args.size
     contenders = [contender for contender in CONTENDERS if contender.title in args.only]
     with _weights(args.model, args.weights, args.size) as weights:
-        task = Task(kind, args.model, str(weights), width, height,
-                    getattr(args, 'scale', 1.0), args.threads)
+        task = Task(
+            kind,
+            args.model,
+            str(weights),
+            width,
+            height,
+            getattr(args, 'scale', 1.0),
+            args.threads,
+        )
         timings, refused = compare(task, contenders, args.rounds)
     print(f'{args.model} {width}x{height}{how}, {processor()}')
     print(f'{"":28} ms/result  quartiles      ratio   start s   peak MB   {change_title}')

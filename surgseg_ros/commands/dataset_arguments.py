@@ -14,8 +14,13 @@ def add_instance_dataset_arguments(parser: argparse.ArgumentParser, required: bo
     parser.add_argument('--dataset', choices=available(), required=required)
     parser.add_argument('--root', type=Path, required=required, help='folder of the dataset')
     parser.add_argument('--split', default='val')
-    parser.add_argument('--option', action='append', default=[], metavar='NAME=VALUE',
-                        help='of the dataset, say frames=50 or fold=1; may be repeated')
+    parser.add_argument(
+        '--option',
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='of the dataset, say frames=50 or fold=1; may be repeated',
+    )
 
 
 def open_instance_dataset(args: argparse.Namespace) -> InstanceDataset:

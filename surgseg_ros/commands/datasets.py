@@ -15,8 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest='action', required=True)
     action = actions.add_parser('to-coco', help='write images and annotations as COCO has them')
     add_instance_dataset_arguments(action)
-    action.add_argument('--out', type=Path, required=True,
-                        help='folder for <split>/*.png and annotations/instances_<split>.json')
+    action.add_argument(
+        '--out',
+        type=Path,
+        required=True,
+        help='folder for <split>/*.png and annotations/instances_<split>.json',
+    )
 
 
 def run(args: argparse.Namespace) -> int:

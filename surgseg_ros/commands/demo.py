@@ -14,23 +14,34 @@ import numpy as np
 from tqdm import tqdm
 
 from surgseg_ros.bags import BagReader
-from surgseg_ros.bundled import bundled_weights
-from surgseg_ros.domains import own_domain
 from surgseg_ros.evaluation import stereo
 from surgseg_ros.evaluation.mosaic import mosaic, write_video
 from surgseg_ros.geometry.ply import write_ply
-from surgseg_ros.images import decode_labels
-from surgseg_ros.messages import cloud_from_message, stamp_of
-from surgseg_ros.pipelines import Pipeline, PipelineNode
-from surgseg_ros.supervisor import Supervisor
+from surgseg_ros.networks.bundled import bundled_weights
+from surgseg_ros.processes.domains import own_domain
+from surgseg_ros.processes.pipelines import Pipeline, PipelineNode
+from surgseg_ros.processes.supervisor import Supervisor
+from surgseg_ros.rosdata.images import decode_labels
+from surgseg_ros.rosdata.messages import cloud_from_message, stamp_of
 
 NAMESPACE, SOURCE = 'endoscope', 'endoscope'
 PERCEIVING = ('stereo', 'semantic')
-RECORDED = ('left/image_rect', 'right/image_rect', 'left/camera_info', 'right/camera_info',
-            'ground_truth/disparity', 'ground_truth/parts', 'ground_truth/instances',
-            'ground_truth/tool_poses', 'disparity', 'points2', 'segmentation',
-            'segmentation/label_info', '/diagnostics')
-_COMMON = ('rectify', 'image_transport', 'max_rate')   # that both nodes take the same frames
+RECORDED = (
+    'left/image_rect',
+    'right/image_rect',
+    'left/camera_info',
+    'right/camera_info',
+    'ground_truth/disparity',
+    'ground_truth/parts',
+    'ground_truth/instances',
+    'ground_truth/tool_poses',
+    'disparity',
+    'points2',
+    'segmentation',
+    'segmentation/label_info',
+    '/diagnostics',
+)
+_COMMON = ('rectify', 'image_transport', 'max_rate')  # that both nodes take the same frames
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,13 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', type=Path, default=Path('out/demo'), help='folder to write')
     parser.add_argument('--frames', type=int, default=40)
     parser.add_argument('--seed', type=int, default=0, help='of the virtual endoscope')
-    parser.add_argument('values', nargs='*', metavar='name:=value',
-                        help='arguments of the stereo pipeline')
+    parser.add_argument(
+        'values', nargs='*', metavar='name:=value', help='arguments of the stereo pipeline'
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Record live, then judge and draw from the recording alone."""
     from surgseg_ros.commands.up import parse
+
     source = f'sim:seed={args.seed},wrist_bend=0.5'
     nodes = plan({'source': source, **parse(args.values)}, args.frames)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -88,12 +101,20 @@ def record(nodes: list[PipelineNode], bag: Path, frames: int) -> dict[str, dict[
 
     All of it in a ROS domain of its own, so that a robot, or another demo, is not disturbed.
     """
-    from surgseg_ros.nodes.monitor import DiagnosticsMonitor
-    recorder = PipelineNode('recorder_node', 'recorder', NAMESPACE, parameters={
-        'bag': str(bag), 'topics': list(RECORDED), 'overwrite': True})
+    from surgseg_ros.live.monitor import DiagnosticsMonitor
+
+    recorder = PipelineNode(
+        'recorder_node',
+        'recorder',
+        NAMESPACE,
+        parameters={'bag': str(bag), 'topics': list(RECORDED), 'overwrite': True},
+    )
     *others, source = nodes
-    with (own_domain() as domain, Supervisor() as supervisor,
-          DiagnosticsMonitor(supervisor) as monitor):
+    with (
+        own_domain() as domain,
+        Supervisor() as supervisor,
+        DiagnosticsMonitor(supervisor) as monitor,
+    ):
         print(f'to look on: export ROS_DOMAIN_ID={domain}')
         for node in (recorder, *others):
             supervisor.start(node)
@@ -106,18 +127,19 @@ def record(nodes: list[PipelineNode], bag: Path, frames: int) -> dict[str, dict[
                 monitor.check()
                 time.sleep(0.2)
         monitor.check()
-        time.sleep(2.5)   # the last outputs, and diagnostics that count them
+        time.sleep(2.5)  # the last outputs, and diagnostics that count them
         if supervisor.stop('recorder'):
             raise ValueError('the recording failed, see the message of the recorder above')
-        return {node.executable: monitor.values(f'{NAMESPACE}/{node.name}')
-                for node in perceiving}
+        return {node.executable: monitor.values(f'{NAMESPACE}/{node.name}') for node in perceiving}
 
 
 def draw(bag: Path, out: Path) -> None:
     """Write video, picture and cloud from the recording."""
     labels, class_names = _segmentation(bag)
-    drawn = [mosaic(judged, labels.get(judged.frame.stamp), class_names) for judged in tqdm(
-        stereo.judged_frames(bag), unit=' frames', desc='drawing', disable=None)]
+    drawn = [
+        mosaic(judged, labels.get(judged.frame.stamp), class_names)
+        for judged in tqdm(stereo.judged_frames(bag), unit=' frames', desc='drawing', disable=None)
+    ]
     if not drawn:
         raise ValueError(f'{bag} has no disparity that belongs to a frame')
     write_video(out / 'demo.mp4', drawn, rate=10.0)
@@ -130,25 +152,35 @@ def draw(bag: Path, out: Path) -> None:
 
 def _segmentation(bag: Path) -> tuple[dict[int, np.ndarray], list[str]]:
     """Recorded HxW uint8 class ids by stamp, and the names of the classes; empty without."""
-    images, names = (f'/{NAMESPACE}/{topic}' for topic in ('segmentation',
-                                                           'segmentation/label_info'))
+    images, names = (
+        f'/{NAMESPACE}/{topic}' for topic in ('segmentation', 'segmentation/label_info')
+    )
     with BagReader(bag) as reader:
         if names not in reader.topics:
             return {}, []
         class_map = next(iter(reader.messages([names]))).message.class_map
-        labels = {stamp_of(item.message): decode_labels(item.message)
-                  for item in reader.messages([images])}
+        labels = {
+            stamp_of(item.message): decode_labels(item.message)
+            for item in reader.messages([images])
+        }
     return labels, [entry.class_name for entry in class_map]
 
 
 def _summary(name: str, status: dict[str, str]) -> str:
     count = {key: status.get(key, '0') for key in ('paired', 'out', 'dropped', 'rejected')}
-    received = ' and '.join(f'{status[f"{side} received"]} {side}' for side in ('left', 'right')
-                            if f'{side} received' in status)
-    lines = [f'\n{name}: {received} in, {count["paired"]} paired, '
-             f'{count["out"]} out, {count["dropped"]} dropped, {count["rejected"]} rejected',
-             f'\n{"latency ms":<14}{"p50":>10}{"p99":>10}']
+    received = ' and '.join(
+        f'{status[f"{side} received"]} {side}'
+        for side in ('left', 'right')
+        if f'{side} received' in status
+    )
+    lines = [
+        f'\n{name}: {received} in, {count["paired"]} paired, '
+        f'{count["out"]} out, {count["dropped"]} dropped, {count["rejected"]} rejected',
+        f'\n{"latency ms":<14}{"p50":>10}{"p99":>10}',
+    ]
     stages = [key.removesuffix(' p50 [ms]') for key in status if key.endswith(' p50 [ms]')]
-    lines += [f'{stage:<14}{status[f"{stage} p50 [ms]"]:>10}{status[f"{stage} p99 [ms]"]:>10}'
-              for stage in stages]
+    lines += [
+        f'{stage:<14}{status[f"{stage} p50 [ms]"]:>10}{status[f"{stage} p99 [ms]"]:>10}'
+        for stage in stages
+    ]
     return '\n'.join(lines) + '\n(age: from receipt of a frame to its published outputs)'

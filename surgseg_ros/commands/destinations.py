@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from surgseg_ros.files import whole_file
+from surgseg_ros.media.files import whole_file
 from surgseg_ros.sources import CsvSource, FrameSource
 
 TIFF = ('.tiff', '.tif')
@@ -21,8 +21,13 @@ class Destinations:
     Raises ValueError if two results would be one file, or an image would be overwritten.
     """
 
-    def __init__(self, source: FrameSource, folder: Path | None, suffixes: Mapping[str, str],
-                 count: int | None) -> None:
+    def __init__(
+        self,
+        source: FrameSource,
+        folder: Path | None,
+        suffixes: Mapping[str, str],
+        count: int | None,
+    ) -> None:
         self._source, self._suffixes = source, suffixes
         list_folder = source.path.parent if isinstance(source, CsvSource) else Path()
         self._folder = folder or list_folder
@@ -45,8 +50,10 @@ class Destinations:
             for kind, path in self.paths(index).items():
                 fitting = TIFF + ('.png',) if kind == 'disparity' else (self._suffixes[kind],)
                 if path.suffix.lower() not in fitting:
-                    raise ValueError(f'{kind} cannot be written as {path}, expected a name '
-                                     f'ending in {" or ".join(fitting)}')
+                    raise ValueError(
+                        f'{kind} cannot be written as {path}, expected a name '
+                        f'ending in {" or ".join(fitting)}'
+                    )
                 what = f'the {kind} of frame {index}'
                 if path.resolve() in taken:
                     raise ValueError(f'{path} would be {what} and is {taken[path.resolve()]}')

@@ -14,21 +14,27 @@ from pathlib import Path
 TESTED_PYTHON = ((3, 11), (3, 12))
 PROFILE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
 SHARED_MEMORY = Path('/dev/shm')
-LARGE_CACHE = 10**9   # bytes
-LEAST_SHARED_MEMORY_MB = 256   # config/fastdds.xml takes 64 MB per process
-SLOW_MS = 15.0   # for 3.9 MB; with the profile 2 ms are usual, without it 25 ms
+LARGE_CACHE = 10**9  # bytes
+LEAST_SHARED_MEMORY_MB = 256  # config/fastdds.xml takes 64 MB per process
+SLOW_MS = 15.0  # for 3.9 MB; with the profile 2 ms are usual, without it 25 ms
 
-LIBRARIES = {   # import name: how to get it where rosdep or pip did not bring it
-    'numpy': 'pip install numpy', 'cv2': 'pip install opencv-python-headless',
-    'scipy': 'pip install scipy', 'yaml': 'pip install pyyaml', 'numba': 'pip install numba',
-    'tqdm': 'pip install tqdm', 'rosbags': 'pip install rosbags'}
+LIBRARIES = {  # import name: how to get it where rosdep or pip did not bring it
+    'numpy': 'pip install numpy',
+    'cv2': 'pip install opencv-python-headless',
+    'scipy': 'pip install scipy',
+    'yaml': 'pip install pyyaml',
+    'numba': 'pip install numba',
+    'tqdm': 'pip install tqdm',
+    'rosbags': 'pip install rosbags',
+}
 DISTRIBUTIONS = {'cv2': ('opencv-python-headless', 'opencv-python', 'opencv'), 'yaml': ('pyyaml',)}
 MESSAGES = ('sensor_msgs', 'stereo_msgs', 'vision_msgs', 'diagnostic_msgs', 'rosgraph_msgs')
 OPTIONAL = {
     'launch_ros': 'only `ros2 launch` needs it; `surgseg up` does without',
     'torch': 'only networks need it; sgbm does without',
     'openvino': 'runs networks fast on a CPU',
-    'onnxruntime': 'runs networks where OpenVINO cannot'}
+    'onnxruntime': 'runs networks where OpenVINO cannot',
+}
 
 
 @dataclass(frozen=True)
@@ -50,10 +56,17 @@ class Check:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument('--quick', action='store_true', help='start no processes: no rendering, '
-                        'no image through DDS')
-    parser.add_argument('--clear-cache', action='store_true', help='check nothing; delete the '
-                        'exported and compiled networks, which are made again when needed')
+    parser.add_argument(
+        '--quick',
+        action='store_true',
+        help='start no processes: no rendering, no image through DDS',
+    )
+    parser.add_argument(
+        '--clear-cache',
+        action='store_true',
+        help='check nothing; delete the '
+        'exported and compiled networks, which are made again when needed',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -71,14 +84,22 @@ def run(args: argparse.Namespace) -> int:
 def checks(quick: bool = False) -> Iterator[Check]:
     """Look at everything; a check that itself fails is a warning."""
     steps: list[Callable[[], Iterator[Check]]] = [
-        check_python, check_libraries, check_ros, check_middleware, check_shared_memory,
-        check_processor, check_cache, check_optional]
+        check_python,
+        check_libraries,
+        check_ros,
+        check_middleware,
+        check_shared_memory,
+        check_processor,
+        check_cache,
+        check_optional,
+    ]
     for step in steps if quick else [*steps, check_renderer, check_exchange]:
         try:
             yield from step()
-        except Exception as error:   # the report goes on, whatever is broken
-            yield Check('warning', step.__name__.removeprefix('check_'),
-                        f'could not be checked: {error!r}')
+        except Exception as error:  # the report goes on, whatever is broken
+            yield Check(
+                'warning', step.__name__.removeprefix('check_'), f'could not be checked: {error!r}'
+            )
 
 
 def check_python() -> Iterator[Check]:
@@ -98,14 +119,19 @@ def check_libraries() -> Iterator[Check]:
 
 def check_ros() -> Iterator[Check]:
     """Client library, messages of others, our messages."""
-    install = ('on ROS 2 Jazzy: source /opt/ros/jazzy/setup.bash and run rosdep install; '
-               'elsewhere: make setup')
+    install = (
+        'on ROS 2 Jazzy: source /opt/ros/jazzy/setup.bash and run rosdep install; '
+        'elsewhere: make setup'
+    )
     yield _imported('rclpy', install)
     for package in MESSAGES:
         yield _imported(f'{package}.msg', install)
     yield _imported('message_filters', install)
-    yield _imported('surgseg_ros.msg', 'build this package with colcon build and source '
-                    'install/setup.bash; without ROS: make setup')
+    yield _imported(
+        'surgseg_ros.msg',
+        'build this package with colcon build and source '
+        'install/setup.bash; without ROS: make setup',
+    )
     distribution = os.environ.get('ROS_DISTRO')
     if distribution not in (None, 'jazzy'):
         yield Check('warning', 'ROS_DISTRO', f'{distribution}', 'surgseg_ros is tested on jazzy')
@@ -114,22 +140,28 @@ def check_ros() -> Iterator[Check]:
 def check_middleware() -> Iterator[Check]:
     """Which RMW, who is reached, and the profile that makes large images fast."""
     chosen = os.environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp')
-    reach = {name: os.environ[name] for name in (
-        'ROS_DOMAIN_ID', 'ROS_AUTOMATIC_DISCOVERY_RANGE', 'ROS_LOCALHOST_ONLY')
-        if name in os.environ}
+    reach = {
+        name: os.environ[name]
+        for name in ('ROS_DOMAIN_ID', 'ROS_AUTOMATIC_DISCOVERY_RANGE', 'ROS_LOCALHOST_ONLY')
+        if name in os.environ
+    }
     yield Check('ok', 'RMW', ' '.join([chosen, *(f'{k}={v}' for k, v in reach.items())]))
     if chosen == 'rmw_fastrtps_cpp':
         yield _profile(os.environ.get(PROFILE))
 
 
 def _profile(path: str | None) -> Check:
-    from surgseg_ros.pipelines import share  # needs yaml, which may be missing
+    from surgseg_ros.media.share import share
 
     ours = share() / 'config' / 'fastdds.xml'
     if path is None:
-        return Check('warning', PROFILE, 'not set; `ros2 launch` and `surgseg up` set it, nodes '
-                     'started by hand move large images ten times slower or lose them',
-                     f'export {PROFILE}={ours}')
+        return Check(
+            'warning',
+            PROFILE,
+            'not set; `ros2 launch` and `surgseg up` set it, nodes '
+            'started by hand move large images ten times slower or lose them',
+            f'export {PROFILE}={ours}',
+        )
     if not Path(path).is_file():
         return Check('warning', PROFILE, f'{path} is not there', f'export {PROFILE}={ours}')
     return Check('ok', PROFILE, path)
@@ -138,8 +170,12 @@ def _profile(path: str | None) -> Check:
 def check_shared_memory() -> Iterator[Check]:
     """Room for whole images in /dev/shm, through which Fast DDS moves them."""
     if not SHARED_MEMORY.is_dir():
-        yield Check('warning', 'shared memory', f'there is no {SHARED_MEMORY}',
-                    'mount a tmpfs there, or images travel through the network stack')
+        yield Check(
+            'warning',
+            'shared memory',
+            f'there is no {SHARED_MEMORY}',
+            'mount a tmpfs there, or images travel through the network stack',
+        )
         return
     usage = shutil.disk_usage(SHARED_MEMORY)
     total, free = usage.total // 2**20, usage.free // 2**20
@@ -147,9 +183,13 @@ def check_shared_memory() -> Iterator[Check]:
     if free >= LEAST_SHARED_MEMORY_MB:
         yield Check('ok', 'shared memory', found)
     else:
-        yield Check('warning', 'shared memory', found,
-                    f'each node wants 64 MB: remove stale {SHARED_MEMORY}/fastrtps_* files; in '
-                    'a container: docker run --shm-size=2g')
+        yield Check(
+            'warning',
+            'shared memory',
+            found,
+            f'each node wants 64 MB: remove stale {SHARED_MEMORY}/fastrtps_* files; in '
+            'a container: docker run --shm-size=2g',
+        )
 
 
 def check_processor() -> Iterator[Check]:
@@ -166,8 +206,9 @@ def check_cache() -> Iterator[Check]:
 
     size = exports.cache_bytes()
     large = 'surgseg doctor --clear-cache empties it' if size > LARGE_CACHE else ''
-    yield Check('ok', 'cache of networks', f'{size / 1e6:.0f} MB in {exports.cache_folder()}',
-                large)
+    yield Check(
+        'ok', 'cache of networks', f'{size / 1e6:.0f} MB in {exports.cache_folder()}', large
+    )
 
 
 def _clear_cache() -> int:
@@ -195,16 +236,19 @@ def check_renderer() -> Iterator[Check]:
         yield Check('ok', 'renderer', f'MuJoCo {version} has OpenGL')
         return
     reason = (done.stderr.strip().splitlines() or [f'ended with {done.returncode}'])[-1]
-    mend = ('pip install mujoco' if 'ModuleNotFoundError' in reason
-            else 'apt install libegl1 libgl1-mesa-dri')
+    mend = (
+        'pip install mujoco'
+        if 'ModuleNotFoundError' in reason
+        else 'apt install libegl1 libgl1-mesa-dri'
+    )
     yield Check('warning', 'renderer', f'no virtual endoscope: {reason}', mend)
 
 
 def check_exchange() -> Iterator[Check]:
     """Two processes and an image of 3.9 MB, with the settings of `surgseg up`."""
-    from surgseg_ros.pipelines import Pipeline
+    from surgseg_ros.processes.pipelines import Pipeline
 
-    done = _run(['-m', 'surgseg_ros.nodes.exchange'], Pipeline.environment())
+    done = _run(['-m', 'surgseg_ros.live.exchange'], Pipeline.environment())
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f'ended with {done.returncode}'])[-1]
         yield Check('missing', 'image through DDS', reason, 'mend what is missing above first')
@@ -213,25 +257,42 @@ def check_exchange() -> Iterator[Check]:
 
 
 def _judged(
-        sent: int, received: int, median_ms: float | None, p99_ms: float | None = None) -> Check:
+    sent: int, received: int, median_ms: float | None, p99_ms: float | None = None
+) -> Check:
     name, count = 'image through DDS', f'{received} of {sent} arrived'
     if not received or median_ms is None:
-        return Check('missing', name, count, 'two processes do not find each other: look at '
-                     'ROS_DOMAIN_ID, ROS_AUTOMATIC_DISCOVERY_RANGE, RMW_IMPLEMENTATION, firewall')
+        return Check(
+            'missing',
+            name,
+            count,
+            'two processes do not find each other: look at '
+            'ROS_DOMAIN_ID, ROS_AUTOMATIC_DISCOVERY_RANGE, RMW_IMPLEMENTATION, firewall',
+        )
     found = f'{count}, 3.9 MB each, median {median_ms:.1f} ms, p99 {p99_ms:.1f} ms'
     if received < sent or median_ms > SLOW_MS:
-        return Check('warning', name, found, f'look at shared memory and {PROFILE} above; a busy '
-                     'machine is slow, too')
+        return Check(
+            'warning',
+            name,
+            found,
+            f'look at shared memory and {PROFILE} above; a busy machine is slow, too',
+        )
     return Check('ok', name, found)
 
 
-def _run(words: list[str], environment: dict[str, str] | None = None
-         ) -> subprocess.CompletedProcess[str]:
+def _run(
+    words: list[str], environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run Python in a process that may crash or hang; a hang is return code 124."""
     command = [sys.executable, *words]
     try:
-        return subprocess.run(command, env={**os.environ, **(environment or {})}, text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        return subprocess.run(
+            command,
+            env={**os.environ, **(environment or {})},
+            text=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+        )
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, 124, '', 'no answer within 60 s')
 
@@ -240,7 +301,7 @@ def _imported(name: str, mend: str) -> Check:
     """Import a required module; whatever goes wrong there is told, not raised."""
     try:
         import_module(name)
-    except Exception as error:   # also a library built for another Python or numpy
+    except Exception as error:  # also a library built for another Python or numpy
         reason = ' '.join(str(error).split()) or type(error).__name__
         return Check('missing', name, reason, mend)
     return Check('ok', name, _version(name) or 'found')

@@ -19,8 +19,8 @@ from surgseg_ros.commands.dataset_arguments import (
 from surgseg_ros.commands.infer_arguments import check_fraction, given
 from surgseg_ros.commands.semantic_arguments import add_semantic_arguments, semantic_predictor
 from surgseg_ros.evaluation import instances, segmentation, stereo
+from surgseg_ros.media.progress import progress
 from surgseg_ros.networks.card import read_card
-from surgseg_ros.progress import progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,13 +32,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     task.add_argument('--topic', default='/endoscope/disparity')
     task.add_argument('--json', type=Path, help='write the figures into this file, too')
     task.set_defaults(evaluate=_stereo)
-    _add_segmentation(tasks.add_parser(
-        'segmentation', aliases=['semantic'],
-        help='class labels: of weights on a dataset, in folders or in a bag'))
-    _add_instances(tasks.add_parser(
-        'instances', help="COCO's average precision of masks: of files, or weights on a dataset"))
-    task = tasks.add_parser('tracking', help='do instances keep their track ids where they '
-                            'cross, in simulated frames? with true masks and predicted ones')
+    _add_segmentation(
+        tasks.add_parser(
+            'segmentation',
+            aliases=['semantic'],
+            help='class labels: of weights on a dataset, in folders or in a bag',
+        )
+    )
+    _add_instances(
+        tasks.add_parser(
+            'instances',
+            help="COCO's average precision of masks: of files, or weights on a dataset",
+        )
+    )
+    task = tasks.add_parser(
+        'tracking',
+        help='do instances keep their track ids where they '
+        'cross, in simulated frames? with true masks and predicted ones',
+    )
     _add_model(task)
     task.add_argument('--weights', type=Path, help='without, only true masks are tracked')
     task.add_argument('--score-threshold', type=float, default=0.3, help='of instances (0.3)')
@@ -64,8 +75,9 @@ def _stereo(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _add_model(task: argparse.ArgumentParser) -> None:
-    task.add_argument('--model', choices=predictors.instance(),
-                      help='default: what the card of the weights says')
+    task.add_argument(
+        '--model', choices=predictors.instance(), help='default: what the card of the weights says'
+    )
 
 
 def _add_instances(task: argparse.ArgumentParser) -> None:
@@ -75,9 +87,13 @@ def _add_instances(task: argparse.ArgumentParser) -> None:
     task.add_argument('--gt', type=Path, help='with --pred: COCO annotations, a JSON file')
     add_instance_dataset_arguments(task, required=False)
     _add_model(task)
-    task.add_argument('--score-threshold', type=float, help='with --weights: of a class, from '
-                      "which something may be an instance (that of training's validation: 0.1 of "
-                      'SOLO, 0.05 of FASSST)')
+    task.add_argument(
+        '--score-threshold',
+        type=float,
+        help='with --weights: of a class, from '
+        "which something may be an instance (that of training's validation: 0.1 of "
+        'SOLO, 0.05 of FASSST)',
+    )
     task.add_argument('--json', type=Path, help='write the figures into this file, too')
     task.set_defaults(evaluate=_instances)
 
@@ -92,8 +108,10 @@ def _instances(args: argparse.Namespace) -> dict[str, Any]:
         dataset = open_instance_dataset(args)
         predictor = predictors.create(_model_of(args), weights=args.weights)
         predictor.score_threshold = (
-            predictor.validation_threshold if args.score_threshold is None
-            else args.score_threshold)
+            predictor.validation_threshold
+            if args.score_threshold is None
+            else args.score_threshold
+        )
         metrics = instances.evaluate_predictor(predictor, dataset)
     print(instances.table(metrics))
     return asdict(metrics)
@@ -105,10 +123,11 @@ def _tracking(args: argparse.Namespace) -> dict[str, Any]:
 
     check_fraction(args, 'score_threshold')
     width, height = args.size
-    if args.weights:   # first: once there are pictures nothing may be exported (see simulation)
+    if args.weights:  # first: once there are pictures nothing may be exported (see simulation)
         model = _model_of(args)
         predictor = predictors.create(
-            model, weights=args.weights, score_threshold=args.score_threshold)
+            model, weights=args.weights, score_threshold=args.score_threshold
+        )
         predictor.prepare(height, width)
     figures = {}
     with VirtualEndoscope(width, height, **crossing.OPTIONS) as endoscope:
@@ -116,9 +135,10 @@ def _tracking(args: argparse.Namespace) -> dict[str, Any]:
         figures['true masks'] = tracking.evaluate(progress(frames, args.frames))
         if args.weights:
             frames = tracking.with_predicted_masks(
-                endoscope, args.frames,
-                lambda image: predictor.predict(image).best(
-                    20, args.score_threshold).distinct())
+                endoscope,
+                args.frames,
+                lambda image: predictor.predict(image).best(20, args.score_threshold).distinct(),
+            )
             figures[model] = tracking.evaluate(progress(frames, args.frames))
     print(tracking.table(figures))
     return {masks: asdict(metrics) for masks, metrics in figures.items()}
@@ -130,8 +150,9 @@ def _model_of(args: argparse.Namespace) -> str:
         return str(args.model)
     card = read_card(args.weights)
     if card is None:
-        raise ValueError(f'{args.weights} has no card that says of which network they are: give '
-                         '--model')
+        raise ValueError(
+            f'{args.weights} has no card that says of which network they are: give --model'
+        )
     return card.network
 
 
@@ -140,19 +161,36 @@ def _add_segmentation(task: argparse.ArgumentParser) -> None:
     what.add_argument('results', type=Path, nargs='?', help='bag with recorded labels')
     what.add_argument('--dataset', choices=datasets.available(), help='run the model over it')
     what.add_argument('--pred', type=Path, help='folder of label images, class id per pixel')
-    task.add_argument('--truth', type=Path, help='with --pred: folder of true label images of the '
-                      'same names; with a bag: bag with the truth, if it is another one')
+    task.add_argument(
+        '--truth',
+        type=Path,
+        help='with --pred: folder of true label images of the '
+        'same names; with a bag: bag with the truth, if it is another one',
+    )
     task.add_argument('--topic', default=segmentation.TOPIC, help='of the labels in the bag')
     task.add_argument('--root', type=Path, help='folder of the dataset')
     task.add_argument('--split', default='val')
-    task.add_argument('--option', action='append', default=[], metavar='NAME=VALUE',
-                      help='of the dataset, say target=parts or fold=1; may be repeated')
+    task.add_argument(
+        '--option',
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='of the dataset, say target=parts or fold=1; may be repeated',
+    )
     add_semantic_arguments(task)
-    task.add_argument('--mode', choices=('all', 'published'), help='of surgicalsam: prompt every '
-                      "class, or, as its authors do, those of the frame's truth (all)")
+    task.add_argument(
+        '--mode',
+        choices=('all', 'published'),
+        help='of surgicalsam: prompt every '
+        "class, or, as its authors do, those of the frame's truth (all)",
+    )
     task.add_argument('--json', type=Path, help='write the figures into this file, too')
-    task.add_argument('--picture', type=Path, metavar='PNG',
-                      help='truth beside prediction for the worst, median and best frame')
+    task.add_argument(
+        '--picture',
+        type=Path,
+        metavar='PNG',
+        help='truth beside prediction for the worst, median and best frame',
+    )
     task.set_defaults(evaluate=_segmentation)
 
 
@@ -168,8 +206,9 @@ def _segmentation(args: argparse.Namespace) -> dict[str, Any]:
     return figures
 
 
-def _judged(args: argparse.Namespace) -> tuple[
-        Sequence[str], Iterable[segmentation.JudgedLabels], int | None]:
+def _judged(
+    args: argparse.Namespace,
+) -> tuple[Sequence[str], Iterable[segmentation.JudgedLabels], int | None]:
     """Class names, frames and, where it is known, how many."""
     if args.dataset:
         if not args.root:

@@ -7,7 +7,7 @@ from typing import Any
 from surgseg_ros import backends
 from surgseg_ros.commands.argument_types import whole_number
 from surgseg_ros.commands.source_arguments import add_source_arguments
-from surgseg_ros.video import SUFFIXES as VIDEO_SUFFIXES
+from surgseg_ros.media.video import SUFFIXES as VIDEO_SUFFIXES
 
 BACKEND_OPTIONS = ('backend', 'device', 'precision', 'threads')
 
@@ -58,8 +58,9 @@ def check_fraction(args: argparse.Namespace, *names: str) -> None:
 
 def add_writers_argument(group: argparse._ArgumentGroup) -> None:
     """Add how many threads write."""
-    group.add_argument('--writers', type=whole_number(1), default=2,
-                       help='threads that write files (2)')
+    group.add_argument(
+        '--writers', type=whole_number(1), default=2, help='threads that write files (2)'
+    )
 
 
 def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:

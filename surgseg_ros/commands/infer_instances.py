@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from surgseg_ros import predictors
-from surgseg_ros.bundled import bundled_weights
 from surgseg_ros.commands.argument_types import whole_number
 from surgseg_ros.commands.destinations import Destinations
 from surgseg_ros.commands.infer_arguments import (
@@ -34,12 +33,13 @@ from surgseg_ros.commands.instance_outputs import (
     annotation_ids,
 )
 from surgseg_ros.commands.source_arguments import source_of
-from surgseg_ros.files import Writers
-from surgseg_ros.geometry.tracking import InstanceTracker
+from surgseg_ros.media.files import Writers
+from surgseg_ros.media.progress import progress
+from surgseg_ros.media.video import VideoFile
+from surgseg_ros.networks.bundled import bundled_weights
 from surgseg_ros.predictors.parts import PartsPredictor
-from surgseg_ros.progress import progress
 from surgseg_ros.sources import DEFAULT_RATE, FrameSource, open_left
-from surgseg_ros.video import VideoFile
+from surgseg_ros.tracking.instance_tracker import InstanceTracker
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,29 +47,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_input_arguments(parser)
     model = parser.add_argument_group('model')
     model.add_argument('--model', default='solo_mobilenet', choices=predictors.instance())
-    model.add_argument('--weights', type=Path,
-                       help='checkpoint; default that which comes with the package, if one does')
-    model.add_argument('--class-names', nargs='+', metavar='NAME',
-                       help='by class id, background first, of weights that do not say them')
-    model.add_argument('--score-threshold', type=float, default=0.3,
-                       help='of a class, from which something may be an instance (0.3)')
-    model.add_argument('--final-threshold', type=float, help='of an instance, from which it '
-                       'counts (--score-threshold): SOLO lowers the scores of duplicates. For AP '
-                       'as `surgseg evaluate instances --weights` has it: 0.05, with a '
-                       '--score-threshold of 0.1 for SOLO and 0.05 for FASSST')
-    model.add_argument('--max-instances', type=whole_number(1), default=100,
-                       help='per image, the best (100)')
-    model.add_argument('--track', action='store_true',
-                       help='give instances track ids; the frames follow one another')
-    model.add_argument('--parts-weights', type=Path, help='of an LWANet with classes shaft, wrist '
-                       'and clasper: also parts/, PNG, 1 shaft, 2 wrist, 3 jaw, 255 unknown part')
+    model.add_argument(
+        '--weights',
+        type=Path,
+        help='checkpoint; default that which comes with the package, if one does',
+    )
+    model.add_argument(
+        '--class-names',
+        nargs='+',
+        metavar='NAME',
+        help='by class id, background first, of weights that do not say them',
+    )
+    model.add_argument(
+        '--score-threshold',
+        type=float,
+        default=0.3,
+        help='of a class, from which something may be an instance (0.3)',
+    )
+    model.add_argument(
+        '--final-threshold',
+        type=float,
+        help='of an instance, from which it '
+        'counts (--score-threshold): SOLO lowers the scores of duplicates. For AP '
+        'as `surgseg evaluate instances --weights` has it: 0.05, with a '
+        '--score-threshold of 0.1 for SOLO and 0.05 for FASSST',
+    )
+    model.add_argument(
+        '--max-instances', type=whole_number(1), default=100, help='per image, the best (100)'
+    )
+    model.add_argument(
+        '--track',
+        action='store_true',
+        help='give instances track ids; the frames follow one another',
+    )
+    model.add_argument(
+        '--parts-weights',
+        type=Path,
+        help='of an LWANet with classes shaft, wrist '
+        'and clasper: also parts/, PNG, 1 shaft, 2 wrist, 3 jaw, 255 unknown part',
+    )
     add_backend_arguments(model)
     output = parser.add_argument_group('output')
-    output.add_argument('--out', type=Path, help='folder for detections.json: COCO results with '
-                        'run-length encoded masks; image_id is the number of the frame from 1')
-    output.add_argument('--image-ids', type=Path, metavar='JSON', help='COCO annotations whose '
-                        'images have the names of the frames; its ids become image_id and '
-                        'category_id')
+    output.add_argument(
+        '--out',
+        type=Path,
+        help='folder for detections.json: COCO results with '
+        'run-length encoded masks; image_id is the number of the frame from 1',
+    )
+    output.add_argument(
+        '--image-ids',
+        type=Path,
+        metavar='JSON',
+        help='COCO annotations whose '
+        'images have the names of the frames; its ids become image_id and '
+        'category_id',
+    )
     add_overlay_arguments(output, 'the instances in colours over the image')
 
 
@@ -96,8 +128,9 @@ def run(args: argparse.Namespace) -> None:
     _summarise(args, seen, classes, predictor.class_names, time.monotonic() - start)
 
 
-def _found(args: argparse.Namespace, predictor: Any, parts: PartsPredictor | None,
-           source: FrameSource) -> Iterator[Found]:
+def _found(
+    args: argparse.Namespace, predictor: Any, parts: PartsPredictor | None, source: FrameSource
+) -> Iterator[Found]:
     tracker, rate = InstanceTracker(), source.rate or DEFAULT_RATE
     least_score = _final_threshold(args)
     for index, frame in enumerate(source.first(args.frames)):
@@ -138,17 +171,26 @@ def _parts_predictor(args: argparse.Namespace, predictor: Any) -> PartsPredictor
     if not args.parts_weights:
         return None
     return PartsPredictor.from_weights(
-        predictor, args.parts_weights, **given(args, *BACKEND_OPTIONS))
+        predictor, args.parts_weights, **given(args, *BACKEND_OPTIONS)
+    )
 
 
-def _outputs(args: argparse.Namespace, source: FrameSource, class_names: Sequence[str],
-             count: int | None, stack: ExitStack) -> list[Output]:
+def _outputs(
+    args: argparse.Namespace,
+    source: FrameSource,
+    class_names: Sequence[str],
+    count: int | None,
+    stack: ExitStack,
+) -> list[Output]:
     """What the arguments ask for, closed with the stack."""
     outputs: list[Output] = []
     if args.out:
         outputs.append(stack.enter_context(_detections(args, source, class_names)))
-    kinds = [kind for kind, wanted in (
-        ('overlay', args.overlay), ('parts', args.parts_weights)) if wanted]
+    kinds = [
+        kind
+        for kind, wanted in (('overlay', args.overlay), ('parts', args.parts_weights))
+        if wanted
+    ]
     if kinds:
         destinations = Destinations(source, args.out, dict.fromkeys(kinds, '.png'), count)
         writers = stack.enter_context(Writers(args.writers))
@@ -159,8 +201,9 @@ def _outputs(args: argparse.Namespace, source: FrameSource, class_names: Sequenc
     return outputs
 
 
-def _detections(args: argparse.Namespace, source: FrameSource, class_names: Sequence[str]
-                ) -> Detections:
+def _detections(
+    args: argparse.Namespace, source: FrameSource, class_names: Sequence[str]
+) -> Detections:
     """Records with numbers of our own, or those of the annotations."""
     path = args.out / 'detections.json'
     if not args.image_ids:
@@ -172,11 +215,17 @@ def _detections(args: argparse.Namespace, source: FrameSource, class_names: Sequ
         if name not in ids.images:
             raise ValueError(f'{args.image_ids} has no image {name}')
         return ids.images[name]
+
     return Detections(path, image_id, ids.of_classes(class_names))
 
 
-def _summarise(args: argparse.Namespace, seen: int, classes: Counter[int],
-               class_names: tuple[str, ...], seconds: float) -> None:
+def _summarise(
+    args: argparse.Namespace,
+    seen: int,
+    classes: Counter[int],
+    class_names: tuple[str, ...],
+    seconds: float,
+) -> None:
     places = ', '.join(str(path) for path in (args.out, args.video) if path)
     print(f'{places}: {seen} frames in {seconds:.1f} s; classes and their instances:')
     for class_id, count in sorted(classes.items()):

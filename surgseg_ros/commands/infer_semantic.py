@@ -18,10 +18,10 @@ from surgseg_ros.commands.infer_arguments import (
 from surgseg_ros.commands.semantic_arguments import add_semantic_arguments, semantic_predictor
 from surgseg_ros.commands.semantic_outputs import Files, Labelled, Output, OverlayVideo
 from surgseg_ros.commands.source_arguments import source_of
-from surgseg_ros.files import Writers
-from surgseg_ros.progress import progress
+from surgseg_ros.media.files import Writers
+from surgseg_ros.media.progress import progress
+from surgseg_ros.media.video import VideoFile
 from surgseg_ros.sources import DEFAULT_RATE, FrameSource, open_left
-from surgseg_ros.video import VideoFile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_input_arguments(parser)
     add_semantic_arguments(parser)
     output = parser.add_argument_group('output')
-    output.add_argument('--out', type=Path, help='folder for segmentation/: PNG, class id per '
-                        'pixel, 255 unlabelled; a CSV list says itself what is written where')
+    output.add_argument(
+        '--out',
+        type=Path,
+        help='folder for segmentation/: PNG, class id per '
+        'pixel, 255 unlabelled; a CSV list says itself what is written where',
+    )
     add_overlay_arguments(output, 'the classes in colours over the image')
 
 
@@ -45,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
         outputs = _outputs(args, source, count, stack)
         print(source.describe())
         start = time.monotonic()
-        pixels: list[np.ndarray] = []   # per frame, by class id
+        pixels: list[np.ndarray] = []  # per frame, by class id
         for index, frame in enumerate(progress(frames, count)):
             labelled = Labelled(index, frame.left, predictor.predict(frame.left))
             pixels.append(np.bincount(labelled.result.labels.ravel(), minlength=256))
@@ -65,8 +69,9 @@ def _source(args: argparse.Namespace) -> FrameSource:
     return source_of(args, open_left, root=args.root, columns=columns)
 
 
-def _outputs(args: argparse.Namespace, source: FrameSource, count: int | None,
-             stack: ExitStack) -> list[Output]:
+def _outputs(
+    args: argparse.Namespace, source: FrameSource, count: int | None, stack: ExitStack
+) -> list[Output]:
     """What the arguments ask for, closed with the stack."""
     outputs: list[Output] = []
     if _writes_files(args):
@@ -80,8 +85,12 @@ def _outputs(args: argparse.Namespace, source: FrameSource, count: int | None,
     return outputs
 
 
-def _summarise(args: argparse.Namespace, pixels: list[np.ndarray], class_names: tuple[str, ...],
-               seconds: float) -> None:
+def _summarise(
+    args: argparse.Namespace,
+    pixels: list[np.ndarray],
+    class_names: tuple[str, ...],
+    seconds: float,
+) -> None:
     if not pixels:
         raise ValueError(f'{args.source} has no frames')
     where = args.out or (Path(args.source).parent if _writes_files(args) else None)

@@ -29,10 +29,8 @@ from surgseg_ros.commands.stereo_outputs import (
     SideBySide,
     views_per_frame,
 )
-from surgseg_ros.evaluation.orbit import Orbit
-from surgseg_ros.files import Writers
-from surgseg_ros.frame_messages import is_rectified
-from surgseg_ros.geometry.calibration import StereoCalibration
+from surgseg_ros.frames.calibration import StereoCalibration
+from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.geometry.calibration_files import with_alpha
 from surgseg_ros.geometry.rectification import (
     Rectifier,
@@ -40,12 +38,14 @@ from surgseg_ros.geometry.rectification import (
     true_disparity,
     vertical_residual,
 )
-from surgseg_ros.geometry.stereo_frame import StereoFrame
+from surgseg_ros.media.files import Writers
+from surgseg_ros.media.orbit import Orbit
+from surgseg_ros.media.progress import progress
+from surgseg_ros.media.video import SUFFIXES as VIDEO_SUFFIXES
+from surgseg_ros.media.video import VideoFile
 from surgseg_ros.predictors.scaling import StereoPredictor, predict_scaled
-from surgseg_ros.progress import progress
+from surgseg_ros.rosdata.frame_messages import is_rectified
 from surgseg_ros.sources import DEFAULT_RATE, FrameSource
-from surgseg_ros.video import SUFFIXES as VIDEO_SUFFIXES
-from surgseg_ros.video import VideoFile
 
 # what a network finds in each mode, and so what is written
 _KINDS = {
@@ -53,14 +53,17 @@ _KINDS = {
     'disparity': ('disparity',),
     'segmentation': ('segmentation',),
 }
-_DISPARITY_SCALE = 128   # as MSDESIS and SCARED store disparity: value / 128 px, 0 unknown
+_DISPARITY_SCALE = 128  # as MSDESIS and SCARED store disparity: value / 128 px, 0 unknown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     add_input_arguments(parser)
-    parser.add_argument('--alpha', type=float,
-                        help='rectify anew: 0 without black borders, 1 with every pixel, -1 as is')
+    parser.add_argument(
+        '--alpha',
+        type=float,
+        help='rectify anew: 0 without black borders, 1 with every pixel, -1 as is',
+    )
     model = parser.add_argument_group('model')
     model.add_argument('--model', default='sgbm', choices=predictors.stereo())
     model.add_argument('--weights', type=Path, help='checkpoint of a network')
@@ -73,20 +76,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group('output')
-    output.add_argument('--out', type=Path, help='folder for disparity/, segmentation/, cloud/; '
-                        'a CSV list says itself what is written where below it')
-    output.add_argument('--disparity-format', choices=('png', 'tiff'), default='tiff',
-                        help='tiff: float32 px, NaN unknown; png: 16 bit, 0 unknown')
-    output.add_argument('--disparity-scale', type=float, default=_DISPARITY_SCALE,
-                        help=f'of 16-bit disparity: value / scale is px ({_DISPARITY_SCALE})')
+    output.add_argument(
+        '--out',
+        type=Path,
+        help='folder for disparity/, segmentation/, cloud/; '
+        'a CSV list says itself what is written where below it',
+    )
+    output.add_argument(
+        '--disparity-format',
+        choices=('png', 'tiff'),
+        default='tiff',
+        help='tiff: float32 px, NaN unknown; png: 16 bit, 0 unknown',
+    )
+    output.add_argument(
+        '--disparity-scale',
+        type=float,
+        default=_DISPARITY_SCALE,
+        help=f'of 16-bit disparity: value / scale is px ({_DISPARITY_SCALE})',
+    )
     output.add_argument('--cloud', action='store_true', help='a coloured PLY cloud per frame too')
     add_writers_argument(output)
-    output.add_argument('--video', type=Path, metavar='MP4',
-                        help='left image beside disparity in colours, tools in cyan')
-    output.add_argument('--render-orbit', type=Path, metavar='MP4',
-                        help='the cloud from a camera that circles the endoscope, tools in cyan')
-    output.add_argument('--orbit-frame', type=int, metavar='N',
-                        help='circle around this frame instead of following the sequence')
+    output.add_argument(
+        '--video',
+        type=Path,
+        metavar='MP4',
+        help='left image beside disparity in colours, tools in cyan',
+    )
+    output.add_argument(
+        '--render-orbit',
+        type=Path,
+        metavar='MP4',
+        help='the cloud from a camera that circles the endoscope, tools in cyan',
+    )
+    output.add_argument(
+        '--orbit-frame',
+        type=int,
+        metavar='N',
+        help='circle around this frame instead of following the sequence',
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -122,8 +149,13 @@ class _Matcher:
     calibration: of the rectified images, None if unknown.
     """
 
-    def __init__(self, predictor: StereoPredictor, given: StereoCalibration | None,
-                 alpha: float | None, scale: float) -> None:
+    def __init__(
+        self,
+        predictor: StereoPredictor,
+        given: StereoCalibration | None,
+        alpha: float | None,
+        scale: float,
+    ) -> None:
         rectified = given is None or is_rectified(given)
         if rectified and alpha is not None:
             raise ValueError('--alpha rectifies raw images and needs --calibration of them')
@@ -220,10 +252,14 @@ def _outputs(
     outputs: list[Output] = []
     if _writes_files(args):
         kinds = (*_kinds(args), *(['cloud'] if args.cloud else []))
-        suffixes = {'disparity': f'.{args.disparity_format}', 'segmentation': '.png',
-                    'cloud': '.ply'}
+        suffixes = {
+            'disparity': f'.{args.disparity_format}',
+            'segmentation': '.png',
+            'cloud': '.ply',
+        }
         destinations = Destinations(
-            source, args.out, {kind: suffixes[kind] for kind in kinds}, count)
+            source, args.out, {kind: suffixes[kind] for kind in kinds}, count
+        )
         writers = stack.enter_context(Writers(args.writers))
         outputs.append(Files(destinations, writers, args.disparity_scale, calibration))
     if args.video:
@@ -256,9 +292,13 @@ def _summarise(args: argparse.Namespace, shares: np.ndarray, seconds: float) -> 
     if not len(shares):
         raise ValueError(f'{args.source} has no frames')
     known, tools = 100 * shares.mean(axis=0)
-    found = {'disparity': f'disparity for {known:.1f} % of the pixels',
-             'segmentation': f'tools on {tools:.1f} %'}
+    found = {
+        'disparity': f'disparity for {known:.1f} % of the pixels',
+        'segmentation': f'tools on {tools:.1f} %',
+    }
     where = args.out or (Path(args.source).parent if _writes_files(args) else None)
     places = ', '.join(str(path) for path in (where, args.video, args.render_orbit) if path)
-    print(f'{places}: {len(shares)} frames in {seconds:.1f} s, '
-          + ', '.join(found[kind] for kind in _kinds(args)))
+    print(
+        f'{places}: {len(shares)} frames in {seconds:.1f} s, '
+        + ', '.join(found[kind] for kind in _kinds(args))
+    )

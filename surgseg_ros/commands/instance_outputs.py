@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from surgseg_ros import pictures
 from surgseg_ros.commands.destinations import Destinations, write_image
-from surgseg_ros.files import Writers, whole_file
+from surgseg_ros.frames.results import InstanceResult
+from surgseg_ros.media import pictures
+from surgseg_ros.media.files import Writers, whole_file
+from surgseg_ros.media.video import VideoFile
 from surgseg_ros.metrics.instances import load_truth, records
-from surgseg_ros.predictors.results import InstanceResult
-from surgseg_ros.video import VideoFile
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class Detections:
     tracked instance also has its 'track_id'.
     """
 
-    def __init__(self, path: Path, image_id: Callable[[int], int],
-                 category_ids: np.ndarray | None = None) -> None:
+    def __init__(
+        self, path: Path, image_id: Callable[[int], int], category_ids: np.ndarray | None = None
+    ) -> None:
         self._path, self._image_id, self._category_ids = path, image_id, category_ids
         self._records: list[dict[str, Any]] = []
 
@@ -51,10 +52,14 @@ class Detections:
         found = records(
             self._image_id(frame.index),
             result.class_ids if known is None else known[result.class_ids],
-            result.masks, result.scores)
+            result.masks,
+            result.scores,
+        )
         if result.track_ids is not None:
-            found = [{**one, 'track_id': number} for one, number in zip(
-                found, result.track_ids.tolist(), strict=True)]
+            found = [
+                {**one, 'track_id': number}
+                for one, number in zip(found, result.track_ids.tolist(), strict=True)
+            ]
         self._records += found
 
     def __enter__(self) -> 'Detections':
@@ -83,7 +88,7 @@ class Pictures:
 
     def _write_parts(self, path: Path, frame: Found) -> None:
         """HxW, values of parts.Part; instances that overlap have the same parts there."""
-        assert frame.result.parts is not None   # asked for with this kind
+        assert frame.result.parts is not None  # asked for with this kind
         write_image(path, frame.result.parts.max(axis=0, initial=0))
 
 
@@ -95,8 +100,7 @@ class OverlayVideo:
 
     def take(self, frame: Found) -> None:
         """Append a picture."""
-        self._video.write(
-            pictures.overlay_instances(frame.image, frame.result, self._opacity))
+        self._video.write(pictures.overlay_instances(frame.image, frame.result, self._opacity))
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,10 @@ class AnnotationIds:
         """Category ids by class id, 0 for the background; ValueError if a class has none."""
         for name in class_names[1:]:
             if name not in self.categories:
-                raise ValueError(f'{self.path} has no category {name!r}, which the weights are '
-                                 f'for; it has {", ".join(self.categories)}')
+                raise ValueError(
+                    f'{self.path} has no category {name!r}, which the weights are '
+                    f'for; it has {", ".join(self.categories)}'
+                )
         return np.array([0, *(self.categories[name] for name in class_names[1:])])
 
 
@@ -126,8 +132,9 @@ def annotation_ids(annotations: Path) -> AnnotationIds:
         images = {Path(one['file_name']).stem: one['id'] for one in content['images']}
         categories = {one['name']: one['id'] for one in content['categories']}
     except (json.JSONDecodeError, KeyError) as error:
-        raise ValueError(f'{annotations} is no COCO annotation file with names: '
-                         f'{error}') from error
+        raise ValueError(
+            f'{annotations} is no COCO annotation file with names: {error}'
+        ) from error
     if len(images) < len(content['images']):
         raise ValueError(f'{annotations} has images of the same name')
     return AnnotationIds(annotations, images, categories)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surgseg_ros import networks, predictors
-from surgseg_ros.files import whole_file
+from surgseg_ros.media.files import whole_file
 from surgseg_ros.networks.card import Card, read_card
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     converting.add_argument('out', type=Path, help='.safetensors file to write')
     converting.add_argument('--sam', **sam)
     converting.add_argument(
-        '--model', choices=networks.available(), help='which, where FILE fits several')
+        '--model', choices=networks.available(), help='which, where FILE fits several'
+    )
     converting.add_argument('--overwrite', action='store_true', help='replace OUT if there is one')
     converting.set_defaults(models=_import)
 
@@ -69,8 +70,11 @@ def _info(args: argparse.Namespace) -> int:
         'finds': ', '.join(known.class_names),
         'tensors': f'{known.tensors}, {known.parameters:,} trained parameters',
         'input': f'RGB / 255, mean {known.mean}, std {known.std}, '
-                 + (f'resized to {size} x {size} px' if size else
-                    f'padded to multiples of {known.multiple} px'),
+        + (
+            f'resized to {size} x {size} px'
+            if size
+            else f'padded to multiples of {known.multiple} px'
+        ),
         'precision': f'{known.precision} unless told otherwise',
     }
     print(args.name)
@@ -93,8 +97,10 @@ def _verify(args: argparse.Namespace) -> int:
     digest = _sha256(args.file)
     for one in found:
         options = ', '.join(f'{key}={value}' for key, value in one.options.items())
-        print(f'{args.file} fits {one.name}: all {one.tensors} tensors'
-              f'{options and f" ({options})"}, sha256 {digest}')
+        print(
+            f'{args.file} fits {one.name}: all {one.tensors} tensors'
+            f'{options and f" ({options})"}, sha256 {digest}'
+        )
     return 0
 
 
@@ -111,8 +117,10 @@ def _import(args: argparse.Namespace) -> int:
     card = _card(found, read_card(args.file), {'sources_sha256': digests})
     with whole_file(args.out) as partial:
         convert(args.file, args.sam, partial, card)
-    print(f'{args.out}: {found.name} from '
-          + ', '.join(f'{name} (sha256 {digest})' for name, digest in digests.items()))
+    print(
+        f'{args.out}: {found.name} from '
+        + ', '.join(f'{name} (sha256 {digest})' for name, digest in digests.items())
+    )
     return 0
 
 

@@ -3,8 +3,8 @@
 import argparse
 import os
 
-from surgseg_ros.pipelines import Pipeline
-from surgseg_ros.supervisor import ros_arguments
+from surgseg_ros.processes.pipelines import Pipeline
+from surgseg_ros.processes.supervisor import ros_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,13 +13,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--rate', type=float, default=1.0, help='speed; 2 is twice as fast')
     parser.add_argument('--loop', action='store_true', help='begin again at the end')
     parser.add_argument('--clock', action='store_true', help='publish /clock with the stamps')
-    parser.add_argument('--lockstep', action='store_true',
-                        help='send the next pair only after the disparity of the last')
-    parser.add_argument('--subscribers', type=int, default=1,
-                        help='of the left image to wait for before the first frame')
+    parser.add_argument(
+        '--lockstep',
+        action='store_true',
+        help='send the next pair only after the disparity of the last',
+    )
+    parser.add_argument(
+        '--subscribers',
+        type=int,
+        default=1,
+        help='of the left image to wait for before the first frame',
+    )
     parser.add_argument('--left', default='', help='topic of the left image, of a bag')
-    parser.add_argument('--tolerance', type=float, default=-1.0,
-                        help='s between the eyes, of a bag; 0 exact, -1 half a period')
+    parser.add_argument(
+        '--tolerance',
+        type=float,
+        default=-1.0,
+        help='s between the eyes, of a bag; 0 exact, -1 half a period',
+    )
     parser.add_argument('--calibration', default='', help='file, where the source has none')
     parser.add_argument('--namespace', default='endoscope')
 
@@ -28,10 +39,19 @@ def run(args: argparse.Namespace) -> int:
     """Publish until the bag ends or Ctrl-C."""
     from surgseg_ros.nodes import endoscope_node
     from surgseg_ros.nodes.managed_node import run as run_node
-    os.environ.update(Pipeline.environment())   # else best effort loses every large image
-    parameters = {'source': args.bag, 'rate': args.rate, 'loop': args.loop, 'clock': args.clock,
-                  'lockstep': args.lockstep, 'calibration': args.calibration,
-                  'subscribers': args.subscribers, 'left': args.left,
-                  'tolerance': args.tolerance}
-    return run_node(endoscope_node.EndoscopeNode,
-                    ['replay', *ros_arguments(parameters, args.namespace)])
+
+    os.environ.update(Pipeline.environment())  # else best effort loses every large image
+    parameters = {
+        'source': args.bag,
+        'rate': args.rate,
+        'loop': args.loop,
+        'clock': args.clock,
+        'lockstep': args.lockstep,
+        'calibration': args.calibration,
+        'subscribers': args.subscribers,
+        'left': args.left,
+        'tolerance': args.tolerance,
+    }
+    return run_node(
+        endoscope_node.EndoscopeNode, ['replay', *ros_arguments(parameters, args.namespace)]
+    )

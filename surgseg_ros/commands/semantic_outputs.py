@@ -6,11 +6,11 @@ from typing import Protocol
 
 import numpy as np
 
-from surgseg_ros import pictures
 from surgseg_ros.commands.destinations import Destinations, write_image
-from surgseg_ros.files import Writers
-from surgseg_ros.predictors.results import SemanticResult
-from surgseg_ros.video import VideoFile
+from surgseg_ros.frames.results import SemanticResult
+from surgseg_ros.media import pictures
+from surgseg_ros.media.files import Writers
+from surgseg_ros.media.video import VideoFile
 
 
 @dataclass(frozen=True)
@@ -62,4 +62,5 @@ class OverlayVideo:
 def overlay(frame: Labelled, opacity: float) -> np.ndarray:
     """HxWx3 uint8 RGB."""
     return pictures.overlay_classes(
-        frame.image, frame.result.labels, frame.result.class_names, opacity)
+        frame.image, frame.result.labels, frame.result.class_names, opacity
+    )

@@ -6,15 +6,16 @@ from pathlib import Path
 from surgseg_ros.bags import BagWriter
 from surgseg_ros.bags.stereo_bag import NAMESPACE, write_frame
 from surgseg_ros.commands.argument_types import size, whole_number
-from surgseg_ros.progress import progress
+from surgseg_ros.media.progress import progress
 from surgseg_ros.sources import SimulatorSource
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.add_argument('out', type=Path, help='bag folder, or a file ending in .mcap or .db3')
-    parser.add_argument('--frames', type=whole_number(1), default=100,
-                        help='number of stereo frames')
+    parser.add_argument(
+        '--frames', type=whole_number(1), default=100, help='number of stereo frames'
+    )
     parser.add_argument('--size', type=size, default='640x512', help='of one eye, px')
     parser.add_argument('--seed', type=int, default=0, help='same seed, same bag, bit for bit')
     parser.add_argument('--rate', type=float, default=10.0, help='frames per second')

@@ -8,19 +8,19 @@ from typing import Protocol
 
 import numpy as np
 
-from surgseg_ros import pictures
 from surgseg_ros.commands.destinations import Destinations, write_image
-from surgseg_ros.evaluation.orbit import Orbit
-from surgseg_ros.files import Writers, whole_file
-from surgseg_ros.geometry.calibration import StereoCalibration
+from surgseg_ros.frames.calibration import StereoCalibration
+from surgseg_ros.frames.results import StereoResult
 from surgseg_ros.geometry.ply import write_ply
 from surgseg_ros.geometry.points import disparity_to_cloud
-from surgseg_ros.predictors.results import StereoResult
-from surgseg_ros.progress import progress
-from surgseg_ros.video import VideoFile
+from surgseg_ros.media import pictures
+from surgseg_ros.media.files import Writers, whole_file
+from surgseg_ros.media.orbit import Orbit
+from surgseg_ros.media.progress import progress
+from surgseg_ros.media.video import VideoFile
 
-ORBIT_RATE = 25.0    # pictures per second, unless the source's frames come one per picture
-_TURN = 200          # pictures, 8 s
+ORBIT_RATE = 25.0  # pictures per second, unless the source's frames come one per picture
+_TURN = 200  # pictures, 8 s
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,13 @@ class Files:
     scale: of 16-bit disparities. calibration: needed for clouds.
     """
 
-    def __init__(self, destinations: Destinations, writers: Writers, scale: float,
-                 calibration: StereoCalibration | None) -> None:
+    def __init__(
+        self,
+        destinations: Destinations,
+        writers: Writers,
+        scale: float,
+        calibration: StereoCalibration | None,
+    ) -> None:
         self._destinations, self._writers = destinations, writers
         self._scale, self._calibration = scale, calibration
 
@@ -76,8 +81,9 @@ class Files:
     def _write_cloud(self, path: Path, frame: Inferred) -> None:
         assert self._calibration is not None
         with whole_file(path) as partial:
-            write_ply(partial, disparity_to_cloud(
-                frame.result.disparity, self._calibration, frame.left))
+            write_ply(
+                partial, disparity_to_cloud(frame.result.disparity, self._calibration, frame.left)
+            )
 
 
 class SideBySide:
@@ -119,8 +125,9 @@ class OrbitVideo:
     more where the frames would not last for a turn.
     """
 
-    def __init__(self, video: VideoFile, orbit: Orbit, only: int | None,
-                 count: int | None) -> None:
+    def __init__(
+        self, video: VideoFile, orbit: Orbit, only: int | None, count: int | None
+    ) -> None:
         self._video, self._orbit, self._only = video, orbit, only
         self._views = views_per_frame(only, count)
         self._angles = angles()

@@ -8,10 +8,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the recipe, and what the command line changes in it."""
     parser.add_argument('recipe', type=Path, help='YAML file, such as those in config/train/')
     parser.add_argument('--out', type=Path, help='folder of the run (default: out/train/RECIPE)')
-    parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE',
-                        dest='overrides', help='change the recipe: optimiser.batch_size=8')
-    parser.add_argument('--resume', choices=('auto', 'never'), default='auto',
-                        help='auto goes on with the run in the folder, never throws it away')
+    parser.add_argument(
+        '--set',
+        action='append',
+        default=[],
+        metavar='KEY=VALUE',
+        dest='overrides',
+        help='change the recipe: optimiser.batch_size=8',
+    )
+    parser.add_argument(
+        '--resume',
+        choices=('auto', 'never'),
+        default='auto',
+        help='auto goes on with the run in the folder, never throws it away',
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -2,8 +2,8 @@
 
 import argparse
 
-from surgseg_ros.pipelines import Pipeline
-from surgseg_ros.supervisor import Supervisor
+from surgseg_ros.processes.pipelines import Pipeline
+from surgseg_ros.processes.supervisor import Supervisor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,12 +4,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from surgseg_ros.datasets.base import (
-    UNLABELLED,
-    SegmentationDataset,
-    SegmentationSample,
-    opened,
-)
+from surgseg_ros.datasets.base import UNLABELLED, SegmentationDataset, SegmentationSample, opened
 
 __all__ = ['UNLABELLED', 'SegmentationDataset', 'SegmentationSample', 'available', 'open_dataset']
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from surgseg_ros.image_files import read_rgb
+from surgseg_ros.media.image_files import read_rgb
 from surgseg_ros.metrics.segmentation import UNLABELLED
 
 Dataset = TypeVar('Dataset')
@@ -95,21 +95,27 @@ def image_files(folder: Path, below: bool = False) -> list[Path]:
     """
     if not folder.is_dir():
         return []
-    return sorted(file for file in (folder.rglob('*') if below else folder.iterdir())
-                  if file.suffix.lower() in _IMAGES and not file.name.startswith('.'))
+    return sorted(
+        file
+        for file in (folder.rglob('*') if below else folder.iterdir())
+        if file.suffix.lower() in _IMAGES and not file.name.startswith('.')
+    )
 
 
 def check_ids(labels: np.ndarray, class_names: Sequence[str], path: Path) -> np.ndarray:
     """Return the labels; ValueError if they have an id that is neither a class nor 255."""
     wrong = np.setdiff1d(np.unique(labels), [*range(len(class_names)), UNLABELLED])
     if wrong.size:
-        raise ValueError(f'{path} has label {wrong[0]}, expected class ids 0 to '
-                         f'{len(class_names) - 1} or {UNLABELLED} for unlabelled')
+        raise ValueError(
+            f'{path} has label {wrong[0]}, expected class ids 0 to '
+            f'{len(class_names) - 1} or {UNLABELLED} for unlabelled'
+        )
     return labels
 
 
-def divided_ids(values: np.ndarray, factor: int, class_names: Sequence[str],
-                path: Path) -> np.ndarray:
+def divided_ids(
+    values: np.ndarray, factor: int, class_names: Sequence[str], path: Path
+) -> np.ndarray:
     """HxW uint8 class ids of a mask's values, each factor x id; 255 that is none stays 255.
 
     Raises ValueError for another value: such a mask is written in another way than expected.
@@ -118,12 +124,14 @@ def divided_ids(values: np.ndarray, factor: int, class_names: Sequence[str],
     wrong = np.unique(values[rest & (values != UNLABELLED)])
     if wrong.size:
         raise ValueError(f'{path} has value {wrong[0]}, expected {factor} x class id')
-    return check_ids(np.where(rest, UNLABELLED, values // factor).astype(np.uint8),
-                     class_names, path)
+    return check_ids(
+        np.where(rest, UNLABELLED, values // factor).astype(np.uint8), class_names, path
+    )
 
 
-def opened(name: str, kind: Callable[..., Dataset], root: str | Path, split: str,
-           **options: Any) -> Dataset:
+def opened(
+    name: str, kind: Callable[..., Dataset], root: str | Path, split: str, **options: Any
+) -> Dataset:
     """Return kind(root, split, **options); ValueError if it does not take these options."""
     try:
         signature(kind).bind(Path(root), split, **options)

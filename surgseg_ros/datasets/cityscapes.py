@@ -8,11 +8,17 @@ import numpy as np
 
 from surgseg_ros.datasets.base import choose, contents
 from surgseg_ros.datasets.instances import InstanceDataset, InstanceSample
-from surgseg_ros.image_files import read_rgb
+from surgseg_ros.media.image_files import read_rgb
 
 # label ids of the classes that have instances
 LABEL_IDS = {
-    'person': 24, 'rider': 25, 'car': 26, 'truck': 27, 'bus': 28, 'train': 31, 'motorcycle': 32,
+    'person': 24,
+    'rider': 25,
+    'car': 26,
+    'truck': 27,
+    'bus': 28,
+    'train': 31,
+    'motorcycle': 32,
     'bicycle': 33,
 }
 _GROUP = 1000  # label id times this plus a number; below it a crowd's label id, or no instance
@@ -38,8 +44,10 @@ class Cityscapes(InstanceDataset):
         folder = root / 'leftImg8bit' / split
         files = sorted(folder.glob('*/*_leftImg8bit.png'))
         if not files:
-            raise ValueError(f'there is no <city>/*_leftImg8bit.png in {folder}, expected the '
-                             f'layout of Cityscapes; {contents(root)}')
+            raise ValueError(
+                f'there is no <city>/*_leftImg8bit.png in {folder}, expected the '
+                f'layout of Cityscapes; {contents(root)}'
+            )
         if frames is not None and not 0 < frames <= len(files):
             raise ValueError(f'frames is {frames}, expected 1 to {len(files)}')
         chosen = np.linspace(0, len(files) - 1, frames or len(files)).round().astype(int)
@@ -57,14 +65,21 @@ class Cityscapes(InstanceDataset):
         numbers = _read_numbers(self._truth / path.parent.name / f'{name}_gtFine_instanceIds.png')
         image = read_rgb(path)
         if numbers.shape != image.shape[:2]:
-            raise ValueError(f'the instances of {name} are {numbers.shape[1]}x{numbers.shape[0]} '
-                             f'px, its image {image.shape[1]}x{image.shape[0]}')
+            raise ValueError(
+                f'the instances of {name} are {numbers.shape[1]}x{numbers.shape[0]} '
+                f'px, its image {image.shape[1]}x{image.shape[0]}'
+            )
         every = np.unique(numbers)
-        return InstanceSample(name, image, *self._regions(numbers, every[every >= _GROUP], _GROUP),
-                              *self._regions(numbers, every[every < _GROUP], 1))
+        return InstanceSample(
+            name,
+            image,
+            *self._regions(numbers, every[every >= _GROUP], _GROUP),
+            *self._regions(numbers, every[every < _GROUP], 1),
+        )
 
-    def _regions(self, numbers: np.ndarray, found: np.ndarray, factor: int
-                 ) -> tuple[np.ndarray, np.ndarray]:
+    def _regions(
+        self, numbers: np.ndarray, found: np.ndarray, factor: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Class ids and masks of the numbers found that are a label id times the factor."""
         found = found[np.isin(found // factor, self._labels)]
         class_ids = [1 + self._labels.index(label) for label in found // factor]

@@ -9,7 +9,7 @@ import numpy as np
 
 from surgseg_ros.datasets.base import contents
 from surgseg_ros.datasets.instances import InstanceDataset, InstanceSample
-from surgseg_ros.image_files import read_rgb
+from surgseg_ros.media.image_files import read_rgb
 from surgseg_ros.metrics.coco_checks import Json, encode
 from surgseg_ros.metrics.instances import load_truth
 
@@ -50,16 +50,20 @@ class CocoInstances(InstanceDataset):
         path = self._images / record['file_name']
         image, size = read_rgb(path), (record['height'], record['width'])
         if image.shape[:2] != size:
-            raise ValueError(f'{path} has {image.shape[1]}x{image.shape[0]} px, its annotations '
-                             f'are for {size[1]}x{size[0]}')
+            raise ValueError(
+                f'{path} has {image.shape[1]}x{image.shape[0]} px, its annotations '
+                f'are for {size[1]}x{size[0]}'
+            )
         found = self._coco.imgToAnns[record['id']]
         crowds = [one for one in found if one.get('iscrowd')]
         instances = [one for one in found if not one.get('iscrowd')]
         return InstanceSample(
-            path.stem, image, *self._regions(instances, size), *self._regions(crowds, size))
+            path.stem, image, *self._regions(instances, size), *self._regions(crowds, size)
+        )
 
-    def _regions(self, annotations: Sequence[Json], size: tuple[int, int]
-                 ) -> tuple[np.ndarray, np.ndarray]:
+    def _regions(
+        self, annotations: Sequence[Json], size: tuple[int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Class ids and masks (height, width as in size) of annotations that are seen."""
         from pycocotools import mask as codec
 
@@ -73,8 +77,7 @@ class CocoInstances(InstanceDataset):
 
 def _read(path: Path) -> Any:
     if not path.is_file():
-        raise ValueError(f'there is no {path}, expected COCO annotations; '
-                         f'{contents(path.parent)}')
+        raise ValueError(f'there is no {path}, expected COCO annotations; {contents(path.parent)}')
     try:
         return load_truth(json.loads(path.read_text()))
     except ValueError as error:

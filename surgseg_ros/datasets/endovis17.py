@@ -33,24 +33,32 @@ from surgseg_ros.datasets.base import (
     image_files,
 )
 from surgseg_ros.datasets.instances import InstanceDataset, InstanceSample
-from surgseg_ros.image_files import read_grey
+from surgseg_ros.media.image_files import read_grey
 
-TYPES = ('background', 'Bipolar Forceps', 'Prograsp Forceps', 'Large Needle Driver',
-         'Vessel Sealer', 'Grasping Retractor', 'Monopolar Curved Scissors', 'Other')
+TYPES = (
+    'background',
+    'Bipolar Forceps',
+    'Prograsp Forceps',
+    'Large Needle Driver',
+    'Vessel Sealer',
+    'Grasping Retractor',
+    'Monopolar Curved Scissors',
+    'Other',
+)
 PARTS = ('background', 'shaft', 'wrist', 'clasper', 'other')
 BINARY = ('background', 'instrument')
 CLASS_NAMES = {'types': TYPES, 'parts': PARTS, 'binary': BINARY}
-FOLDS = ((1, 3), (2, 5), (4, 8), (6, 7))   # sequences left out for validation
+FOLDS = ((1, 3), (2, 5), (4, 8), (6, 7))  # sequences left out for validation
 TRAINING, TEST = range(1, 9), range(1, 11)
 SPLITS = ('train', 'val', 'test')
 
 _FRAMES = ('left_frames', 'left_frame', 'images')
-_COMBINED = {   # folder of one mask for all instruments, and its factor
+_COMBINED = {  # folder of one mask for all instruments, and its factor
     'types': {'ground_truth/types': 1, 'gt/TypeSegmentation': 1, 'instruments_masks': 32},
     'parts': {'ground_truth/parts': 10, 'gt/PartsSegmentation': 10, 'parts_masks': 85},
     'binary': {'ground_truth/binary': 0, 'gt/BinarySegmentation': 0, 'binary_masks': 0},
 }
-_VIDEO, _CAMERA = (1080, 1920), np.s_[28:28 + 1024, 320:320 + 1280]
+_VIDEO, _CAMERA = (1080, 1920), np.s_[28 : 28 + 1024, 320 : 320 + 1280]
 
 
 class EndoVis17(FileDataset):
@@ -63,8 +71,14 @@ class EndoVis17(FileDataset):
     crop: cut the camera's picture out of 1920x1080 frames.
     """
 
-    def __init__(self, root: Path, split: str = 'train', target: str = 'types',
-                 fold: int | None = None, crop: bool = True) -> None:
+    def __init__(
+        self,
+        root: Path,
+        split: str = 'train',
+        target: str = 'types',
+        fold: int | None = None,
+        crop: bool = True,
+    ) -> None:
         self._target = choose(target, tuple(CLASS_NAMES), 'target')
         self._crop = crop
         folders = [_sequence(root, split, number) for number in sequences(split, fold)]
@@ -88,8 +102,9 @@ class EndoVis17(FileDataset):
         """Class ids N (of TYPES) and masks N x H x W bool of the instruments in sight."""
         image = self._frames[index].image
         folders = instrument_folders(image.parents[1])
-        masks = np.array([self._cropped(read_grey(folder / f'{image.stem}.png')) > 0
-                          for folder in folders])
+        masks = np.array(
+            [self._cropped(read_grey(folder / f'{image.stem}.png')) > 0 for folder in folders]
+        )
         class_ids = np.array([class_id(folder.name) for folder in folders], np.int64)
         seen = masks.any(axis=(1, 2))
         return class_ids[seen], masks[seen]
@@ -111,8 +126,9 @@ class EndoVis17Instances(InstanceDataset):
 
     class_names = TYPES
 
-    def __init__(self, root: Path, split: str = 'train', fold: int | None = None,
-                 crop: bool = True) -> None:
+    def __init__(
+        self, root: Path, split: str = 'train', fold: int | None = None, crop: bool = True
+    ) -> None:
         self._frames = EndoVis17(root, split, 'types', fold, crop)
         for number in sequences(split, fold):
             instrument_folders(_sequence(root, split, number))
@@ -132,8 +148,10 @@ def instrument_folders(folder: Path) -> list[Path]:
     truth = folder / 'ground_truth'
     each = sorted(path for path in truth.glob('*_labels') if path.is_dir())
     if not each:
-        raise ValueError(f'expected <instrument>_labels folders in {truth}; '
-                         f'{contents(truth if truth.is_dir() else folder)}')
+        raise ValueError(
+            f'expected <instrument>_labels folders in {truth}; '
+            f'{contents(truth if truth.is_dir() else folder)}'
+        )
     return each
 
 
@@ -155,8 +173,10 @@ def class_id(folder: str) -> int:
     for number, name in enumerate(TYPES):
         if number and name.replace(' ', '_') in folder:
             return number
-    raise ValueError(f'{folder} is no instrument of EndoVis 2017, expected a folder named after '
-                     f'one of {", ".join(TYPES[1:])}')
+    raise ValueError(
+        f'{folder} is no instrument of EndoVis 2017, expected a folder named after '
+        f'one of {", ".join(TYPES[1:])}'
+    )
 
 
 def _sequence(root: Path, split: str, number: int) -> Path:
@@ -168,8 +188,10 @@ def _sequence(root: Path, split: str, number: int) -> Path:
         if (place / name).is_dir():
             return place / name
     place = places[0] if places[0].is_dir() else root
-    raise ValueError(f'expected {name} with left_frames and ground_truth in {root} or '
-                     f'{places[0]}; {contents(place)}')
+    raise ValueError(
+        f'expected {name} with left_frames and ground_truth in {root} or '
+        f'{places[0]}; {contents(place)}'
+    )
 
 
 def _frames(folder: Path, target: str) -> Iterator[Frame]:
@@ -189,8 +211,9 @@ def _mask_folders(folder: Path, target: str) -> list[Path]:
     try:
         return instrument_folders(folder)
     except ValueError as error:
-        raise ValueError(f'{error}; {" or ".join(_COMBINED[target])} in {folder} would do, '
-                         'too') from None
+        raise ValueError(
+            f'{error}; {" or ".join(_COMBINED[target])} in {folder} would do, too'
+        ) from None
 
 
 def _read(mask: Path, target: str) -> np.ndarray:

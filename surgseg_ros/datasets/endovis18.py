@@ -19,19 +19,20 @@ from pathlib import Path
 
 import numpy as np
 
-from surgseg_ros.datasets.base import (
-    FileDataset,
-    Frame,
-    check_ids,
-    choose,
-    contents,
-    image_files,
-)
-from surgseg_ros.image_files import read_grey
+from surgseg_ros.datasets.base import FileDataset, Frame, check_ids, choose, contents, image_files
+from surgseg_ros.media.image_files import read_grey
 
-CLASSES = ('background', 'Bipolar Forceps', 'Prograsp Forceps', 'Large Needle Driver',
-           'Monopolar Curved Scissors', 'Ultrasound Probe', 'Suction Instrument', 'Clip Applier')
-VERSIONS = 40   # augmented ones, beside version 0
+CLASSES = (
+    'background',
+    'Bipolar Forceps',
+    'Prograsp Forceps',
+    'Large Needle Driver',
+    'Monopolar Curved Scissors',
+    'Ultrasound Probe',
+    'Suction Instrument',
+    'Clip Applier',
+)
+VERSIONS = 40  # augmented ones, beside version 0
 SPLITS = ('train', 'val')
 
 _MASK = re.compile(r'(?P<frame>.+)_class(?P<id>\d+)')
@@ -44,12 +45,14 @@ class EndoVis18(FileDataset):
     labels_only: images may be missing; ValueError if they are otherwise.
     """
 
-    def __init__(self, root: Path, split: str = 'train', version: int = 0,
-                 labels_only: bool = False) -> None:
+    def __init__(
+        self, root: Path, split: str = 'train', version: int = 0, labels_only: bool = False
+    ) -> None:
         choose(split, SPLITS, 'split')
         if version not in range(VERSIONS + 1) or (split == 'val' and version):
-            raise ValueError(f'version is {version}, expected 0 to {VERSIONS} in split train '
-                             'and 0 in split val')
+            raise ValueError(
+                f'version is {version}, expected 0 to {VERSIONS} in split train and 0 in split val'
+            )
         self._folder = root / split / (str(version) if split == 'train' else '')
         frames = _frames(self._folder)
         if not labels_only:
@@ -73,8 +76,10 @@ def mask_class(mask: Path) -> int:
     """Class id in the name of a mask, say 00149_class3.png; ValueError if there is none."""
     match = _MASK.fullmatch(mask.stem)
     if not match or not 0 < int(match['id']) < len(CLASSES):
-        raise ValueError(f'{mask} is no mask of a class, expected FRAME_class1.png to '
-                         f'FRAME_class{len(CLASSES) - 1}.png')
+        raise ValueError(
+            f'{mask} is no mask of a class, expected FRAME_class1.png to '
+            f'FRAME_class{len(CLASSES) - 1}.png'
+        )
     return int(match['id'])
 
 
@@ -84,19 +89,28 @@ def _frames(folder: Path) -> list[Frame]:
     for file in sorted(_files(folder / 'binary_annotations'), key=mask_class):
         binary[_key(file)].append(file)
     if not annotated and not binary:
-        raise ValueError(f'expected SEQUENCE/FRAME_class<id>.png in {folder}/binary_annotations; '
-                         f'{contents(folder)}')
+        raise ValueError(
+            f'expected SEQUENCE/FRAME_class<id>.png in {folder}/binary_annotations; '
+            f'{contents(folder)}'
+        )
     images = {_key(file): file for file in _files(folder / 'images')}
-    return [Frame(key, images.get(key, folder / 'images' / f'{key}.png'),
-                  (annotated[key],) if key in annotated else tuple(binary[key]))
-            for key in sorted({*images, *annotated, *binary})]
+    return [
+        Frame(
+            key,
+            images.get(key, folder / 'images' / f'{key}.png'),
+            (annotated[key],) if key in annotated else tuple(binary[key]),
+        )
+        for key in sorted({*images, *annotated, *binary})
+    ]
 
 
 def _check_images(frames: Sequence[Frame], folder: Path) -> None:
     missing = [frame.image for frame in frames if not frame.image.is_file()]
     if missing:
-        raise ValueError(f'{folder}/images lacks {len(missing)} of {len(frames)} frames that have '
-                         f'masks, such as {missing[0]}; add the frames of the challenge')
+        raise ValueError(
+            f'{folder}/images lacks {len(missing)} of {len(frames)} frames that have '
+            f'masks, such as {missing[0]}; add the frames of the challenge'
+        )
 
 
 def _files(folder: Path) -> list[Path]:

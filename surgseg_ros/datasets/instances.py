@@ -39,8 +39,9 @@ class InstanceSample(NamedTuple):
 
         Their areas are those of the masks, where COCO's own are those of its polygons.
         """
-        return (records(image_id, self.class_ids, self.masks)
-                + records(image_id, self.crowd_ids, self.crowd_masks, crowd=True))
+        return records(image_id, self.class_ids, self.masks) + records(
+            image_id, self.crowd_ids, self.crowd_masks, crowd=True
+        )
 
 
 class InstanceDataset(ABC):
@@ -72,8 +73,9 @@ def open_instances(name: str, root: str | Path, split: str, **options: Any) -> I
     another layout.
     """
     if name not in _DATASETS:
-        raise ValueError(f'no dataset of instances is called {name!r}; known: '
-                         f'{", ".join(_DATASETS)}')
+        raise ValueError(
+            f'no dataset of instances is called {name!r}; known: {", ".join(_DATASETS)}'
+        )
     module, _, attribute = _DATASETS[name].partition(':')
     kind: type[InstanceDataset] = getattr(import_module(module), attribute)
     return opened(name, kind, root, split, **options)

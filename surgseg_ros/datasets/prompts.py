@@ -25,11 +25,15 @@ class ClassPrompts:
 
     def __init__(self, dataset: SegmentationDataset) -> None:
         self.dataset = dataset
-        self.prompts = [ClassPrompt(image, int(class_id)) for image in range(len(dataset))
-                        for class_id in _foreground(dataset.labels(image))]
+        self.prompts = [
+            ClassPrompt(image, int(class_id))
+            for image in range(len(dataset))
+            for class_id in _foreground(dataset.labels(image))
+        ]
         found = Counter(prompt.class_id for prompt in self.prompts)
         self.counts: Mapping[int, int] = {
-            class_id: found[class_id] for class_id in range(1, len(dataset.class_names))}
+            class_id: found[class_id] for class_id in range(1, len(dataset.class_names))
+        }
 
     def __len__(self) -> int:
         """Number of pairs."""

@@ -17,13 +17,13 @@ from typing import IO, Any
 import cv2
 import numpy as np
 
-from surgseg_ros.files import remove_partials, reserved, whole_file
-from surgseg_ros.progress import progress
+from surgseg_ros.media.files import remove_partials, reserved, whole_file
+from surgseg_ros.media.progress import progress
 from surgseg_ros.simulation.motion import PORTS
 
-FIRST_SEED = {'train': 1_000_000, 'val': 2_000_000, 'test': 3_000_000}   # of the scenes
-MAX_SCENES = 1_000_000   # so that no seed belongs to two splits
-VERSION = 2   # of what is drawn; a larger number makes new folders
+FIRST_SEED = {'train': 1_000_000, 'val': 2_000_000, 'test': 3_000_000}  # of the scenes
+MAX_SCENES = 1_000_000  # so that no seed belongs to two splits
+VERSION = 2  # of what is drawn; a larger number makes new folders
 _ERROR = 'error: '
 
 
@@ -65,8 +65,9 @@ def image_path(folder: Path, kind: str, frame: int) -> Path:
     return folder / kind / f'{frame:06d}.png'
 
 
-def render_missing(folder: Path, parameters: SceneParameters, frames: int,
-                   workers: int | None = None) -> None:
+def render_missing(
+    folder: Path, parameters: SceneParameters, frames: int, workers: int | None = None
+) -> None:
     """Render those of the first `frames` frames that folder lacks; every file appears whole.
 
     workers: processes, one per core by default. Only one caller at a time renders into a folder,
@@ -90,8 +91,9 @@ def _shares(frames: Sequence[int], per_scene: int, workers: int) -> list[list[in
     return shares
 
 
-def _render_shares(folder: Path, parameters: SceneParameters, shares: Sequence[Sequence[int]],
-                   total: int) -> None:
+def _render_shares(
+    folder: Path, parameters: SceneParameters, shares: Sequence[Sequence[int]], total: int
+) -> None:
     """Start a process per share and wait for all; their lines come through one pipe."""
     reader, writer = os.pipe()
     processes = [_start(writer) for _ in shares]
@@ -116,11 +118,15 @@ def _render_shares(folder: Path, parameters: SceneParameters, shares: Sequence[S
 
 def _start(stdout: int) -> 'subprocess.Popen[str]':
     """One worker; a fresh interpreter, for EGL and torch do not survive a fork."""
-    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path)),
-                   'LP_NUM_THREADS': '1'}   # of Mesa; there is a process for every core
+    environment = {
+        **os.environ,
+        'PYTHONPATH': os.pathsep.join(filter(None, sys.path)),
+        'LP_NUM_THREADS': '1',
+    }  # of Mesa; there is a process for every core
     words = [sys.executable, '-m', __name__]
-    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=stdout, text=True,
-                            env=environment)
+    return subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=stdout, text=True, env=environment
+    )
 
 
 def _work(source: IO[str]) -> None:
@@ -158,7 +164,7 @@ def main() -> int:
     """Render the share in standard input; a failure is a line on standard output."""
     try:
         _work(sys.stdin)
-    except (BrokenPipeError, KeyboardInterrupt):   # whoever waits for the frames is gone
+    except (BrokenPipeError, KeyboardInterrupt):  # whoever waits for the frames is gone
         return 1
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         with suppress(BrokenPipeError):

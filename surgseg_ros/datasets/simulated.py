@@ -19,8 +19,8 @@ from surgseg_ros.datasets.rendering import (
     image_path,
     render_missing,
 )
-from surgseg_ros.files import whole_file
-from surgseg_ros.image_files import read_grey
+from surgseg_ros.media.files import whole_file
+from surgseg_ros.media.image_files import read_grey
 from surgseg_ros.simulation.instruments import CATALOGUE
 from surgseg_ros.simulation.motion import PORTS
 
@@ -82,8 +82,9 @@ class Simulated(FileDataset):
         _state(self.folder / STATEMENT, parameters)
         render_missing(self.folder, parameters, count, workers)
         mask = 'parts' if target == 'parts' else 'types'
-        super().__init__([self._frame(number, mask) for number in range(count)],
-                         CLASS_NAMES[target])
+        super().__init__(
+            [self._frame(number, mask) for number in range(count)], CLASS_NAMES[target]
+        )
 
     def labels(self, index: int) -> np.ndarray:
         """HxW uint8 class ids of the target."""
@@ -95,8 +96,11 @@ class Simulated(FileDataset):
         return read_grey(image_path(self.folder, 'instances', index))
 
     def _frame(self, number: int, mask: str) -> Frame:
-        return Frame(f'{self.folder.name}/{number:06d}', image_path(self.folder, 'images', number),
-                     (image_path(self.folder, mask, number),))
+        return Frame(
+            f'{self.folder.name}/{number:06d}',
+            image_path(self.folder, 'images', number),
+            (image_path(self.folder, mask, number),),
+        )
 
 
 def _weights(kinds: Mapping[str, float]) -> dict[str, float]:
@@ -144,8 +148,9 @@ def _check(parameters: SceneParameters, frames: int) -> None:
     for name, fine in expected.items():
         if not fine:
             value = frames if name == 'frames' else getattr(parameters, name)
-            raise ValueError(f'the simulated dataset has no {name} {value}; see Simulated for '
-                             'what is possible')
+            raise ValueError(
+                f'the simulated dataset has no {name} {value}; see Simulated for what is possible'
+            )
 
 
 def _fingerprint(parameters: SceneParameters) -> str:

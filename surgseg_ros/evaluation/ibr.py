@@ -64,8 +64,13 @@ def table(rows: Mapping[str, Sequence[Row]], counts: Mapping[str, int], mode: st
     """
     names = list(counts)
     half = (len(names) + 1) // 2
-    columns = {'IoU': ['iou'], 'mcIoU': ['mc_iou'], **{name: [name] for name in names},
-               'head': names[:half], 'tail': names[half:]}
+    columns = {
+        'IoU': ['iou'],
+        'mcIoU': ['mc_iou'],
+        **{name: [name] for name in names},
+        'head': names[:half],
+        'tail': names[half:],
+    }
     lines = [
         [f'{mode} prompts', *columns],
         ['---'] * (1 + len(columns)),
@@ -86,8 +91,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', type=Path, help='such as config/ablations/ibr_simulated.yaml')
     parser.add_argument('--out', type=Path, default=Path('out/ablations/ibr_simulated'))
-    parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE',
-                        dest='overrides', help='change the recipe of all variants')
+    parser.add_argument(
+        '--set',
+        action='append',
+        default=[],
+        metavar='KEY=VALUE',
+        dest='overrides',
+        help='change the recipe of all variants',
+    )
     args = parser.parse_args(arguments)
     print(run(args.config, args.out, args.overrides))
     return 0

@@ -7,13 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from surgseg_ros.datasets.instances import InstanceDataset
-from surgseg_ros.metrics.instances import (
-    InstanceMetrics,
-    average_precision,
-    coco_truth,
-    records,
-)
-from surgseg_ros.progress import progress
+from surgseg_ros.media.progress import progress
+from surgseg_ros.metrics.instances import InstanceMetrics, average_precision, coco_truth, records
 
 
 def evaluate(predictions: Path, truth: Path) -> InstanceMetrics:
@@ -24,8 +19,10 @@ def evaluate(predictions: Path, truth: Path) -> InstanceMetrics:
 def evaluate_predictor(predictor: Any, dataset: InstanceDataset) -> InstanceMetrics:
     """Run a predictor of instances over a dataset; ValueError if they have other classes."""
     if tuple(predictor.class_names) != tuple(dataset.class_names):
-        raise ValueError(f'the weights are for {_listed(predictor.class_names)}, the dataset has '
-                         f'{_listed(dataset.class_names)}')
+        raise ValueError(
+            f'the weights are for {_listed(predictor.class_names)}, the dataset has '
+            f'{_listed(dataset.class_names)}'
+        )
     sizes, truth, found = [], [], []
     samples = (dataset[index] for index in range(len(dataset)))
     for number, sample in enumerate(progress(samples, len(dataset)), 1):

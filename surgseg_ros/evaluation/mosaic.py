@@ -6,17 +6,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from surgseg_ros import pictures
 from surgseg_ros.evaluation.stereo import JudgedFrame
-from surgseg_ros.geometry.calibration import StereoCalibration
-from surgseg_ros.geometry.stereo_frame import StereoFrame
-from surgseg_ros.video import VideoFile
+from surgseg_ros.frames.calibration import StereoCalibration
+from surgseg_ros.frames.stereo_frame import StereoFrame
+from surgseg_ros.media import pictures
+from surgseg_ros.media.video import VideoFile
 
-ERROR_RANGE = 4.0   # px, white hot
+ERROR_RANGE = 4.0  # px, white hot
 
 
-def mosaic(judged: JudgedFrame, labels: np.ndarray | None = None,
-           class_names: Sequence[str] = ()) -> np.ndarray:
+def mosaic(
+    judged: JudgedFrame, labels: np.ndarray | None = None, class_names: Sequence[str] = ()
+) -> np.ndarray:
     """2Hx2Wx3 uint8 RGB; the lower half only where the truth is known.
 
     labels: HxW uint8 class ids that were found, in colours over the image; true instruments are
@@ -41,8 +42,9 @@ def write_video(path: Path, pictures_rgb: list[np.ndarray], rate: float) -> None
             video.write(picture)
 
 
-def _annotated(frame: StereoFrame, labels: np.ndarray | None,
-               class_names: Sequence[str]) -> np.ndarray:
+def _annotated(
+    frame: StereoFrame, labels: np.ndarray | None, class_names: Sequence[str]
+) -> np.ndarray:
     picture, title = frame.left.copy(), 'left image'
     if labels is not None:
         picture, title = pictures.overlay_classes(picture, labels, class_names, 0.5), 'classes'
@@ -54,11 +56,14 @@ def _annotated(frame: StereoFrame, labels: np.ndarray | None,
 
 
 def _measured(
-        frame: StereoFrame, disparity: np.ndarray, calibration: StereoCalibration) -> np.ndarray:
+    frame: StereoFrame, disparity: np.ndarray, calibration: StereoCalibration
+) -> np.ndarray:
     near, far = 1000 * pictures.NEAR, 1000 * pictures.FAR
     colours = pictures.colour_by_depth(disparity, calibration)
-    return pictures.caption(pictures.blend(frame.left, colours, 0.75),
-                            f'measured depth, {near:.0f} mm red to {far:.0f} mm blue')
+    return pictures.caption(
+        pictures.blend(frame.left, colours, 0.75),
+        f'measured depth, {near:.0f} mm red to {far:.0f} mm blue',
+    )
 
 
 def _error(disparity: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -67,4 +72,5 @@ def _error(disparity: np.ndarray, truth: np.ndarray) -> np.ndarray:
     picture = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_HOT), cv2.COLOR_BGR2RGB)
     picture[np.isnan(error)] = (60, 60, 90)
     return pictures.caption(
-        picture, f'error, black 0 to white {ERROR_RANGE:.0f} px; mean {np.nanmean(error):.2f} px')
+        picture, f'error, black 0 to white {ERROR_RANGE:.0f} px; mean {np.nanmean(error):.2f} px'
+    )

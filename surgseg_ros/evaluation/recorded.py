@@ -6,15 +6,15 @@ from typing import Any, TypeVar
 
 from surgseg_ros.bags import BagReader
 from surgseg_ros.bags.stereo_bag import StereoBag
-from surgseg_ros.geometry.stereo_frame import StereoFrame
-from surgseg_ros.messages import stamp_of
+from surgseg_ros.frames.stereo_frame import StereoFrame
+from surgseg_ros.rosdata.messages import stamp_of
 
 T = TypeVar('T')
 
 
 def results_by_frame(
-        results: Path, truth: Path | None, topic: str,
-        decode: Callable[[Any], T]) -> Iterator[tuple[StereoFrame, T]]:
+    results: Path, truth: Path | None, topic: str, decode: Callable[[Any], T]
+) -> Iterator[tuple[StereoFrame, T]]:
     """Yield frames of `truth` (or `results`) with the decoded message of equal stamp.
 
     Frames without a result are left out. Raises BagError (a ValueError) if a bag or the topic is

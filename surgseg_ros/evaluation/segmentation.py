@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from surgseg_ros import pictures
 from surgseg_ros.bags import BagReader
 from surgseg_ros.datasets.base import SegmentationDataset, contents, image_files
 from surgseg_ros.datasets.endovis17 import TYPES
 from surgseg_ros.evaluation.recorded import results_by_frame
-from surgseg_ros.geometry.stereo_frame import StereoFrame
-from surgseg_ros.image_files import read_grey
-from surgseg_ros.images import decode_labels
+from surgseg_ros.frames.stereo_frame import StereoFrame
+from surgseg_ros.media import pictures
+from surgseg_ros.media.image_files import read_grey
 from surgseg_ros.metrics.segmentation import (
     UNLABELLED,
     ConfusionMatrix,
@@ -24,9 +23,10 @@ from surgseg_ros.metrics.segmentation import (
     mean_over_classes,
     sequence_scores,
 )
+from surgseg_ros.rosdata.images import decode_labels
 
 TOPIC = '/endoscope/segmentation'
-_WIDTH = 480   # px of one image in the picture
+_WIDTH = 480  # px of one image in the picture
 
 
 class JudgedLabels(NamedTuple):
@@ -48,7 +48,7 @@ class Evaluation:
         self.class_names = tuple(class_names)
         self._matrix = ConfusionMatrix(len(class_names))
         self._means = InstrumentMeans(len(class_names))
-        self._binary: list[float] = []   # per frame, where there is one class only
+        self._binary: list[float] = []  # per frame, where there is one class only
         self._names: list[str] = []
         self._rows: list[np.ndarray] | None = [] if picture else None
 
@@ -81,21 +81,35 @@ class Evaluation:
         sequences = sequence_scores(self._means.challenge_ious, folders)
         figures = {
             'frames': len(self._names),
-            'classes': {name: {'iou': iou, 'dice': dice, 'pixels': int(pixels)}
-                        for name, iou, dice, pixels in zip(
-                            self.class_names, matrix.iou, matrix.dice,
-                            matrix.counts.sum(axis=1), strict=True)},
+            'classes': {
+                name: {'iou': iou, 'dice': dice, 'pixels': int(pixels)}
+                for name, iou, dice, pixels in zip(
+                    self.class_names,
+                    matrix.iou,
+                    matrix.dice,
+                    matrix.counts.sum(axis=1),
+                    strict=True,
+                )
+            },
             'mean_iou': mean_over_classes(matrix.iou),
             'mean_dice': mean_over_classes(matrix.dice),
             'mean_iou_with_background': mean_over_classes(matrix.iou, background=True),
             'pixel_accuracy': matrix.accuracy,
-            'lwanet': {'mean_iou': mean_over_classes(without.iou, background=True),
-                       'mean_dice': mean_over_classes(without.dice, background=True)},
-            'surgicalsam': {'challenge_iou': scores.challenge_iou, 'iou': scores.iou,
-                            'mean_class_iou': scores.mean_class_iou,
-                            'cumulative_iou': scores.cumulative_iou},
-            'challenge_by_sequence': {'mean': sequences.mean, 'frame_mean': sequences.frame_mean,
-                                      'sequences': dict(sequences.sequences)},
+            'lwanet': {
+                'mean_iou': mean_over_classes(without.iou, background=True),
+                'mean_dice': mean_over_classes(without.dice, background=True),
+            },
+            'surgicalsam': {
+                'challenge_iou': scores.challenge_iou,
+                'iou': scores.iou,
+                'mean_class_iou': scores.mean_class_iou,
+                'cumulative_iou': scores.cumulative_iou,
+            },
+            'challenge_by_sequence': {
+                'mean': sequences.mean,
+                'frame_mean': sequences.frame_mean,
+                'sequences': dict(sequences.sequences),
+            },
         }
         if self._binary:
             ris = sequence_scores(self._binary, folders)
@@ -114,8 +128,9 @@ class Evaluation:
         return np.vstack([cv2.resize(row, (2 * _WIDTH, height)) for row in rows])
 
 
-def predicted(predictor: Any, dataset: SegmentationDataset,
-              prompted: bool = False) -> Iterator[JudgedLabels]:
+def predicted(
+    predictor: Any, dataset: SegmentationDataset, prompted: bool = False
+) -> Iterator[JudgedLabels]:
     """Run a semantic predictor over a dataset; ValueError if their classes differ in number.
 
     prompted: tell the predictor, a SurgicalSamPredictor of mode 'published', which classes the
@@ -123,9 +138,11 @@ def predicted(predictor: Any, dataset: SegmentationDataset,
     """
     classes = len(predictor.class_names)
     if classes != len(dataset.class_names):
-        raise ValueError(f'the weights know {classes} classes ({", ".join(predictor.class_names)})'
-                         f', the dataset has {len(dataset.class_names)} '
-                         f'({", ".join(dataset.class_names)})')
+        raise ValueError(
+            f'the weights know {classes} classes ({", ".join(predictor.class_names)})'
+            f', the dataset has {len(dataset.class_names)} '
+            f'({", ".join(dataset.class_names)})'
+        )
     for index in range(len(dataset)):
         name, image, truth = dataset[index]
         options = {'class_ids': np.setdiff1d(truth, [0, UNLABELLED])} if prompted else {}
@@ -158,8 +175,9 @@ def classes_in(folders: Iterable[Path]) -> tuple[str, ...]:
     return ('background', *(f'class {number}' for number in range(1, greatest + 1)))
 
 
-def recorded(results: Path, truth: Path | None = None,
-             topic: str = TOPIC) -> tuple[tuple[str, ...], Iterator[JudgedLabels]]:
+def recorded(
+    results: Path, truth: Path | None = None, topic: str = TOPIC
+) -> tuple[tuple[str, ...], Iterator[JudgedLabels]]:
     """Class names and frames of a bag with labels on `topic` and true instances.
 
     The names are those of `<topic>/label_info`, EndoVis 2017's where it was not recorded. Frames
@@ -167,10 +185,11 @@ def recorded(results: Path, truth: Path | None = None,
     """
     names = _label_info(results, f'{topic}/label_info') or TYPES
     pairs = results_by_frame(results, truth, topic, decode_labels)
-    return names, (JudgedLabels(f'{frame.stamp / 1e9:.3f} s', labels,
-                                true_classes(frame, names), frame.left)
-                   for frame, labels in pairs
-                   if frame.truth is not None and frame.truth.instances is not None)
+    return names, (
+        JudgedLabels(f'{frame.stamp / 1e9:.3f} s', labels, true_classes(frame, names), frame.left)
+        for frame, labels in pairs
+        if frame.truth is not None and frame.truth.instances is not None
+    )
 
 
 def true_classes(frame: StereoFrame, class_names: Sequence[str]) -> np.ndarray:
@@ -186,8 +205,10 @@ def true_classes(frame: StereoFrame, class_names: Sequence[str]) -> np.ndarray:
         elif tool.class_name in class_names:
             ids[tool.slot] = class_names.index(tool.class_name)
         elif (frame.truth.instances == tool.slot).any():
-            raise ValueError(f"the true instrument {tool.class_name} is none of the labels' "
-                             f'classes: {", ".join(class_names)}')
+            raise ValueError(
+                f"the true instrument {tool.class_name} is none of the labels' "
+                f'classes: {", ".join(class_names)}'
+            )
     return ids[frame.truth.instances]
 
 
@@ -196,8 +217,10 @@ def table(figures: Mapping[str, Any]) -> str:
     width = max(len(name) for name in figures['classes']) + 2
     lines = [f'{"":<{width}}{"IoU %":>9}{"Dice %":>9}{"pixels":>13}']
     for name, values in figures['classes'].items():
-        lines.append(f'{name:<{width}}{_percent(values["iou"]):>9}{_percent(values["dice"]):>9}'
-                     f'{values["pixels"]:>13}')
+        lines.append(
+            f'{name:<{width}}{_percent(values["iou"]):>9}{_percent(values["dice"]):>9}'
+            f'{values["pixels"]:>13}'
+        )
     sam, lwanet = figures['surgicalsam'], figures['lwanet']
     lines += [
         f'{figures["frames"]} frames; mean of the classes but the background: '
@@ -209,8 +232,10 @@ def table(figures: Mapping[str, Any]) -> str:
         f'IoU {_percent(sam["iou"])}, mcIoU {_percent(sam["mean_class_iou"])}',
     ]
     if 'msdesis' in figures:
-        lines.append('as MSDESIS counts (RIS 2017), per image and sequence: '
-                     f'IoU {_percent(figures["msdesis"]["iou"])}')
+        lines.append(
+            'as MSDESIS counts (RIS 2017), per image and sequence: '
+            f'IoU {_percent(figures["msdesis"]["iou"])}'
+        )
     return '\n'.join(lines)
 
 
@@ -230,9 +255,12 @@ def _row(judged: JudgedLabels, class_names: Sequence[str], title: str) -> np.nda
     size = (_WIDTH, round(image.shape[0] * _WIDTH / image.shape[1]))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     halves = [
-        pictures.caption(pictures.overlay_classes(
-            small, cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST), class_names, 0.5),
-            text)
+        pictures.caption(
+            pictures.overlay_classes(
+                small, cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST), class_names, 0.5
+            ),
+            text,
+        )
         for labels, text in ((judged.truth, f'truth  {judged.name}'), (judged.prediction, title))
     ]
     return np.hstack(halves)
@@ -245,7 +273,7 @@ def _packed(picture: np.ndarray) -> np.ndarray:
 
 def _unpacked(data: np.ndarray) -> np.ndarray:
     picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    assert picture is not None   # it is our own JPEG
+    assert picture is not None  # it is our own JPEG
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 

@@ -5,13 +5,13 @@ from dataclasses import asdict
 
 import numpy as np
 
-from surgseg_ros.geometry.stereo_frame import GroundTruth
-from surgseg_ros.geometry.tracking import InstanceTracker
+from surgseg_ros.frames.results import InstanceResult
+from surgseg_ros.frames.stereo_frame import GroundTruth
 from surgseg_ros.metrics.tracking import TrackingMetrics, TrackingScore
-from surgseg_ros.predictors.results import InstanceResult
 from surgseg_ros.simulation import VirtualEndoscope
+from surgseg_ros.tracking.instance_tracker import InstanceTracker
 
-Instances = tuple[np.ndarray, np.ndarray]   # class ids N, masks N x H x W bool
+Instances = tuple[np.ndarray, np.ndarray]  # class ids N, masks N x H x W bool
 
 
 def evaluate(frames: Iterable[tuple[float, GroundTruth, Instances]]) -> TrackingMetrics:
@@ -24,7 +24,8 @@ def evaluate(frames: Iterable[tuple[float, GroundTruth, Instances]]) -> Tracking
 
 
 def with_true_masks(
-        endoscope: VirtualEndoscope, count: int) -> Iterator[tuple[float, GroundTruth, Instances]]:
+    endoscope: VirtualEndoscope, count: int
+) -> Iterator[tuple[float, GroundTruth, Instances]]:
     """Frames whose instances are the true ones; no picture is made."""
     for index in range(count):
         truth = endoscope.truth(index)
@@ -32,7 +33,7 @@ def with_true_masks(
 
 
 def with_predicted_masks(
-        endoscope: VirtualEndoscope, count: int, predict: Callable[[np.ndarray], InstanceResult],
+    endoscope: VirtualEndoscope, count: int, predict: Callable[[np.ndarray], InstanceResult]
 ) -> Iterator[tuple[float, GroundTruth, Instances]]:
     """Frames whose instances are predicted from the picture."""
     for index in range(count):
@@ -43,11 +44,13 @@ def with_predicted_masks(
 
 def true_instances(truth: GroundTruth) -> tuple[np.ndarray, Instances]:
     """Slots, class ids and masks of the instruments that are seen."""
-    assert truth.instances is not None   # the simulator knows them
+    assert truth.instances is not None  # the simulator knows them
     seen = [tool for tool in truth.tools if (truth.instances == tool.slot).any()]
     slots = np.array([tool.slot for tool in seen], np.int64)
-    return slots, (np.array([tool.class_id for tool in seen], np.int64),
-                   truth.instances == slots[:, None, None])
+    return slots, (
+        np.array([tool.class_id for tool in seen], np.int64),
+        truth.instances == slots[:, None, None],
+    )
 
 
 def table(metrics: Mapping[str, TrackingMetrics]) -> str:
@@ -55,7 +58,11 @@ def table(metrics: Mapping[str, TrackingMetrics]) -> str:
     titles = ('truths', 'missed', 'extra', 'switches', 'MOTA', 'IDF1')
     lines = [' ' * 16 + ''.join(f'{title:>10}' for title in titles)]
     for masks, values in metrics.items():
-        lines.append(f'{masks:16}' + ''.join(
-            f'{value:>10.4f}' if isinstance(value, float) else f'{value:>10}'
-            for value in asdict(values).values()))
+        lines.append(
+            f'{masks:16}'
+            + ''.join(
+                f'{value:>10.4f}' if isinstance(value, float) else f'{value:>10}'
+                for value in asdict(values).values()
+            )
+        )
     return '\n'.join(lines)

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from surgseg_ros.geometry.calibration import CameraModel, StereoCalibration
+from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
 
 _BASELINE_MM = (1.0, 20.0)
 _LARGE_ROTATION_DEG = 5.0
-_DISTORTIONS = (0, 4, 5, 8, 12, 14)   # numbers in OpenCV's D
+_DISTORTIONS = (0, 4, 5, 8, 12, 14)  # numbers in OpenCV's D
 
 
 def calibration_errors(calibration: StereoCalibration) -> list[str]:
@@ -15,8 +15,7 @@ def calibration_errors(calibration: StereoCalibration) -> list[str]:
     An uncalibrated camera (K all zero, sensor_msgs/CameraInfo) and what is no number are said
     first and alone, since nothing else can be judged then.
     """
-    return (_unusable(calibration)
-            or _size_errors(calibration) + _baseline_errors(calibration))
+    return _unusable(calibration) or _size_errors(calibration) + _baseline_errors(calibration)
 
 
 def camera_errors(side: str, camera: CameraModel) -> list[str]:
@@ -28,8 +27,10 @@ def camera_errors(side: str, camera: CameraModel) -> list[str]:
 
 
 def extrinsics_errors(
-    K: tuple[np.ndarray, np.ndarray], D: tuple[np.ndarray, np.ndarray],
-    R: np.ndarray, T: np.ndarray,
+    K: tuple[np.ndarray, np.ndarray],
+    D: tuple[np.ndarray, np.ndarray],
+    R: np.ndarray,
+    T: np.ndarray,
 ) -> list[str]:
     """One sentence for each thing that keeps a pair, x_r = R x_l + T, from being rectified.
 
@@ -71,17 +72,25 @@ def _sides(calibration: StereoCalibration) -> dict[str, CameraModel]:
 
 
 def _unusable(calibration: StereoCalibration) -> list[str]:
-    return [error for side, camera in _sides(calibration).items()
-            for error in camera_errors(side, camera)]
+    return [
+        error
+        for side, camera in _sides(calibration).items()
+        for error in camera_errors(side, camera)
+    ]
 
 
 def _number_errors(side: str, matrices: dict[str, np.ndarray]) -> list[str]:
-    errors = [f'{name} of the {side} camera has values that are not finite'
-              for name, values in matrices.items() if not np.isfinite(values).all()]
+    errors = [
+        f'{name} of the {side} camera has values that are not finite'
+        for name, values in matrices.items()
+        if not np.isfinite(values).all()
+    ]
     count = matrices['D'].size
     if count not in _DISTORTIONS:
-        errors.append(f'D of the {side} camera has {count} numbers, expected one of '
-                      + ', '.join(map(str, _DISTORTIONS)))
+        errors.append(
+            f'D of the {side} camera has {count} numbers, expected one of '
+            + ', '.join(map(str, _DISTORTIONS))
+        )
     return errors
 
 
@@ -89,15 +98,18 @@ def _size_errors(calibration: StereoCalibration) -> list[str]:
     left, right = calibration.left, calibration.right
     if (left.width, left.height) == (right.width, right.height):
         return []
-    return [f'the sizes disagree: left {left.width}x{left.height}, '
-            f'right {right.width}x{right.height}']
+    return [
+        f'the sizes disagree: left {left.width}x{left.height}, right {right.width}x{right.height}'
+    ]
 
 
 def _baseline_errors(calibration: StereoCalibration) -> list[str]:
     offset = calibration.right.P[0, 3]
     if offset > 0:
-        return [f'P[3] of the right camera is {offset:g} and should be negative '
-                '(-f * baseline): the eyes are swapped or the sign is wrong']
+        return [
+            f'P[3] of the right camera is {offset:g} and should be negative '
+            '(-f * baseline): the eyes are swapped or the sign is wrong'
+        ]
     return ['P[3] of the right camera is 0, so there is no baseline'] if offset == 0 else []
 
 
@@ -105,15 +117,19 @@ def _projection_warnings(calibration: StereoCalibration) -> list[str]:
     left, right = calibration.left.P, calibration.right.P
     warnings = []
     if left[0, 3] != 0:
-        warnings.append(f'P[3] of the left camera is {left[0, 3]:g} and should be 0: '
-                        'the eyes may be swapped')
+        warnings.append(
+            f'P[3] of the left camera is {left[0, 3]:g} and should be 0: the eyes may be swapped'
+        )
     millimetres = 1000 * abs(calibration.baseline)
     if right[0, 3] and not _BASELINE_MM[0] <= millimetres <= _BASELINE_MM[1]:
-        warnings.append(f'the baseline is {millimetres:.3g} mm, that of a stereo endoscope is '
-                        f'{_BASELINE_MM[0]:g} to {_BASELINE_MM[1]:g} mm (P[3] is in px * m)')
+        warnings.append(
+            f'the baseline is {millimetres:.3g} mm, that of a stereo endoscope is '
+            f'{_BASELINE_MM[0]:g} to {_BASELINE_MM[1]:g} mm (P[3] is in px * m)'
+        )
     if not np.allclose(left[1:, :3], right[1:, :3]) or not np.isclose(left[0, 0], right[0, 0]):
-        warnings.append('the P of left and right differ in focal length or cy, so their rows '
-                        'do not correspond')
+        warnings.append(
+            'the P of left and right differ in focal length or cy, so their rows do not correspond'
+        )
     return warnings
 
 
@@ -123,5 +139,7 @@ def _rotation_warnings(side: str, camera: CameraModel) -> list[str]:
     degrees = np.degrees(np.arccos(np.clip((np.trace(camera.R) - 1) / 2, -1, 1)))
     if degrees < _LARGE_ROTATION_DEG:
         return []
-    return [f'rectification turns the {side} camera by {degrees:.1f} degrees: the extrinsics '
-            'are doubtful, so check the vertical residual on images']
+    return [
+        f'rectification turns the {side} camera by {degrees:.1f} degrees: the extrinsics '
+        'are doubtful, so check the vertical residual on images'
+    ]

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import yaml
 
-from surgseg_ros.geometry.calibration import CameraModel, StereoCalibration
+from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
 from surgseg_ros.geometry.calibration_checks import extrinsics_errors
 
 Size = tuple[int, int]
@@ -100,7 +100,14 @@ def calibration_from_extrinsics(
     if errors := extrinsics_errors(K, D, R, T):
         raise ValueError(errors[0])
     R1, R2, P1, P2, *_ = cv2.stereoRectify(
-        K[0], D[0], K[1], D[1], size, R, T.reshape(3, 1), flags=cv2.CALIB_ZERO_DISPARITY,
+        K[0],
+        D[0],
+        K[1],
+        D[1],
+        size,
+        R,
+        T.reshape(3, 1),
+        flags=cv2.CALIB_ZERO_DISPARITY,
         alpha=alpha,
     )
     return StereoCalibration(
@@ -124,8 +131,10 @@ def _read_folder(folder: Path, size: Size | None) -> StereoCalibration:
         return _read_ucl(folder, size)
     if (folder / 'left.yaml').is_file():
         return _read_camera_info(folder / 'left.yaml', folder / 'right.yaml', size)
-    raise ValueError(f'{folder} holds no calibration: expected left.yaml and right.yaml, or the '
-                     f'UCL set {", ".join(_UCL_FILES)}')
+    raise ValueError(
+        f'{folder} holds no calibration: expected left.yaml and right.yaml, or the '
+        f'UCL set {", ".join(_UCL_FILES)}'
+    )
 
 
 def _read_camera_info(
@@ -149,9 +158,11 @@ def _read_camera(path: Path, size: Size | None) -> CameraModel:
             content.get('distortion_model', 'plumb_bob'),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f'{path} is not ROS camera_info YAML ({error!r}): expected image_width, '
-                         'image_height, camera_matrix, distortion_coefficients, '
-                         'rectification_matrix and projection_matrix') from None
+        raise ValueError(
+            f'{path} is not ROS camera_info YAML ({error!r}): expected image_width, '
+            'image_height, camera_matrix, distortion_coefficients, '
+            'rectification_matrix and projection_matrix'
+        ) from None
     _same_size(path, (camera.width, camera.height), size)
     return camera
 
@@ -172,8 +183,10 @@ def _read_opencv(path: Path, text: str, size: Size | None) -> StereoCalibration:
         for name in names:
             if name in matrices:
                 return _reshaped(path, name, matrices[name], shape)
-        raise ValueError(f'{path} has no {" or ".join(names)}: expected OpenCV YAML with '
-                         'K1 (or M1), D1, K2 (or M2), D2, R and T')
+        raise ValueError(
+            f'{path} has no {" or ".join(names)}: expected OpenCV YAML with '
+            'K1 (or M1), D1, K2 (or M2), D2, R and T'
+        )
 
     size = _needed(path, size)
     K = get('K1', 'M1'), get('K2', 'M2')
@@ -218,12 +231,15 @@ def _yaml(path: Path, text: str) -> dict[str, Any]:
 
 def _read_endovis18(path: Path, text: str, size: Size | None) -> StereoCalibration:
     """Challenge format; lines end in // comments, some files in lines of something else."""
+
     def get(key: str, count: int) -> np.ndarray:
         line = re.search(rf'^{key}:\s*((?:{_NUMBER}\s*)+)', text, re.MULTILINE)
         values = line.group(1).split() if line else []
         if len(values) < count:
-            raise ValueError(f'{path} has no {key} with {count} numbers: expected EndoVis 2018 '
-                             'text (Width, Height, Camera-N-F, -C, -K, Extrinsic-Omega, -T)')
+            raise ValueError(
+                f'{path} has no {key} with {count} numbers: expected EndoVis 2018 '
+                'text (Width, Height, Camera-N-F, -C, -K, Extrinsic-Omega, -T)'
+            )
         return np.array(values, dtype=np.float64)
 
     stated = int(get('Width', 1)[0]), int(get('Height', 1)[0])
@@ -264,16 +280,18 @@ def _numbers(path: Path) -> np.ndarray:
     try:
         return np.array(_text(path).split(), dtype=np.float64)
     except ValueError:
-        raise ValueError(f'{path} holds something else than numbers: expected a matrix of the '
-                         'UCL text set') from None
+        raise ValueError(
+            f'{path} holds something else than numbers: expected a matrix of the UCL text set'
+        ) from None
 
 
 def _reshaped(path: Path, name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     try:
         return values.reshape(shape).copy()
     except ValueError:
-        raise ValueError(f'{path} has {values.size} numbers in {name}: expected '
-                         f'{" x ".join(map(str, shape))}') from None
+        raise ValueError(
+            f'{path} has {values.size} numbers in {name}: expected {" x ".join(map(str, shape))}'
+        ) from None
 
 
 def _text(path: Path) -> str:
@@ -293,8 +311,9 @@ def _needed(path: Path, size: Size | None) -> Size:
 
 def _same_size(path: Path, stated: Size, size: Size | None) -> None:
     if size is not None and tuple(size) != stated:
-        raise ValueError(f'{path} is for images of {stated[0]}x{stated[1]}, '
-                         f'expected {size[0]}x{size[1]}')
+        raise ValueError(
+            f'{path} is for images of {stated[0]}x{stated[1]}, expected {size[0]}x{size[1]}'
+        )
 
 
 def _distortion_model(D: np.ndarray) -> str:

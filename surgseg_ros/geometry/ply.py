@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 _VERTEX = np.dtype([('xyz', '<f4', 3), ('rgb', 'u1', 3)])
-_HEADER = '''ply
+_HEADER = """ply
 format binary_little_endian 1.0
 comment metres, left optical frame (x right, y down, z forward)
 element vertex {count}
@@ -16,7 +16,7 @@ property uchar red
 property uchar green
 property uchar blue
 end_header
-'''
+"""
 
 
 def write_ply(path: str | Path, cloud: np.ndarray) -> int:

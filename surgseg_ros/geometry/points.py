@@ -8,15 +8,17 @@ import cv2
 import numba
 import numpy as np
 
-from surgseg_ros.geometry.calibration import CameraModel, StereoCalibration
+from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
 
 CLOUD = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('rgb', '<f4')])
-LABELLED_CLOUD = np.dtype({
-    'names': ['x', 'y', 'z', 'rgb', 'label'],
-    'formats': ['<f4', '<f4', '<f4', '<f4', 'u1'],
-    'offsets': [0, 4, 8, 12, 16],
-    'itemsize': 20,
-})
+LABELLED_CLOUD = np.dtype(
+    {
+        'names': ['x', 'y', 'z', 'rgb', 'label'],
+        'formats': ['<f4', '<f4', '<f4', '<f4', 'u1'],
+        'offsets': [0, 4, 8, 12, 16],
+        'itemsize': 20,
+    }
+)
 
 
 def disparity_to_depth(disparity: np.ndarray, calibration: StereoCalibration) -> np.ndarray:
@@ -92,9 +94,9 @@ def _fill(
 def rectify_points(pixels: np.ndarray, camera: CameraModel) -> np.ndarray:
     """Take Nx2 pixels of the raw image to Nx2 float64 pixels of the rectified one."""
     pixels = np.asarray(pixels, dtype=np.float64).reshape(-1, 1, 2)
-    return cv2.undistortPoints(
-        pixels, camera.K, camera.D, R=camera.R, P=camera.P[:, :3]
-    ).reshape(-1, 2)
+    return cv2.undistortPoints(pixels, camera.K, camera.D, R=camera.R, P=camera.P[:, :3]).reshape(
+        -1, 2
+    )
 
 
 def triangulate(
@@ -107,7 +109,5 @@ def triangulate(
     """
     left = rectify_points(left_px, calibration.left)
     right = rectify_points(right_px, calibration.right)
-    homogeneous = cv2.triangulatePoints(
-        calibration.left.P, calibration.right.P, left.T, right.T
-    )
+    homogeneous = cv2.triangulatePoints(calibration.left.P, calibration.right.P, left.T, right.T)
     return (homogeneous[:3] / homogeneous[3]).T

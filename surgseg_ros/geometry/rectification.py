@@ -5,7 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from surgseg_ros.geometry.calibration import CameraModel, StereoCalibration
+from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
 
 _MODELS = ('plumb_bob', 'rational_polynomial')
 
@@ -83,7 +83,7 @@ def true_disparity(aligned: np.ndarray, calibration: StereoCalibration) -> np.nd
     disparity = aligned - np.float32(calibration.principal_offset - shift)
     if shift:
         width = aligned.shape[1]
-        matched = np.arange(width, dtype=np.float32) - aligned - shift   # column in the right eye
+        matched = np.arange(width, dtype=np.float32) - aligned - shift  # column in the right eye
         disparity[(matched < 0) | (matched > width - 1)] = np.nan
     return disparity
 
@@ -142,6 +142,7 @@ def _sift(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
 
 def _mutual_matches(left: np.ndarray, right: np.ndarray, ratio: float = 0.8) -> np.ndarray:
     """Mx2 indices of descriptors that choose each other, clearly before their second choice."""
+
     def best(query: np.ndarray, train: np.ndarray) -> dict[int, int]:
         two = cv2.BFMatcher(cv2.NORM_L2).knnMatch(query, train, k=2)
         return {

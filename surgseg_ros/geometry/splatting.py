@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-_STEP = 0.015                  # of the depth: a larger one between neighbours is an edge
-_STRETCH = 3.0                 # largest disc, in gaps of a surface that faces the camera
-_LARGEST = np.float32(12)      # px: a point right before the viewer shall not fill the picture
-_NEAREST = np.float32(1e-3)    # m before the viewer
-_BEHIND = np.float32(1.01)     # times the nearest depth: what lies further behind is hidden
-_RIM = np.float32(0.05)        # weight at the rim of a disc, 1 more in its middle
+_STEP = 0.015  # of the depth: a larger one between neighbours is an edge
+_STRETCH = 3.0  # largest disc, in gaps of a surface that faces the camera
+_LARGEST = np.float32(12)  # px: a point right before the viewer shall not fill the picture
+_NEAREST = np.float32(1e-3)  # m before the viewer
+_BEHIND = np.float32(1.01)  # times the nearest depth: what lies further behind is hidden
+_RIM = np.float32(0.05)  # weight at the rim of a disc, 1 more in its middle
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def splats_of(cloud: np.ndarray, focal_length: float) -> Splats:
     Pixels next to a step in depth are left out: between tool and tissue there is no surface.
     """
     points = np.stack([cloud[axis] for axis in 'xyz'], axis=-1)
-    facing = points[..., 2] / np.float32(focal_length)   # gap between pixels that face the camera
+    facing = points[..., 2] / np.float32(focal_length)  # gap between pixels that face the camera
     spacing = np.zeros_like(facing)
     for axis in (0, 1):
         gaps = np.linalg.norm(np.diff(points, axis=axis), axis=-1)
@@ -65,20 +65,30 @@ def draw(
     width, height = size
     depth = np.full((height, width), np.inf, np.float32)
     blended = np.zeros((height, width, 4), np.float32)
-    seen = _project(splats.points, splats.radii, pose.astype(np.float32),
-                    np.float32(focal_length), width, height)
+    seen = _project(
+        splats.points,
+        splats.radii,
+        pose.astype(np.float32),
+        np.float32(focal_length),
+        width,
+        height,
+    )
     _splat(seen, splats.colours, depth, blended)
     weight = blended[..., 3:]
     colours = blended[..., :3] / np.maximum(weight, np.float32(1e-6))
-    cover = np.minimum(weight, 1)   # less than one disc's worth: an edge, which fades out
+    cover = np.minimum(weight, 1)  # less than one disc's worth: an edge, which fades out
     empty = (1 - cover) * np.array(background, np.float32)
     return (cover * colours + empty + 0.5).astype(np.uint8)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _project(
-    points: np.ndarray, radii: np.ndarray, pose: np.ndarray, focal_length: np.float32,
-    width: int, height: int,
+    points: np.ndarray,
+    radii: np.ndarray,
+    pose: np.ndarray,
+    focal_length: np.float32,
+    width: int,
+    height: int,
 ) -> np.ndarray:
     """N x (u px, v px, z m, radius px) float32; z 0 behind the camera."""
     seen = np.zeros((points.shape[0], 4), np.float32)
@@ -99,9 +109,7 @@ def _project(
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _splat(
-    seen: np.ndarray, colours: np.ndarray, depth: np.ndarray, blended: np.ndarray
-) -> None:
+def _splat(seen: np.ndarray, colours: np.ndarray, depth: np.ndarray, blended: np.ndarray) -> None:
     """Fill depth HxW with the nearest z, then blended HxWx4 with weighted RGB and weight."""
     height, width = depth.shape
     for blending in (False, True):

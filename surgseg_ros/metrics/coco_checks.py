@@ -13,24 +13,27 @@ from surgseg_ros.metrics.run_lengths import decode_run_lengths, fills
 
 Json = dict[str, Any]
 
-_PARTS = {   # of an annotation file: lists of records that have these keys
+_PARTS = {  # of an annotation file: lists of records that have these keys
     'images': ('id', 'height', 'width'),
     'annotations': ('id', 'image_id', 'category_id', 'segmentation'),
     'categories': ('id',),
 }
-_FARTHEST = 2**20   # px from the corner of the image: pycocotools crashes far away
+_FARTHEST = 2**20  # px from the corner of the image: pycocotools crashes far away
 _RESULT = ('image_id', 'category_id', 'segmentation', 'score')
 
 
 def check_truth(truth: Any) -> None:
     """ValueError if this is not the content of an annotation file."""
     if not isinstance(truth, Mapping):
-        raise ValueError(f'COCO annotations are a {type(truth).__name__}, expected images, '
-                         'annotations and categories by name')
+        raise ValueError(
+            f'COCO annotations are a {type(truth).__name__}, expected images, '
+            'annotations and categories by name'
+        )
     for part, keys in _PARTS.items():
         if part not in truth:
-            raise ValueError(f'COCO annotations have no {part!r}, expected images, annotations '
-                             'and categories')
+            raise ValueError(
+                f'COCO annotations have no {part!r}, expected images, annotations and categories'
+            )
         if not isinstance(truth[part], list):
             raise ValueError(f'{part} of the COCO annotations are no list')
         for index, one in enumerate(truth[part]):
@@ -56,10 +59,12 @@ def check_detections(
         if not isinstance(score, int | float) or not math.isfinite(score):
             raise ValueError(f'detection {index} has the score {score!r}, expected a number')
         box = one.get('bbox')
-        if box and not (isinstance(box, list) and [isinstance(x, int | float) for x in box]
-                        == [True] * 4):
-            raise ValueError(f'detection {index} has the bbox {box!r}, expected x, y, width, '
-                             'height')
+        if box and not (
+            isinstance(box, list) and [isinstance(x, int | float) for x in box] == [True] * 4
+        ):
+            raise ValueError(
+                f'detection {index} has the bbox {box!r}, expected x, y, width, height'
+            )
     if detections and not any(one['category_id'] in category_ids for one in detections):
         _check_known(detections[0]['category_id'], category_ids, 'detection 0 is of category')
 
@@ -81,12 +86,14 @@ def encode(segmentation: Any, size: tuple[int, int], what: str) -> Json:
         found, counts = tuple(segmentation['size']), segmentation['counts']
         runs = _run_lengths(counts) if found == size else np.empty(0)
     except Exception as error:  # pycocotools raises anything, Exception itself, too
-        raise ValueError(f'{what} has a segmentation that is neither polygons nor run '
-                         'lengths') from error
+        raise ValueError(
+            f'{what} has a segmentation that is neither polygons nor run lengths'
+        ) from error
     if found != size:
-        raise ValueError(f'{what} has a segmentation of {_pixels(found)}, its image has '
-                         f'{_pixels(size)}')
-    if not fills(runs, math.prod(size)):   # pycocotools would not notice
+        raise ValueError(
+            f'{what} has a segmentation of {_pixels(found)}, its image has {_pixels(size)}'
+        )
+    if not fills(runs, math.prod(size)):  # pycocotools would not notice
         raise ValueError(f'{what} has run lengths that do not fill its image')
     encoded = {'size': list(size), 'counts': counts}
     return codec.frPyObjects(encoded, *size) if isinstance(counts, list) else encoded
@@ -95,8 +102,12 @@ def encode(segmentation: Any, size: tuple[int, int], what: str) -> Json:
 def _check_polygons(polygons: list[Any]) -> None:
     for polygon in polygons:
         numbers = np.array(polygon)
-        if not (numbers.dtype.kind in 'iuf' and numbers.ndim == 1 and len(numbers) % 2 == 0
-                and (np.abs(numbers) <= _FARTHEST).all()):
+        if not (
+            numbers.dtype.kind in 'iuf'
+            and numbers.ndim == 1
+            and len(numbers) % 2 == 0
+            and (np.abs(numbers) <= _FARTHEST).all()
+        ):
             raise ValueError('a polygon is x, y, x, y, ... in px')
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from surgseg_ros.metrics.coco_checks import Json, check_detections, check_truth, encode
 
-_Sizes = Mapping[Any, tuple[int, int]]   # (height, width) px by image id
+_Sizes = Mapping[Any, tuple[int, int]]  # (height, width) px by image id
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,22 @@ def coco_truth(
     class_names: by class id, which becomes the category id; the background is left out.
     """
     return {
-        'images': [{'id': number, 'height': height, 'width': width}
-                   for number, (height, width) in enumerate(sizes, 1)],
+        'images': [
+            {'id': number, 'height': height, 'width': width}
+            for number, (height, width) in enumerate(sizes, 1)
+        ],
         'annotations': [{**one, 'id': number} for number, one in enumerate(annotations, 1)],
-        'categories': [{'id': number, 'name': name}
-                       for number, name in enumerate(class_names) if number],
+        'categories': [
+            {'id': number, 'name': name} for number, name in enumerate(class_names) if number
+        ],
     }
 
 
 def records(
-    image_id: int, class_ids: np.ndarray, masks: np.ndarray, scores: np.ndarray | None = None,
+    image_id: int,
+    class_ids: np.ndarray,
+    masks: np.ndarray,
+    scores: np.ndarray | None = None,
     crowd: bool = False,
 ) -> list[Json]:
     """COCO's records of an image's instances: detections with scores, annotations without.
@@ -100,8 +106,10 @@ def records(
     if scores is not None:  # no box: pycocotools would judge sizes by it
         return [{**one, 'score': float(s)} for one, s in zip(found, scores, strict=True)]
     areas, boxes = codec.area(encoded), codec.toBbox(encoded)
-    return [{**one, 'area': float(area), 'bbox': box.tolist(), 'iscrowd': int(crowd)}
-            for one, area, box in zip(found, areas, boxes, strict=True)]
+    return [
+        {**one, 'area': float(area), 'bbox': box.tolist(), 'iscrowd': int(crowd)}
+        for one, area, box in zip(found, areas, boxes, strict=True)
+    ]
 
 
 def _annotations(given: Sequence[Json], sizes: _Sizes) -> list[Json]:
@@ -115,9 +123,17 @@ def _annotations(given: Sequence[Json], sizes: _Sizes) -> list[Json]:
     for number, one in enumerate(given, 1):
         if one['image_id'] in sizes:
             encoded = encode(
-                one['segmentation'], sizes[one['image_id']], f'annotation {one["id"]}')
-            judged.append({'iscrowd': 0, 'area': float(codec.area(encoded)), **one,
-                           'segmentation': encoded, 'id': number})
+                one['segmentation'], sizes[one['image_id']], f'annotation {one["id"]}'
+            )
+            judged.append(
+                {
+                    'iscrowd': 0,
+                    'area': float(codec.area(encoded)),
+                    **one,
+                    'segmentation': encoded,
+                    'id': number,
+                }
+            )
     return judged
 
 
@@ -129,8 +145,15 @@ def _results(given: Sequence[Json], sizes: _Sizes) -> list[Json]:
     for index, one in enumerate(given):
         encoded = encode(one['segmentation'], sizes[one['image_id']], f'detection {index}')
         width, height = one['bbox'][2:] if one.get('bbox') else (1, codec.area(encoded))
-        judged.append({**one, 'segmentation': encoded, 'area': float(width * height),
-                       'iscrowd': 0, 'id': index + 1})
+        judged.append(
+            {
+                **one,
+                'segmentation': encoded,
+                'area': float(width * height),
+                'iscrowd': 0,
+                'id': index + 1,
+            }
+        )
     return judged
 
 

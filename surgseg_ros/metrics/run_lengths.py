@@ -4,8 +4,8 @@ ends of what does not fit, or never returns.
 
 import numpy as np
 
-_OFFSET, _VALUE, _MORE, _SIGN = 48, 0x1F, 0x20, 0x10   # of a character
-_LONGEST = 8   # characters of a number; 32 bits have 7
+_OFFSET, _VALUE, _MORE, _SIGN = 48, 0x1F, 0x20, 0x10  # of a character
+_LONGEST = 8  # characters of a number; 32 bits have 7
 
 
 def decode_run_lengths(text: str | bytes) -> np.ndarray:
@@ -28,7 +28,7 @@ def decode_run_lengths(text: str | bytes) -> np.ndarray:
     places = 5 * (np.arange(len(codes)) - np.repeat(starts, lengths))
     numbers = np.add.reduceat((codes & _VALUE) << places, starts)
     numbers -= np.where(codes[ends] & _SIGN, 1 << 5 * lengths, 0)
-    for first in (1, 2):   # a sum over every second one
+    for first in (1, 2):  # a sum over every second one
         numbers[first::2] = np.cumsum(numbers[first::2])
     return numbers
 

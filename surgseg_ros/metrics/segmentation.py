@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-UNLABELLED = 255   # label of a pixel that counts neither in training nor in evaluation
+UNLABELLED = 255  # label of a pixel that counts neither in training nor in evaluation
 
 
 class ConfusionMatrix:
@@ -47,8 +47,10 @@ class ConfusionMatrix:
             raise ValueError(f'the {what} is {ids.dtype}, expected integer class ids')
         wrong = ids[(ids < 0) | (ids >= self.num_classes)]
         if wrong.size:
-            raise ValueError(f'the {what} has class id {wrong[0]}, expected 0 to '
-                             f'{self.num_classes - 1} or {UNLABELLED} for unlabelled')
+            raise ValueError(
+                f'the {what} has class id {wrong[0]}, expected 0 to '
+                f'{self.num_classes - 1} or {UNLABELLED} for unlabelled'
+            )
         return ids.astype(np.intp)
 
     def without_background(self) -> 'ConfusionMatrix':

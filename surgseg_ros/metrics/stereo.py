@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 
-from surgseg_ros.geometry.calibration import StereoCalibration
+from surgseg_ros.frames.calibration import StereoCalibration
 from surgseg_ros.geometry.points import disparity_to_depth
 
 

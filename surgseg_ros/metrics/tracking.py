@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from surgseg_ros.geometry.tracking import mask_iou
+from surgseg_ros.tracking.instance_tracker import mask_iou
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,21 @@ class TrackingScore:
     def __init__(self, threshold: float = 0.5) -> None:
         self._threshold = threshold
         self._truths = self._found = self._matched = self._switches = 0
-        self._latest: dict[int, int] = {}   # id of each true instance
-        self._together: Counter[tuple[int, int]] = Counter()   # frames of (true instance, id)
+        self._latest: dict[int, int] = {}  # id of each true instance
+        self._together: Counter[tuple[int, int]] = Counter()  # frames of (true instance, id)
 
-    def add(self, true_ids: np.ndarray, true_masks: np.ndarray,
-            ids: np.ndarray, masks: np.ndarray) -> None:
+    def add(
+        self, true_ids: np.ndarray, true_masks: np.ndarray, ids: np.ndarray, masks: np.ndarray
+    ) -> None:
         """Take one frame: ids N and masks N x H x W bool, those that are and those found."""
         overlap = mask_iou(true_masks, masks)
         allowed = overlap >= self._threshold
         truths, found = true_ids.tolist(), ids.tolist()
         self._together.update((truths[i], found[j]) for i, j in np.argwhere(allowed))
         # a pair of the frame before stays one, however well another would fit
-        kept = np.array([[self._latest.get(truth) == one for one in found] for truth in truths],
-                        bool).reshape(overlap.shape)
+        kept = np.array(
+            [[self._latest.get(truth) == one for one in found] for truth in truths], bool
+        ).reshape(overlap.shape)
         rows, columns = linear_sum_assignment(np.where(allowed, overlap + kept, 0), maximize=True)
         for i, j in zip(rows, columns, strict=True):
             if allowed[i, j]:
@@ -60,9 +62,13 @@ class TrackingScore:
         misses, extra = self._truths - self._matched, self._found - self._matched
         nan = float('nan')
         return TrackingMetrics(
-            self._truths, misses, extra, self._switches,
+            self._truths,
+            misses,
+            extra,
+            self._switches,
             1 - (misses + extra + self._switches) / self._truths if self._truths else nan,
-            2 * self._rightly_named() / (self._truths + self._found) if self._truths else nan)
+            2 * self._rightly_named() / (self._truths + self._found) if self._truths else nan,
+        )
 
     def _rightly_named(self) -> int:
         """Frames of instances with the right id, under the best one-to-one naming."""

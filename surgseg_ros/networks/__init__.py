@@ -116,14 +116,15 @@ def _surgicalsam() -> NetworkSpec:
             ),
         ),
         # prompts at random make its attention so sharp that rounding shows
-        examples=(
-            Example({'features': (1, 64, 64, 256), 'prompts': (7, 7)}, continuous=False),
-        ),
+        examples=(Example({'features': (1, 64, 64, 256), 'prompts': (7, 7)}, continuous=False),),
     )
 
 
 def _solo(
-    example: Mapping[str, Any], tensors: int, parameters: int, published: bool = False,
+    example: Mapping[str, Any],
+    tensors: int,
+    parameters: int,
+    published: bool = False,
     **arguments: Any,
 ) -> NetworkSpec:
     return NetworkSpec(
@@ -170,7 +171,8 @@ _SPECS = {
     'fassst_416': _fassst({'num_classes': 3, 'num_boxes': 9}, 9_084_640, size=416),
     # bf16 moves its boxes, and with them the places that its masks are sampled at, too far
     'fassst_768': _fassst(
-        {'num_classes': 5, 'num_boxes': 4}, 9_084_640, continuous=False, size=768),
+        {'num_classes': 5, 'num_boxes': 4}, 9_084_640, continuous=False, size=768
+    ),
     # 4 times narrower in pyramid, tail and attention module, for CPUs and ablations
     'fassst_small': _fassst({'num_classes': 5}, 2_460_496, size=256, width=64, num_boxes=16),
     'lwanet': _lwanet(),
@@ -178,16 +180,28 @@ _SPECS = {
     'msdesis_resnet34': _msdesis('resnet34', tensors=484, parameters=29_487_861),
     # every cell, and no order of the cells that rounding decides
     'solo_r50': _solo(
-        {'num_classes': 5, 'candidates': 1600}, tensors=388, parameters=36_301_232,
-        published=True, backbone='resnet50'),
+        {'num_classes': 5, 'candidates': 1600},
+        tensors=388,
+        parameters=36_301_232,
+        published=True,
+        backbone='resnet50',
+    ),
     'solo_r18': _solo(
-        {'num_classes': 5, 'candidates': 1600, 'coordinates': False}, tensors=190,
-        parameters=23_232_432, backbone='resnet18'),
+        {'num_classes': 5, 'candidates': 1600, 'coordinates': False},
+        tensors=190,
+        parameters=23_232_432,
+        backbone='resnet18',
+    ),
     # half as wide, 4 convolutions of 7 and grids half as fine, for 320 x 256 px on a CPU
     'solo_mobilenet': _solo(
-        {'num_classes': 5, 'candidates': 400, 'attention': True}, tensors=358,
-        parameters=3_864_088, backbone='mobilenet_v2', width=128, depth=4,
-        grids=(20, 18, 12, 8, 6)),
+        {'num_classes': 5, 'candidates': 400, 'attention': True},
+        tensors=358,
+        parameters=3_864_088,
+        backbone='mobilenet_v2',
+        width=128,
+        depth=4,
+        grids=(20, 18, 12, 8, 6),
+    ),
     'surgicalsam': _surgicalsam(),
 }
 

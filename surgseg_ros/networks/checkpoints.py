@@ -36,8 +36,9 @@ def load_but(network: nn.Module, path: Path, prefixes: tuple[str, ...]) -> list[
     own = network.state_dict()
     for prefix in prefixes:
         if not any(key.startswith(prefix) for key in own):
-            raise ValueError(f'no tensor of the network begins with {prefix!r}; '
-                             f'it has {_some(list(own))}')
+            raise ValueError(
+                f'no tensor of the network begins with {prefix!r}; it has {_some(list(own))}'
+            )
     kept = {key: x for key, x in own.items() if key.startswith(prefixes)}
     loaded = {key: x for key, x in read(path).items() if not key.startswith(prefixes)}
     load_tensors(network, {**loaded, **kept}, str(path))
@@ -58,8 +59,7 @@ def load_tensors(network: nn.Module, tensors: StateDict, source: str) -> None:
     reason = misfit(own, tensors)
     if reason:
         raise ValueError(
-            f'{source} does not fit {_name(own)}: {reason}; '
-            f'it looks like {_name(tensors)}'
+            f'{source} does not fit {_name(own)}: {reason}; it looks like {_name(tensors)}'
         )
     network.load_state_dict(tensors)
 
@@ -91,10 +91,15 @@ def identify(path: Path, base: Path | None = None) -> 'list[Identity]':
     """
     tensors, card = read_all(path, base), read_card(path)
     names = [card.network] if card else networks.available()
-    options = {name: {**(card.options if card else {}), **networks.options_of(name, tensors)}
-               for name in names}
-    fitting = [Identity(name, chosen, len(tensors)) for name, chosen in options.items()
-               if not _misfit_of(name, chosen, tensors)]
+    options = {
+        name: {**(card.options if card else {}), **networks.options_of(name, tensors)}
+        for name in names
+    }
+    fitting = [
+        Identity(name, chosen, len(tensors))
+        for name, chosen in options.items()
+        if not _misfit_of(name, chosen, tensors)
+    ]
     if not fitting:
         raise ValueError(_why_none(path, tensors))
     return fitting
@@ -109,11 +114,14 @@ def _why_none(path: Path, tensors: StateDict) -> str:
     """Say in a sentence why these tensors are those of no registered network."""
     name = _name(tensors)
     if name not in networks.available():
-        return (f'{path} fits no registered network ({", ".join(networks.available())}): '
-                f'it has {len(tensors)} tensors ({_some(list(tensors))})')
+        return (
+            f'{path} fits no registered network ({", ".join(networks.available())}): '
+            f'it has {len(tensors)} tensors ({_some(list(tensors))})'
+        )
     reason = _misfit_of(name, networks.options_of(name, tensors), tensors)
     return f'{path} fits no registered network: it looks like {name}' + (
-        f', but {reason}' if reason else ', but its card says otherwise')
+        f', but {reason}' if reason else ', but its card says otherwise'
+    )
 
 
 class Identity(NamedTuple):
@@ -167,10 +175,17 @@ def _harmless() -> list[Any]:
     """
     makers: list[Any] = [np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]]
     return [
-        np.ndarray, np.dtype, *{type(np.dtype(code)) for code in np.typecodes['All']},
-        datetime.datetime, datetime.date, datetime.timedelta,
-        *((maker, f'numpy.{core}.multiarray.{maker.__name__}')
-          for maker in makers for core in ('core', '_core')),
+        np.ndarray,
+        np.dtype,
+        *{type(np.dtype(code)) for code in np.typecodes['All']},
+        datetime.datetime,
+        datetime.date,
+        datetime.timedelta,
+        *(
+            (maker, f'numpy.{core}.multiarray.{maker.__name__}')
+            for maker in makers
+            for core in ('core', '_core')
+        ),
     ]
 
 

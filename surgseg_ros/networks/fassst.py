@@ -64,7 +64,7 @@ HEAD_DEPTHS = (4, 5, 6)
 _HEAD_CHANNELS = 64
 ROI_SIZE = 28
 _PRIOR_SCORE = 0.01  # of every class before training (Lin et al., focal loss, section 4.1)
-_EDGE = 0.02         # keeps the squares of border cells where a sigmoid has a slope
+_EDGE = 0.02  # keeps the squares of border cells where a sigmoid has a slope
 
 
 class Fassst(nn.Module):
@@ -143,9 +143,9 @@ class Fassst(nn.Module):
 
     def rois(self, layers: tuple[Tensor, ...], boxes: Tensor) -> Tensor:
         """Boxes N x m x 4 (fractions) -> fused features N m x width x 28 x 28, frame by frame."""
-        return fuse([
-            sample_rois(layer, boxes, ROI_SIZE >> level) for level, layer in enumerate(layers)
-        ])
+        return fuse(
+            [sample_rois(layer, boxes, ROI_SIZE >> level) for level, layer in enumerate(layers)]
+        )
 
 
 class InstanceAttention(nn.Module):
@@ -157,8 +157,11 @@ class InstanceAttention(nn.Module):
         widths = (_HEAD_CHANNELS, half, width, 3 * width // 8, *(half,) * 5)
         self._strided = _halvings(size, grid)
         self.convs = nn.Sequential(
-            *(_conv(before, after, stride=2 if index < self._strided else 1)
-              for index, (before, after) in enumerate(pairwise(widths))))
+            *(
+                _conv(before, after, stride=2 if index < self._strided else 1)
+                for index, (before, after) in enumerate(pairwise(widths))
+            )
+        )
         self.predict = nn.Conv2d(half, 5 * num_classes, 3, padding=1)
         nn.init.normal_(self.predict.weight, std=0.01)
         prior = torch.zeros(5 * num_classes)
@@ -171,8 +174,11 @@ class InstanceAttention(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """N x 64 x H x W -> logits: coordinates N x n x classes x 4, scores N x n x classes."""
         x = F.interpolate(
-            self.convs[: self._strided](features), (self.grid, self.grid), mode='bilinear',
-            align_corners=False)
+            self.convs[: self._strided](features),
+            (self.grid, self.grid),
+            mode='bilinear',
+            align_corners=False,
+        )
         x = self.predict(self.convs[self._strided :](x)).flatten(2).transpose(1, 2)
         coordinates, scores = x.split((4 * self.num_classes, self.num_classes), dim=2)
         return coordinates.unflatten(2, (-1, 4)) + self.squares, scores
@@ -190,10 +196,12 @@ class MobileNetPyramid(nn.Module):
         blocks[1] = InvertedResidual(_HEAD_CHANNELS, 16, stride=1, expansion=1)
         ends = (0, *self._LAST[:levels])
         self.stages = nn.ModuleList(
-            nn.Sequential(*blocks[first + 1 : last + 1]) for first, last in pairwise(ends))
+            nn.Sequential(*blocks[first + 1 : last + 1]) for first, last in pairwise(ends)
+        )
         self.layers = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, width, 1), nn.Conv2d(width, width, 3, padding=1))
-            for channels in self._CHANNELS[:levels])
+            for channels in self._CHANNELS[:levels]
+        )
 
     def forward(self, features: Tensor) -> tuple[Tensor, ...]:
         """N x 64 x H/2 x W/2 -> mask layers at 1/8 (1/16, 1/32) of the frame."""
@@ -230,7 +238,8 @@ class MaskTail(nn.Module):
     def __init__(self, num_classes: int, width: int) -> None:
         super().__init__()
         self.convs = nn.Sequential(
-            _conv(width, width, stride=2), *(_conv(width, width) for _ in range(3)))
+            _conv(width, width, stride=2), *(_conv(width, width) for _ in range(3))
+        )
         self.deconv = nn.Sequential(
             nn.ConvTranspose2d(width, width, 4, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(width),
@@ -267,7 +276,8 @@ def fuse(rois: list[Tensor]) -> Tensor:
     fused = rois[-1]
     for finer in reversed(rois[:-1]):
         fused = finer + F.interpolate(
-            fused, scale_factor=2.0, mode='bilinear', align_corners=False)
+            fused, scale_factor=2.0, mode='bilinear', align_corners=False
+        )
     return F.relu(fused) if len(rois) > 1 else fused
 
 
@@ -279,8 +289,11 @@ def sample_rois(features: Tensor, boxes: Tensor, size: int) -> Tensor:
     """
     count, channels = boxes.shape[1], features.shape[1]
     sampled = F.grid_sample(
-        features, bin_centres(boxes, size).flatten(1, 2), padding_mode='border',
-        align_corners=False)
+        features,
+        bin_centres(boxes, size).flatten(1, 2),
+        padding_mode='border',
+        align_corners=False,
+    )
     sampled = sampled.reshape(-1, channels, count, size, size)
     return sampled.transpose(1, 2).reshape(-1, channels, size, size)
 
@@ -304,8 +317,11 @@ def cell_squares(grid: int) -> Tensor:
 def _network_head(depth: int) -> nn.Sequential:
     widths = (3, 16, 24, *(32,) * (depth - 3), _HEAD_CHANNELS)
     return nn.Sequential(
-        *(_conv(before, after, stride=2 if index == 0 else 1)
-          for index, (before, after) in enumerate(pairwise(widths))))
+        *(
+            _conv(before, after, stride=2 if index == 0 else 1)
+            for index, (before, after) in enumerate(pairwise(widths))
+        )
+    )
 
 
 def _conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
@@ -333,4 +349,5 @@ def _check(size: int, backbone: str, num_boxes: int, head_depth: int) -> None:
         raise ValueError(f'num_boxes is {num_boxes}, expected a square such as 16, 36 or 81')
     if head_depth not in HEAD_DEPTHS:
         raise ValueError(
-            f'head_depth is {head_depth}, expected one of {", ".join(map(str, HEAD_DEPTHS))}')
+            f'head_depth is {head_depth}, expected one of {", ".join(map(str, HEAD_DEPTHS))}'
+        )

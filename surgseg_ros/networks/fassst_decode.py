@@ -79,8 +79,14 @@ def paste(mask: np.ndarray, box: np.ndarray, threshold: float, frame: np.ndarray
         return  # no pixel's centre is inside
     wide, high = (right - left) / mask.shape[1], (bottom - top) / mask.shape[0]
     # the centres of pixels and bins lie at half integers, OpenCV's coordinates at integers
-    from_bins = np.array([[wide, 0, left + wide / 2 - 0.5 - x0],
-                          [0, high, top + high / 2 - 0.5 - y0]])
-    inside = cv2.warpAffine(mask, from_bins, (int(x1 - x0), int(y1 - y0)),
-                            flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    from_bins = np.array(
+        [[wide, 0, left + wide / 2 - 0.5 - x0], [0, high, top + high / 2 - 0.5 - y0]]
+    )
+    inside = cv2.warpAffine(
+        mask,
+        from_bins,
+        (int(x1 - x0), int(y1 - y0)),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
     frame[y0:y1, x0:x1] = inside > threshold

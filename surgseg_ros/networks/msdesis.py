@@ -27,11 +27,7 @@ class Msdesis(nn.Module):
     """
 
     def __init__(
-        self,
-        encoder: str,
-        max_disparity: int = 320,
-        n_classes: int = 1,
-        mode: str = 'multitask',
+        self, encoder: str, max_disparity: int = 320, n_classes: int = 1, mode: str = 'multitask'
     ) -> None:
         super().__init__()
         if mode not in MODES:

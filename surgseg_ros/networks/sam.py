@@ -82,7 +82,8 @@ def mask_decoder() -> nn.Module:
     """SAM's mask decoder, random weights."""
     modeling = _modeling()
     transformer = modeling.TwoWayTransformer(
-        depth=2, embedding_dim=CHANNELS, mlp_dim=2048, num_heads=8)
+        depth=2, embedding_dim=CHANNELS, mlp_dim=2048, num_heads=8
+    )
     return modeling.MaskDecoder(transformer_dim=CHANNELS, transformer=transformer)
 
 

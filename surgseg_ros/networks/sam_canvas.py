@@ -5,10 +5,10 @@ from functools import lru_cache
 import numpy as np
 
 IMAGE_SIZE = 1024  # px: side of the canvas
-PATCH = 16         # px per feature
-GRID = 64          # features per side, as published
-CHANNELS = 256     # of a feature
-MASK_SCALE = 4     # side of the decoder's masks over the grid's
+PATCH = 16  # px per feature
+GRID = 64  # features per side, as published
+CHANNELS = 256  # of a feature
+MASK_SCALE = 4  # side of the decoder's masks over the grid's
 
 
 def check_canvas(side: int, name: str = 'encoder_size') -> None:

@@ -14,7 +14,7 @@ from surgseg_ros import networks
 from surgseg_ros.networks.mobilenet_v2 import load_imagenet, mobilenet_v2_features
 from surgseg_ros.networks.sam_canvas import CHANNELS
 
-_BLOCKS, _WIDTH = 14, 96        # features.0 to features.13 of MobileNetV2 end at 1/16
+_BLOCKS, _WIDTH = 14, 96  # features.0 to features.13 of MobileNetV2 end at 1/16
 # Features of SAM are of about this size. Prompts multiply them by their product with a prototype,
 # so that features of size 1 would be hundreds of times as large in the decoder.
 _FEATURE_SIZE = 0.1
@@ -69,11 +69,12 @@ class MobileNetEncoder(nn.Module):
         lwanet: Any = networks.create('lwanet', **networks.options_of('lwanet', tensors))
         networks.load_checkpoint(lwanet, path)
         self.blocks.load_state_dict(
-            nn.Sequential(*list(lwanet.encoder_blocks().values())[:_BLOCKS]).state_dict())
+            nn.Sequential(*list(lwanet.encoder_blocks().values())[:_BLOCKS]).state_dict()
+        )
         sam, own = networks.spec('surgicalsam'), networks.spec('lwanet')
         mean, std, own_mean, own_std = (
-            torch.tensor(values).view(3, 1, 1)
-            for values in (sam.mean, sam.std, own.mean, own.std))
+            torch.tensor(values).view(3, 1, 1) for values in (sam.mean, sam.std, own.mean, own.std)
+        )
         self.scale.copy_(std / own_std)
         self.shift.copy_((mean - own_mean) / own_std)
 

@@ -73,9 +73,11 @@ class Solo(nn.Module):
         self.backbone = _BACKBONES[backbone]()
         self.neck = FeaturePyramid(self.backbone.channels, width)
         branch = DotProductAttention(
-            len(grids), attention_source, attention_scale, attention_resize)
+            len(grids), attention_source, attention_scale, attention_resize
+        )
         self.bbox_head = SoloHead(
-            num_classes, width, depth, grids, coordinates, branch if attention else None)
+            num_classes, width, depth, grids, coordinates, branch if attention else None
+        )
         self.candidates = candidates
 
     def forward(self, image: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
@@ -186,7 +188,8 @@ class SoloHead(nn.Module):
         self.grids, self.coordinates, self.attention = tuple(grids), coordinates, attention
         first = width + 2 if coordinates else width
         self.ins_convs = nn.Sequential(
-            *(ConvGnRelu(width if i else first, width) for i in range(depth)))
+            *(ConvGnRelu(width if i else first, width) for i in range(depth))
+        )
         self.cate_convs = nn.Sequential(*(ConvGnRelu(width, width) for _ in range(depth)))
         self.solo_ins_list = nn.ModuleList(nn.Conv2d(width, s * s, 1) for s in self.grids)
         self.solo_cate = nn.Conv2d(width, num_classes, 3, padding=1)

@@ -80,7 +80,7 @@ def decode(
     for index in order:
         if enlarge(masks[cell[index]], mask_threshold, content, frames[len(kept)]):
             kept.append(index)  # else it is in the padding, and leaves its frame empty
-    return Instances(label[kept], score[kept], frames[:len(kept)])
+    return Instances(label[kept], score[kept], frames[: len(kept)])
 
 
 def matrix_nms(

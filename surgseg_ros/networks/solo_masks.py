@@ -21,8 +21,9 @@ def enlarge(
     columns = _span(np.logical_or.reduce(higher, axis=0), content[1], frame.shape[1])
     if rows is None or columns is None:
         return False
-    inner = cv2.resize(mask[rows.mask, columns.mask], None, fx=4, fy=4,
-                       interpolation=cv2.INTER_LINEAR)[rows.content, columns.content]
+    inner = cv2.resize(
+        mask[rows.mask, columns.mask], None, fx=4, fy=4, interpolation=cv2.INTER_LINEAR
+    )[rows.content, columns.content]
     part = frame[rows.frame, columns.frame]
     outer = cv2.resize(inner, part.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return bool(np.greater(outer, threshold, out=part).any())
@@ -57,4 +58,5 @@ def _span(higher: np.ndarray, content: int, size: int) -> _Span | None:
     return _Span(
         slice(first, last),
         slice(start - 4 * first, stop - 4 * first),
-        slice(start * size // content, stop * size // content))
+        slice(start * size // content, stop * size // content),
+    )

@@ -47,7 +47,10 @@ class SurgicalSam(nn.Module):
     """
 
     def __init__(
-        self, encoder: str | None = None, num_tokens: int = 2, num_classes: int = 7,
+        self,
+        encoder: str | None = None,
+        num_tokens: int = 2,
+        num_classes: int = 7,
         grid: int = GRID,
     ) -> None:
         super().__init__()
@@ -158,7 +161,8 @@ class PrototypePromptEncoder(nn.Module):
         self.sparse_fc_2 = nn.Conv1d(_HIDDEN, num_tokens, 1)
         # added to the tokens of the classes that are not prompted (0), of the one that is (1)
         self.pn_cls_embeddings = nn.ModuleList(
-            nn.Embedding(num_tokens, CHANNELS) for _ in range(2))
+            nn.Embedding(num_tokens, CHANNELS) for _ in range(2)
+        )
 
     def forward(
         self, features: Tensor, prototypes: Tensor, prompts: Tensor
@@ -206,5 +210,6 @@ def upscale_masks(logits: Tensor, size: tuple[int, int]) -> Tensor:
     See sam_canvas.mask_matrices. Differentiable.
     """
     rows, columns = (
-        torch.from_numpy(matrix).to(logits) for matrix in mask_matrices(*size, logits.shape[-1]))
+        torch.from_numpy(matrix).to(logits) for matrix in mask_matrices(*size, logits.shape[-1])
+    )
     return rows @ logits @ columns.T

@@ -6,8 +6,8 @@ from typing import Generic, TypeVar
 import numpy as np
 from sensor_msgs.msg import CameraInfo
 
-from surgseg_ros.geometry.calibration import CameraModel
-from surgseg_ros.messages import camera_model_from_info
+from surgseg_ros.frames.calibration import CameraModel
+from surgseg_ros.rosdata.messages import camera_model_from_info
 
 T = TypeVar('T')
 
@@ -30,7 +30,7 @@ class CameraInfos(Generic[T]):
         """Keep what an eye's camera says of itself."""
         old = self._infos.get(side)
         if old is None or not _same_camera(old, info):
-            self._infos = {**self._infos, side: info}   # a new dict: current() may hold the old
+            self._infos = {**self._infos, side: info}  # a new dict: current() may hold the old
 
     def current(self) -> T:
         """Return what `make` gives; ValueError names the topics that are silent."""
@@ -48,6 +48,8 @@ class CameraInfos(Generic[T]):
 
 
 def _same_camera(one: CameraInfo, other: CameraInfo) -> bool:
-    return ((one.width, one.height, one.distortion_model)
-            == (other.width, other.height, other.distortion_model)
-            and all(np.array_equal(getattr(one, name), getattr(other, name)) for name in 'dkrp'))
+    return (one.width, one.height, one.distortion_model) == (
+        other.width,
+        other.height,
+        other.distortion_model,
+    ) and all(np.array_equal(getattr(one, name), getattr(other, name)) for name in 'dkrp')

@@ -1,6 +1,6 @@
 """The README's tables of parameters and topics, from the code.
 
-    python -m surgseg_ros.nodes.describe [--write README.md]
+python -m surgseg_ros.nodes.describe [--write README.md]
 """
 
 import argparse
@@ -36,13 +36,13 @@ TITLES: dict[type[ManagedNode], str] = {
     ManagedNode: 'Every node',
 }
 PERCEIVING = (StereoNode, SemanticNode, InstanceNode)
-MEANINGS = {   # of the topics of PERCEIVING, by name without the namespace
+MEANINGS = {  # of the topics of PERCEIVING, by name without the namespace
     'left/image_rect': 'rectified left image; its stamp and frame go through to every output',
     'right/image_rect': 'rectified right image',
     'left/camera_info': 'kept until a new one comes; need not be in step with the images',
     'right/camera_info': 'likewise; P[3] = -f * baseline, in px * m, gives the scale',
     'disparity': '32FC1, px, without cx_left - cx_right; f in px, t = baseline in m; '
-                 'unknown is below min_disparity',
+    'unknown is below min_disparity',
     'depth': '32FC1, m; NaN unknown',
     'points2': 'organised x y z rgb (and label, where the model has a tool mask), m, left '
     'optical frame; NaN unknown, is_dense false',
@@ -74,8 +74,11 @@ def topics(namespace: str = 'endoscope') -> str:
     """Markdown tables of what running nodes subscribe to and publish."""
     tables = []
     for node in PERCEIVING:
-        rows = [f'**{TITLES[node]}**\n', '| | topic | type | QoS | meaning |',
-                '|---|---|---|---|---|']
+        rows = [
+            f'**{TITLES[node]}**\n',
+            '| | topic | type | QoS | meaning |',
+            '|---|---|---|---|---|',
+        ]
         for direction, name, kind, qos in graph(node, namespace):
             meaning = MEANINGS[name.removeprefix(f'/{namespace}/')]
             rows.append(f'| {direction} | `{name}` | {kind} | {qos} | {meaning} |')
@@ -109,8 +112,14 @@ def _table(title: str, rows: Sequence[Parameter]) -> str:
 
 
 def _row(parameter: Parameter) -> str:
-    cells = (f'`{parameter.name}`', _type(parameter.default), _default(parameter),
-             _allowed(parameter), 'yes' if parameter.live else '', parameter.description)
+    cells = (
+        f'`{parameter.name}`',
+        _type(parameter.default),
+        _default(parameter),
+        _allowed(parameter),
+        'yes' if parameter.live else '',
+        parameter.description,
+    )
     return f'| {" | ".join(cells)} |'
 
 
@@ -138,8 +147,10 @@ def _allowed(parameter: Parameter) -> str:
 
 def _unloaded(kind: type[ManagedNode]) -> type[ManagedNode]:
     """Return the node as it is in a graph, without the weights that a predictor needs."""
+
     def create_predictor(node: ManagedNode) -> Any:
         return SimpleNamespace(class_names=(), predict=lambda image: None)
+
     return type(kind.__name__, (kind,), {'create_predictor': create_predictor})
 
 

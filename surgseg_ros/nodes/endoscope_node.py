@@ -14,17 +14,17 @@ from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
 from stereo_msgs.msg import DisparityImage
 
-from surgseg_ros.frame_messages import frame_messages
-from surgseg_ros.geometry.stereo_frame import StereoFrame
-from surgseg_ros.messages import NANOSECONDS, time_message
+from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.nodes.managed_node import RELIABLE, ManagedNode, run
 from surgseg_ros.nodes.messages import make_message, message_type
 from surgseg_ros.nodes.parameters import Parameter
+from surgseg_ros.rosdata.frame_messages import frame_messages
+from surgseg_ros.rosdata.messages import NANOSECONDS, time_message
 from surgseg_ros.sources import DEFAULT_RATE, FrameSource, open_source
 
-SETTLING = 1.0   # s between knowing a subscriber and being known by it
-RESEND = 3.0     # s, at least, without an answer in lockstep; who had the pair drops the second
-SHORT = 600_000_000   # ns; a shorter round of a loop goes on in time, instead of back
+SETTLING = 1.0  # s between knowing a subscriber and being known by it
+RESEND = 3.0  # s, at least, without an answer in lockstep; who had the pair drops the second
+SHORT = 600_000_000  # ns; a shorter round of a loop goes on in time, instead of back
 
 
 class EndoscopeNode(ManagedNode):
@@ -37,24 +37,45 @@ class EndoscopeNode(ManagedNode):
 
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = (
         *ManagedNode.PARAMETERS,
-        Parameter('source', 'sim', 'sim[:option=value,...], a bag, a stereo video, a folder with '
-                  'left/ and right/, or LEFT,RIGHT'),
+        Parameter(
+            'source',
+            'sim',
+            'sim[:option=value,...], a bag, a stereo video, a folder with '
+            'left/ and right/, or LEFT,RIGHT',
+        ),
         Parameter('calibration', '', 'calibration file, where the source has none'),
-        Parameter('stacking', 'auto', 'how a stereo video holds the eyes',
-                  choices=('auto', 'horizontal', 'vertical')),
+        Parameter(
+            'stacking',
+            'auto',
+            'how a stereo video holds the eyes',
+            choices=('auto', 'horizontal', 'vertical'),
+        ),
         Parameter('rate', 1.0, 'speed of playing; 2 is twice as fast', range=(0.01, 100.0)),
         Parameter('frames', 0, 'frames to publish, 0 all', range=(0, 10**9)),
         Parameter('loop', False, 'begin again at the end; stamps jump back, as in a looped bag'),
         Parameter('clock', False, 'publish /clock with the stamps (nodes with use_sim_time)'),
         Parameter('lockstep', False, 'wait for `disparity` of a pair before sending the next'),
-        Parameter('lockstep_timeout', 30.0, 'seconds after which a missing answer is given up',
-                  range=(0.1, 3600.0)),
-        Parameter('subscribers', 1, 'of the left image to wait for before the first frame',
-                  range=(0, 100)),
+        Parameter(
+            'lockstep_timeout',
+            30.0,
+            'seconds after which a missing answer is given up',
+            range=(0.1, 3600.0),
+        ),
+        Parameter(
+            'subscribers',
+            1,
+            'of the left image to wait for before the first frame',
+            range=(0, 100),
+        ),
         Parameter('patience', 5.0, 'seconds to wait for them at most', range=(0.0, 3600.0)),
         Parameter('left', '', 'topic of the left image, of a bag with several stereo cameras'),
-        Parameter('tolerance', -1.0, "largest difference of the eyes' stamps in a bag, s; 0 is "
-                  'exact, -1 is half a frame period', range=(-1.0, 1.0)),
+        Parameter(
+            'tolerance',
+            -1.0,
+            "largest difference of the eyes' stamps in a bag, s; 0 is "
+            'exact, -1 is half a frame period',
+            range=(-1.0, 1.0),
+        ),
     )
     WAITS: ClassVar[bool] = False
 
@@ -73,8 +94,13 @@ class EndoscopeNode(ManagedNode):
         # One thread owns the source: a renderer's OpenGL context cannot change threads.
         self._thread = ThreadPoolExecutor(1, 'source')
         self._source = self._thread.submit(
-            open_source, self.p.source, calibration=self.p.calibration or None,
-            stacking=stacking, left=self.p.left or None, tolerance=tolerance).result()
+            open_source,
+            self.p.source,
+            calibration=self.p.calibration or None,
+            stacking=stacking,
+            left=self.p.left or None,
+            tolerance=tolerance,
+        ).result()
         self.get_logger().info(self._source.describe())
 
     def activate(self) -> None:
@@ -83,9 +109,13 @@ class EndoscopeNode(ManagedNode):
         self._answer = threading.Condition()
         self._answered = -1
         self._resend = RESEND
-        self._answers = self.create_subscription(
-            DisparityImage, 'disparity', self._take_answer, RELIABLE,
-            raw=True) if self.p.lockstep else None
+        self._answers = (
+            self.create_subscription(
+                DisparityImage, 'disparity', self._take_answer, RELIABLE, raw=True
+            )
+            if self.p.lockstep
+            else None
+        )
         self._publishing = self._thread.submit(self._publish_all)
 
     def deactivate(self) -> None:
@@ -116,11 +146,11 @@ class EndoscopeNode(ManagedNode):
                 self.sent += 1
                 if self.p.lockstep:
                     self._await_answer(frame)
-        except Exception as error:   # a broken file must not end in silence
+        except Exception as error:  # a broken file must not end in silence
             self._fault = f'source failed after {self.sent} frames: {error}'
             self.get_logger().error(self._fault)
         self.get_logger().info(f'{self.sent} frames sent')
-        self.finished = not self._stopping.is_set()   # the source has ended, or is broken
+        self.finished = not self._stopping.is_set()  # the source has ended, or is broken
 
     def _paced(self, frames: Iterator[StereoFrame]) -> Iterator[StereoFrame]:
         """Give each frame when it is due; one that comes late shifts the rest."""
@@ -145,8 +175,10 @@ class EndoscopeNode(ManagedNode):
 
         To the left image, for not every node looks at the right one.
         """
-        left, _ = [self._publisher_of(topic, type_name)
-                   for topic, type_name, _ in frame_messages(make_message, frame)][-2:]
+        left, _ = [
+            self._publisher_of(topic, type_name)
+            for topic, type_name, _ in frame_messages(make_message, frame)
+        ][-2:]
         deadline = time.monotonic() + self.p.patience
         while time.monotonic() < deadline and not self._stopping.wait(0.02):
             listening = left.get_subscription_count() >= self.p.subscribers
@@ -179,7 +211,8 @@ class EndoscopeNode(ManagedNode):
             if time.monotonic() > sent + timeout:
                 self.get_logger().warning(
                     f'no disparity for stamp {frame.stamp / NANOSECONDS:.3f} s within '
-                    f'{self.p.lockstep_timeout:g} s; going on')
+                    f'{self.p.lockstep_timeout:g} s; going on'
+                )
                 return
             self._publish(frame)
         self._resend = max(self._resend, 2 * (time.monotonic() - sent))

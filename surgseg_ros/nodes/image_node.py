@@ -7,13 +7,13 @@ from typing import ClassVar
 import numpy as np
 from std_msgs.msg import Header
 
-from surgseg_ros.geometry.calibration import CameraModel
+from surgseg_ros.frames.calibration import CameraModel
 from surgseg_ros.geometry.calibration_checks import camera_errors
 from surgseg_ros.geometry.rectification import EyeRectifier
-from surgseg_ros.messages import stamp_of
 from surgseg_ros.nodes.camera_infos import CameraInfos
 from surgseg_ros.nodes.perception_node import Frame, PerceptionNode
-from surgseg_ros.nodes.scenes import Scenes
+from surgseg_ros.rosdata.messages import stamp_of
+from surgseg_ros.streams.scenes import Scenes
 
 
 @dataclass
@@ -49,8 +49,8 @@ class ImageNode(PerceptionNode):
         return CameraInfos(self.info_topics(), _rectifier) if self.p.rectify else None
 
     def prepare(
-            self, header: Header, images: list[np.ndarray],
-            milliseconds: dict[str, float]) -> ImageInput:
+        self, header: Header, images: list[np.ndarray], milliseconds: dict[str, float]
+    ) -> ImageInput:
         """Rectify."""
         [image] = images
         if self._cameras:

@@ -8,8 +8,9 @@ import numpy as np
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
-from surgseg_ros import messages, pictures, predictors
-from surgseg_ros.geometry.tracking import InstanceTracker
+from surgseg_ros import predictors
+from surgseg_ros.frames.results import MAX_OVERLAP, InstanceResult
+from surgseg_ros.media import pictures
 from surgseg_ros.msg import InstrumentInstances
 from surgseg_ros.nodes.image_node import ImageInput, ImageNode
 from surgseg_ros.nodes.managed_node import run
@@ -23,7 +24,8 @@ from surgseg_ros.nodes.network_parameters import (
 )
 from surgseg_ros.nodes.parameters import Parameter
 from surgseg_ros.predictors.parts import PartsPredictor
-from surgseg_ros.predictors.results import MAX_OVERLAP, InstanceResult
+from surgseg_ros.rosdata import messages
+from surgseg_ros.tracking.instance_tracker import InstanceTracker
 
 
 class InstanceNode(ImageNode):
@@ -35,23 +37,56 @@ class InstanceNode(ImageNode):
         *NETWORK_PARAMETERS,
         Parameter('model', 'solo_mobilenet', 'network', choices=predictors.instance()),
         *LABELLING_PARAMETERS,
-        Parameter('score_threshold', 0.3, 'of a class, from which something may be an instance; '
-                  'published for SOLO: 0.1', range=(0.0, 1.0), live=True),
-        Parameter('final_threshold', 0.3, 'of an instance, from which it counts: SOLO lowers the '
-                  'scores of duplicates; published: 0.05, which keeps most of these, for AP',
-                  range=(0.0, 1.0), live=True),
-        Parameter('max_overlap', MAX_OVERLAP, 'IoU of two instances, of whatever class, above '
-                  'which the worse one is no instrument of its own; published: 1, all are kept',
-                  range=(0.0, 1.0), live=True),
+        Parameter(
+            'score_threshold',
+            0.3,
+            'of a class, from which something may be an instance; published for SOLO: 0.1',
+            range=(0.0, 1.0),
+            live=True,
+        ),
+        Parameter(
+            'final_threshold',
+            0.3,
+            'of an instance, from which it counts: SOLO lowers the '
+            'scores of duplicates; published: 0.05, which keeps most of these, for AP',
+            range=(0.0, 1.0),
+            live=True,
+        ),
+        Parameter(
+            'max_overlap',
+            MAX_OVERLAP,
+            'IoU of two instances, of whatever class, above '
+            'which the worse one is no instrument of its own; published: 1, all are kept',
+            range=(0.0, 1.0),
+            live=True,
+        ),
         Parameter('max_instances', 20, 'per image; the best ones', range=(1, 100), live=True),
-        Parameter('parts_weights', '', 'of an LWANet with classes shaft, wrist and clasper: '
-                  'parts in the masks of `instances`; empty: they are UNKNOWN_PART'),
-        Parameter('tracking', True, 'give an instrument the same track_id in every image; '
-                  'otherwise it is 0', live=True),
-        Parameter('max_gap', 10, 'images without an instrument after which it still gets its '
-                  'track_id back', range=(0, 1000), live=True),
-        Parameter('outputs', list(OUTPUTS), 'what may be published; each is computed only while '
-                  'somebody subscribes', choices=OUTPUTS, live=True),
+        Parameter(
+            'parts_weights',
+            '',
+            'of an LWANet with classes shaft, wrist and clasper: '
+            'parts in the masks of `instances`; empty: they are UNKNOWN_PART',
+        ),
+        Parameter(
+            'tracking',
+            True,
+            'give an instrument the same track_id in every image; otherwise it is 0',
+            live=True,
+        ),
+        Parameter(
+            'max_gap',
+            10,
+            'images without an instrument after which it still gets its track_id back',
+            range=(0, 1000),
+            live=True,
+        ),
+        Parameter(
+            'outputs',
+            list(OUTPUTS),
+            'what may be published; each is computed only while somebody subscribes',
+            choices=OUTPUTS,
+            live=True,
+        ),
     )
 
     def __init__(self, **options: Any) -> None:
@@ -89,16 +124,20 @@ class InstanceNode(ImageNode):
         if not self.p.parts_weights:
             return None
         parts = PartsPredictor.from_weights(
-            self._predictor, self.p.parts_weights, **network_options(self.p))
+            self._predictor, self.p.parts_weights, **network_options(self.p)
+        )
         parts.prepare(*image_size(self.p))
         return parts
 
     def process(self, frame: ImageInput, wanted: list[str]) -> None:
         """Publish what is wanted of one image."""
         self._tune()
-        result = self._predictor.predict(frame.image).best(
-            self.p.max_instances, self.p.final_threshold).distinct(self.p.max_overlap)
-        if self._parts and 'instances' in wanted:   # the others do not show them
+        result = (
+            self._predictor.predict(frame.image)
+            .best(self.p.max_instances, self.p.final_threshold)
+            .distinct(self.p.max_overlap)
+        )
+        if self._parts and 'instances' in wanted:  # the others do not show them
             result = self._parts.add_parts(frame.image, result)
         frame.milliseconds.update(result.milliseconds)
         if self.p.tracking:

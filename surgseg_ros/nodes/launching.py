@@ -6,7 +6,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironment
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from surgseg_ros.pipelines import Pipeline
+from surgseg_ros.processes.pipelines import Pipeline
 
 
 def launch_description(name: str) -> LaunchDescription:
@@ -14,18 +14,33 @@ def launch_description(name: str) -> LaunchDescription:
     pipeline = Pipeline.load(name)
 
     def make_nodes(context: LaunchContext) -> list[Node]:
-        values = {argument: LaunchConfiguration(argument).perform(context)
-                  for argument in pipeline.arguments}
-        return [Node(package=node.package, executable=node.executable, name=node.name,
-                     namespace=node.namespace, parameters=[node.parameters],
-                     remappings=list(node.remaps.items()), arguments=node.arguments,
-                     output='screen')
-                for node in pipeline.nodes(values)]
+        values = {
+            argument: LaunchConfiguration(argument).perform(context)
+            for argument in pipeline.arguments
+        }
+        return [
+            Node(
+                package=node.package,
+                executable=node.executable,
+                name=node.name,
+                namespace=node.namespace,
+                parameters=[node.parameters],
+                remappings=list(node.remaps.items()),
+                arguments=node.arguments,
+                output='screen',
+            )
+            for node in pipeline.nodes(values)
+        ]
 
-    return LaunchDescription([
-        *(DeclareLaunchArgument(name, default_value=str(argument.default),
-                                description=argument.help)
-          for name, argument in pipeline.arguments.items()),
-        *(SetEnvironmentVariable(*item) for item in pipeline.environment().items()),
-        OpaqueFunction(function=make_nodes),
-    ])
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(
+                    name, default_value=str(argument.default), description=argument.help
+                )
+                for name, argument in pipeline.arguments.items()
+            ),
+            *(SetEnvironmentVariable(*item) for item in pipeline.environment().items()),
+            OpaqueFunction(function=make_nodes),
+        ]
+    )

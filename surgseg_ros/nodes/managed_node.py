@@ -24,8 +24,10 @@ from surgseg_ros.nodes.parameters import Parameter, Parameters
 RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 NEWEST = QoSProfile(
-    depth=1, reliability=qos_profile_sensor_data.reliability,
-    history=qos_profile_sensor_data.history)
+    depth=1,
+    reliability=qos_profile_sensor_data.reliability,
+    history=qos_profile_sensor_data.history,
+)
 
 
 class ManagedNode(LifecycleNode):
@@ -39,11 +41,11 @@ class ManagedNode(LifecycleNode):
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = (
         Parameter('autostart', True, 'configure and activate without a lifecycle manager'),
     )
-    WAITS: ClassVar[bool] = True   # after a failed start: for a manager to try again, or end
+    WAITS: ClassVar[bool] = True  # after a failed start: for a manager to try again, or end
 
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
-        self.finished = False   # True ends the process
+        self.finished = False  # True ends the process
         self._publishers_made: list[Publisher] = []
         self._fault = ''
         self._level = DiagnosticStatus.OK
@@ -116,15 +118,16 @@ class ManagedNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def _guard(
-            self, step: Callable[[], None],
-            undo: Callable[[], None] | None = None) -> TransitionCallbackReturn:
+        self, step: Callable[[], None], undo: Callable[[], None] | None = None
+    ) -> TransitionCallbackReturn:
         try:
             step()
         except Exception as error:
             expected = isinstance(error, ValueError | OSError | ImportError)
             self._fault = str(error) or type(error).__name__
             self.get_logger().error(
-                f'cannot {step.__name__}: {self._fault}' if expected else traceback.format_exc())
+                f'cannot {step.__name__}: {self._fault}' if expected else traceback.format_exc()
+            )
             if undo:
                 undo()
             return TransitionCallbackReturn.FAILURE
@@ -132,10 +135,12 @@ class ManagedNode(LifecycleNode):
 
     def _autostart(self) -> None:
         self._start_timer.cancel()
-        if (self.state_label == 'unconfigured'
-                and self.trigger_configure() == TransitionCallbackReturn.SUCCESS):
+        if (
+            self.state_label == 'unconfigured'
+            and self.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        ):
             self.trigger_activate()
-        self._publish_diagnostics()   # at once: whoever started the node waits for this
+        self._publish_diagnostics()  # at once: whoever started the node waits for this
         self.finished = self.failed and not self.WAITS
 
     # Topics.
@@ -143,8 +148,8 @@ class ManagedNode(LifecycleNode):
     def publisher(self, kind: type, topic: str, qos: QoSProfile = RELIABLE) -> Publisher:
         """Make a publisher whose QoS may be overridden by parameters."""
         publisher = self.create_publisher(
-            kind, topic, qos,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+            kind, topic, qos, qos_overriding_options=QoSOverridingOptions.with_default_policies()
+        )
         self._publishers_made.append(publisher)
         return publisher
 
@@ -158,9 +163,12 @@ class ManagedNode(LifecycleNode):
         elif self.state_label == 'active':
             level, message, values = self.diagnose()
         status = DiagnosticStatus(
-            level=level, name=f'{self.get_fully_qualified_name()[1:]}: status', message=message,
-            hardware_id='surgseg_ros', values=[
-                KeyValue(key=key, value=value) for key, value in values.items()])
+            level=level,
+            name=f'{self.get_fully_qualified_name()[1:]}: status',
+            message=message,
+            hardware_id='surgseg_ros',
+            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        )
         array = DiagnosticArray(status=[status])
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)

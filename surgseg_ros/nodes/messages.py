@@ -1,4 +1,4 @@
-"""rclpy's messages as surgseg_ros.messages makes them."""
+"""rclpy's messages as surgseg_ros.rosdata.messages makes them."""
 
 from functools import cache
 from importlib import import_module

@@ -3,27 +3,46 @@
 from typing import Any
 
 from surgseg_ros import backends
-from surgseg_ros.bundled import bundled_weights
+from surgseg_ros.frames.sizes import parse_size
+from surgseg_ros.networks.bundled import bundled_weights
 from surgseg_ros.nodes.parameters import Parameter, Parameters
-from surgseg_ros.sizes import parse_size
 
 NETWORK_PARAMETERS = (
-    Parameter('backend', 'auto', 'what runs a network; auto: torch on a GPU, else the first '
-              'of the others that is installed', choices=('auto', *backends.available())),
-    Parameter('precision', 'auto', 'arithmetic of a network; auto: f32, for bf16 moves results',
-              choices=('auto', *backends.PRECISIONS)),
+    Parameter(
+        'backend',
+        'auto',
+        'what runs a network; auto: torch on a GPU, else the first '
+        'of the others that is installed',
+        choices=('auto', *backends.available()),
+    ),
+    Parameter(
+        'precision',
+        'auto',
+        'arithmetic of a network; auto: f32, for bf16 moves results',
+        choices=('auto', *backends.PRECISIONS),
+    ),
     Parameter('threads', 0, 'CPU threads of a network, 0 all', range=(0, 256)),
-    Parameter('image_size', '1280x1024', 'WIDTHxHEIGHT for which a network is prepared while '
-              'configuring; another size is prepared when it comes (seconds, and disk: see '
-              '`surgseg doctor`)'),
+    Parameter(
+        'image_size',
+        '1280x1024',
+        'WIDTHxHEIGHT for which a network is prepared while '
+        'configuring; another size is prepared when it comes (seconds, and disk: see '
+        '`surgseg doctor`)',
+    ),
 )
 
-LABELLING_PARAMETERS = (   # of networks that say what something is
+LABELLING_PARAMETERS = (  # of networks that say what something is
     Parameter('weights', '', 'its weights; empty takes those that come with the package'),
-    Parameter('class_names', [''], 'names by class id, background first, of weights that '
-              'do not say them'),
-    Parameter('overlay_opacity', 0.5, 'of the colours over the image in ~/overlay',
-              range=(0.0, 1.0), live=True),
+    Parameter(
+        'class_names', [''], 'names by class id, background first, of weights that do not say them'
+    ),
+    Parameter(
+        'overlay_opacity',
+        0.5,
+        'of the colours over the image in ~/overlay',
+        range=(0.0, 1.0),
+        live=True,
+    ),
 )
 
 

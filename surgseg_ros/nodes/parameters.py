@@ -47,7 +47,8 @@ class Parameter:
         """Make what `ros2 param describe` shows."""
         descriptor = ParameterDescriptor(
             description=self.description,
-            additional_constraints=f'one of {", ".join(self.choices)}' if self.choices else '')
+            additional_constraints=f'one of {", ".join(self.choices)}' if self.choices else '',
+        )
         if self.range and isinstance(self.default, float):
             low, high = map(float, self.range)
             descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
@@ -65,8 +66,8 @@ class Parameters:
     """
 
     def __init__(
-            self, node: Node, declared: Sequence[Parameter],
-            is_running: Callable[[], bool]) -> None:
+        self, node: Node, declared: Sequence[Parameter], is_running: Callable[[], bool]
+    ) -> None:
         self._declared = {parameter.name: parameter for parameter in declared}
         self._is_running = is_running
         self._values: dict[str, Any] = {}
@@ -85,7 +86,8 @@ class Parameters:
         expected = type(parameter.default).__name__
         try:
             value = node.declare_parameter(
-                parameter.name, parameter.default, parameter.descriptor()).value
+                parameter.name, parameter.default, parameter.descriptor()
+            ).value
         except InvalidParameterTypeException as error:
             raise ValueError(f'parameter {parameter.name} must be {expected}: {error}') from error
         except InvalidParameterValueException as error:
@@ -101,8 +103,10 @@ class Parameters:
                 continue
             problem = parameter.problem(change.value)
             if not problem and not parameter.live and self._is_running():
-                problem = (f'{change.name} is read when the node is configured: deactivate and '
-                           'clean up the node, set it, then configure again')
+                problem = (
+                    f'{change.name} is read when the node is configured: deactivate and '
+                    'clean up the node, set it, then configure again'
+                )
             if problem:
                 return SetParametersResult(successful=False, reason=problem)
         return SetParametersResult(successful=True)

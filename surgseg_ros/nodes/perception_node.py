@@ -20,17 +20,17 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo
 
-from surgseg_ros import messages
-from surgseg_ros.images import decode_compressed, decode_image
-from surgseg_ros.messages import NANOSECONDS, stamp_of
 from surgseg_ros.nodes.camera_infos import CameraInfos
-from surgseg_ros.nodes.input_health import InputHealth
-from surgseg_ros.nodes.ledger import Ledger
 from surgseg_ros.nodes.managed_node import LATCHED, NEWEST, RELIABLE, ManagedNode
 from surgseg_ros.nodes.messages import make_message
-from surgseg_ros.nodes.pairing import StampPairer
 from surgseg_ros.nodes.parameters import Parameter
-from surgseg_ros.nodes.worker import NewestWorker
+from surgseg_ros.rosdata import messages
+from surgseg_ros.rosdata.images import decode_compressed, decode_image
+from surgseg_ros.rosdata.messages import NANOSECONDS, stamp_of
+from surgseg_ros.streams.input_health import InputHealth
+from surgseg_ros.streams.ledger import Ledger
+from surgseg_ros.streams.pairing import StampPairer
+from surgseg_ros.streams.worker import NewestWorker
 
 # s of one computation; MSDESIS takes a few on a slow CPU, and nobody steers by what takes longer
 STUCK = 10.0
@@ -82,12 +82,25 @@ class PerceptionNode(ManagedNode):
     OUTPUTS: ClassVar[tuple[str, ...]] = ()
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = (
         *ManagedNode.PARAMETERS,
-        Parameter('image_transport', 'raw', 'how images arrive; compressed: JPEG or PNG',
-                  choices=('raw', 'compressed')),
-        Parameter('rectify', False, 'take image_raw and rectify it with camera_info; otherwise '
-                  'image_rect is expected'),
-        Parameter('max_rate', 0.0, 'frames per second taken at most, on a grid of stamps shared '
-                  'by all nodes; 0 takes all', range=(0.0, 1000.0), live=True),
+        Parameter(
+            'image_transport',
+            'raw',
+            'how images arrive; compressed: JPEG or PNG',
+            choices=('raw', 'compressed'),
+        ),
+        Parameter(
+            'rectify',
+            False,
+            'take image_raw and rectify it with camera_info; otherwise image_rect is expected',
+        ),
+        Parameter(
+            'max_rate',
+            0.0,
+            'frames per second taken at most, on a grid of stamps shared '
+            'by all nodes; 0 takes all',
+            range=(0.0, 1000.0),
+            live=True,
+        ),
         Parameter('frame_id', '', 'frame of the outputs; empty is that of the left image'),
     )
 
@@ -103,8 +116,8 @@ class PerceptionNode(ManagedNode):
         return None
 
     def prepare(
-            self, header: Header, images: list[np.ndarray],
-            milliseconds: dict[str, float]) -> Frame:
+        self, header: Header, images: list[np.ndarray], milliseconds: dict[str, float]
+    ) -> Frame:
         """Make a frame of the decoded images of SIDES, HxWx3 uint8 RGB; ValueError rejects it."""
         raise NotImplementedError
 
@@ -124,8 +137,11 @@ class PerceptionNode(ManagedNode):
 
     def wanted(self, name: str) -> bool:
         """Tell whether output `name` exists, is enabled and has a subscriber."""
-        return (name in self._outputs and name in self.p.outputs
-                and self._outputs[name].get_subscription_count() > 0)
+        return (
+            name in self._outputs
+            and name in self.p.outputs
+            and self._outputs[name].get_subscription_count() > 0
+        )
 
     def all_wanted(self) -> list[str]:
         """List the outputs that are wanted now."""
@@ -154,7 +170,8 @@ class PerceptionNode(ManagedNode):
         """Subscribe and start the worker."""
         self.reset()
         self._worker = NewestWorker(
-            self._compute, lambda group: self.ledger.count_dropped('newer frame waiting'))
+            self._compute, lambda group: self.ledger.count_dropped('newer frame waiting')
+        )
         # camera_info first: the executor then takes it before the images that came with it.
         infos = self._subscribe_infos()
         kind = Image if self.p.image_transport == 'raw' else CompressedImage
@@ -180,8 +197,10 @@ class PerceptionNode(ManagedNode):
         """Forget what has been seen; done when the node becomes active."""
         self.ledger = Ledger()
         self.pairer = self.make_pairer()
-        self.health = InputHealth(self.pairer, {
-            side: self.resolve_topic_name(self._image_topic(side)) for side in self.SIDES})
+        self.health = InputHealth(
+            self.pairer,
+            {side: self.resolve_topic_name(self._image_topic(side)) for side in self.SIDES},
+        )
         self._cameras = self.cameras()
         self._last_taken: int | None = None
         self._epoch = 0
@@ -211,8 +230,12 @@ class PerceptionNode(ManagedNode):
 
     def _subscribe(self, kind: type, topic: str) -> Subscriber:
         return Subscriber(
-            self, kind, topic, qos_profile=NEWEST,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+            self,
+            kind,
+            topic,
+            qos_profile=NEWEST,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
 
     # Messages, in the executor's thread: nothing here takes long.
 
@@ -246,7 +269,7 @@ class PerceptionNode(ManagedNode):
 
     def _compute(self, group: tuple[Arrival, ...]) -> None:
         wanted = self.all_wanted()
-        if not wanted:   # the last subscriber has left while the frame waited
+        if not wanted:  # the last subscriber has left while the frame waited
             self.ledger.count_dropped('nobody subscribes')
             return
         try:
@@ -270,8 +293,10 @@ class PerceptionNode(ManagedNode):
 
     def _decode(self, group: tuple[Arrival, ...]) -> Frame:
         start = time.perf_counter()
-        images = [self._decode_image(side, arrival.message)
-                  for side, arrival in zip(self.SIDES, group, strict=True)]
+        images = [
+            self._decode_image(side, arrival.message)
+            for side, arrival in zip(self.SIDES, group, strict=True)
+        ]
         milliseconds = {'image': 1000 * (time.perf_counter() - start)}
         given = group[0].message.header
         header = Header(stamp=given.stamp, frame_id=self._frame_id(given.frame_id))
@@ -289,26 +314,37 @@ class PerceptionNode(ManagedNode):
         if given.startswith('/'):
             self.get_logger().warning(
                 f'frame_id "{given}" has a leading slash, which tf2 refuses; it is left out',
-                once=True)
+                once=True,
+            )
         return given.lstrip('/')
 
     # Diagnostics.
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, str]]:
         """Counts and latencies; ERROR if no output can come, WARN when too slow."""
-        values = {**self.health.counts(), 'wall-clock age [s]': self._wall_clock_age,
-                  **self.details(), **self.ledger.summary()}
+        values = {
+            **self.health.counts(),
+            'wall-clock age [s]': self._wall_clock_age,
+            **self.details(),
+            **self.ledger.summary(),
+        }
         superseded = self.ledger.dropped['newer frame waiting']
         recent, self._superseded_before = superseded - self._superseded_before, superseded
         fault = self.health.fault()
         if (busy := self._worker.busy_seconds) > STUCK:
-            return (DiagnosticStatus.ERROR,
-                    f'no output: one frame has been computed for {busy:.0f} s', values)
+            return (
+                DiagnosticStatus.ERROR,
+                f'no output: one frame has been computed for {busy:.0f} s',
+                values,
+            )
         if fault:
             return DiagnosticStatus.ERROR, fault, values
         if self.ledger.seconds_since_rejection < 2.0:
             return DiagnosticStatus.ERROR, self.ledger.last_reason, values
         if recent > 0:
-            return (DiagnosticStatus.WARN,
-                    f'slower than the input: {recent} frames dropped in the last second', values)
+            return (
+                DiagnosticStatus.WARN,
+                f'slower than the input: {recent} frames dropped in the last second',
+                values,
+            )
         return DiagnosticStatus.OK, f'{self.ledger.rate():.1f} Hz', values

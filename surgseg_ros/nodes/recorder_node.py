@@ -47,7 +47,7 @@ class RecorderNode(ManagedNode):
         if not self.p.bag or not self._topics:
             raise ValueError('parameters bag and topics say what to record where; both are needed')
         self._writer = BagWriter(self.p.bag, overwrite=self.p.overwrite)
-        self._announced: set[str] = set()   # in the bag, whatever is deactivated meanwhile
+        self._announced: set[str] = set()  # in the bag, whatever is deactivated meanwhile
         self._incomplete = False
 
     def activate(self) -> None:
@@ -94,13 +94,15 @@ class RecorderNode(ManagedNode):
         wanted = QoSProfile(
             depth=20,
             reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE)
-        kind = message_type(type_name)   # before the bag has a topic that nobody can receive
+            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+        )
+        kind = message_type(type_name)  # before the bag has a topic that nobody can receive
         if self._writer and topic not in self._announced:
             self._writer.add_topic(topic, type_name, latched)
             self._announced.add(topic)
         self._recorded[topic] = self.create_subscription(
-            kind, topic, partial(self._write, topic, type_name), wanted, raw=True)
+            kind, topic, partial(self._write, topic, type_name), wanted, raw=True
+        )
 
     def _write(self, topic: str, type_name: str, data: bytes) -> None:
         now = self.get_clock().now().nanoseconds
@@ -120,7 +122,7 @@ class RecorderNode(ManagedNode):
         except OSError as error:
             self._report(f'the recording has ended: {self.p.bag} cannot be written: {error}')
             self.deactivate()
-            self._writer = None   # not closed, so that what is torn does not look whole
+            self._writer = None  # not closed, so that what is torn does not look whole
 
     def _report(self, fault: str) -> None:
         self._fault = fault

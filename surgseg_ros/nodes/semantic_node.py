@@ -9,7 +9,9 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter as RosParameter
 from sensor_msgs.msg import Image
 
-from surgseg_ros import messages, pictures, predictors
+from surgseg_ros import predictors
+from surgseg_ros.frames.results import SemanticResult
+from surgseg_ros.media import pictures
 from surgseg_ros.nodes.image_node import ImageInput, ImageNode
 from surgseg_ros.nodes.managed_node import run
 from surgseg_ros.nodes.messages import make_message
@@ -25,7 +27,7 @@ from surgseg_ros.nodes.surgicalsam_parameters import (
     change_surgicalsam,
     surgicalsam_options,
 )
-from surgseg_ros.predictors.results import SemanticResult
+from surgseg_ros.rosdata import messages
 
 
 class SemanticNode(ImageNode):
@@ -38,8 +40,13 @@ class SemanticNode(ImageNode):
         Parameter('model', 'lwanet', 'network', choices=predictors.semantic()),
         *LABELLING_PARAMETERS,
         *SURGICALSAM_PARAMETERS,
-        Parameter('outputs', ['segmentation', 'overlay'], 'what may be published; each is '
-                  'computed only while somebody subscribes', choices=OUTPUTS, live=True),
+        Parameter(
+            'outputs',
+            ['segmentation', 'overlay'],
+            'what may be published; each is computed only while somebody subscribes',
+            choices=OUTPUTS,
+            live=True,
+        ),
     )
 
     def __init__(self, **options: Any) -> None:
@@ -59,7 +66,7 @@ class SemanticNode(ImageNode):
     def reset(self) -> None:
         """Forget the age of the features, too."""
         super().reset()
-        self._stamps: deque[int] = deque(maxlen=10_000)   # of the frames of this scene, ns
+        self._stamps: deque[int] = deque(maxlen=10_000)  # of the frames of this scene, ns
         self._feature_age = {'feature age [frames]': '', 'feature age [s]': ''}
 
     def cleanup(self) -> None:
@@ -87,8 +94,7 @@ class SemanticNode(ImageNode):
             if self.begins_scene(frame):
                 self._predictor.reset()
                 self._stamps.clear()
-        result = self._predictor.predict(
-            frame.image, probabilities='probabilities' in wanted)
+        result = self._predictor.predict(frame.image, probabilities='probabilities' in wanted)
         self._check_feature_age(messages.stamp_of(frame), result.feature_age)
         frame.milliseconds.update(result.milliseconds)
         self.publish_wanted(wanted, frame, result)
@@ -99,10 +105,14 @@ class SemanticNode(ImageNode):
         then = self._stamps[max(0, len(self._stamps) - 1 - frames)]
         seconds = (stamp - then) / messages.NANOSECONDS
         self._feature_age = {
-            'feature age [frames]': str(frames), 'feature age [s]': f'{seconds:.3f}'}
+            'feature age [frames]': str(frames),
+            'feature age [s]': f'{seconds:.3f}',
+        }
         if self.p.model == 'surgicalsam' and 0 < self.p.max_feature_age < seconds:
-            raise ValueError(f'its features are {seconds:.2f} s older than the frame, expected at '
-                             f'most max_feature_age = {self.p.max_feature_age:g} s')
+            raise ValueError(
+                f'its features are {seconds:.2f} s older than the frame, expected at '
+                f'most max_feature_age = {self.p.max_feature_age:g} s'
+            )
 
     def _check_classes(self, changes: Sequence[RosParameter]) -> SetParametersResult:
         """Refuse class ids that the running model does not have."""
@@ -111,8 +121,12 @@ class SemanticNode(ImageNode):
             if change.name == 'classes' and known is not None:
                 wrong = [i for i in change.value if not 0 <= i <= known]
                 if wrong:
-                    return SetParametersResult(successful=False, reason=(
-                        f'classes has {wrong[0]}, expected ids from 1 to {known}, or 0 for all'))
+                    return SetParametersResult(
+                        successful=False,
+                        reason=(
+                            f'classes has {wrong[0]}, expected ids from 1 to {known}, or 0 for all'
+                        ),
+                    )
         return SetParametersResult(successful=True)
 
     def details(self) -> Mapping[str, str]:
@@ -123,12 +137,13 @@ class SemanticNode(ImageNode):
         return messages.image(make_message, frame.header, result.labels, 'mono8')
 
     def _probabilities_message(self, frame: ImageInput, result: SemanticResult) -> Any:
-        assert result.probabilities is not None   # asked for in process()
+        assert result.probabilities is not None  # asked for in process()
         return messages.probabilities_image(make_message, frame.header, result.probabilities)
 
     def _overlay_message(self, frame: ImageInput, result: SemanticResult) -> Any:
         picture = pictures.overlay_classes(
-            frame.image, result.labels, result.class_names, self.p.overlay_opacity)
+            frame.image, result.labels, result.class_names, self.p.overlay_opacity
+        )
         return messages.image(make_message, frame.header, picture, 'rgb8')
 
 

@@ -8,16 +8,18 @@ import numpy as np
 from sensor_msgs.msg import Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 
-from surgseg_ros import messages, networks, pictures, predictors
+from surgseg_ros import networks, predictors
+from surgseg_ros.frames.results import StereoResult
 from surgseg_ros.geometry.points import disparity_to_cloud, disparity_to_depth
 from surgseg_ros.geometry.rectification import align_principal_points, true_disparity
+from surgseg_ros.media import pictures
 from surgseg_ros.nodes.managed_node import run
 from surgseg_ros.nodes.messages import make_message
 from surgseg_ros.nodes.network_parameters import NETWORK_PARAMETERS, image_size, network_options
 from surgseg_ros.nodes.parameters import Parameter
 from surgseg_ros.nodes.stereo_pair_node import StereoInput, StereoPairNode
-from surgseg_ros.predictors.results import StereoResult
 from surgseg_ros.predictors.scaling import predict_scaled
+from surgseg_ros.rosdata import messages
 from surgseg_ros.simulation.camera import pinhole_pair
 
 
@@ -25,25 +27,60 @@ class StereoNode(StereoPairNode):
     """Disparity of a stereo endoscope by any stereo predictor."""
 
     OUTPUTS: ClassVar[tuple[str, ...]] = (
-        'disparity', 'depth', 'points2', 'tool_mask', 'overlay', 'left_image_rect',
-        'right_image_rect')
+        'disparity',
+        'depth',
+        'points2',
+        'tool_mask',
+        'overlay',
+        'left_image_rect',
+        'right_image_rect',
+    )
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = (
         *StereoPairNode.PARAMETERS,
         *NETWORK_PARAMETERS,
         Parameter('model', 'sgbm', 'stereo matcher', choices=predictors.stereo()),
         Parameter('weights', '', "file of the network's weights; sgbm needs none"),
-        Parameter('tool_threshold', 0.5, 'probability above which a pixel is a tool',
-                  range=(0.001, 0.999), live=True),
-        Parameter('max_disparity', 0, 'largest disparity searched by sgbm, in full-resolution px; '
-                  '0 is 15 % of the image width', range=(0, 1024)),
-        Parameter('scale', 1.0, 'size at which the model sees the images; outputs stay full-size',
-                  range=(0.1, 1.0)),
-        Parameter('max_depth', 0.5, 'points further away than this, in m, are invalid in depth '
-                  'and points2', range=(0.01, 100.0), live=True),
-        Parameter('overlay_opacity', 0.6, 'of the depth colours over the image in ~/overlay',
-                  range=(0.0, 1.0), live=True),
-        Parameter('outputs', list(OUTPUTS), 'what may be published; each is computed only while '
-                  'somebody subscribes', choices=OUTPUTS, live=True),
+        Parameter(
+            'tool_threshold',
+            0.5,
+            'probability above which a pixel is a tool',
+            range=(0.001, 0.999),
+            live=True,
+        ),
+        Parameter(
+            'max_disparity',
+            0,
+            'largest disparity searched by sgbm, in full-resolution px; '
+            '0 is 15 % of the image width',
+            range=(0, 1024),
+        ),
+        Parameter(
+            'scale',
+            1.0,
+            'size at which the model sees the images; outputs stay full-size',
+            range=(0.1, 1.0),
+        ),
+        Parameter(
+            'max_depth',
+            0.5,
+            'points further away than this, in m, are invalid in depth and points2',
+            range=(0.01, 100.0),
+            live=True,
+        ),
+        Parameter(
+            'overlay_opacity',
+            0.6,
+            'of the depth colours over the image in ~/overlay',
+            range=(0.0, 1.0),
+            live=True,
+        ),
+        Parameter(
+            'outputs',
+            list(OUTPUTS),
+            'what may be published; each is computed only while somebody subscribes',
+            choices=OUTPUTS,
+            live=True,
+        ),
     )
 
     def __init__(self, **options: Any) -> None:
@@ -72,10 +109,14 @@ class StereoNode(StereoPairNode):
     def _create_predictor(self) -> Any:
         if self.p.model not in networks.available():
             return predictors.create(
-                self.p.model, weights=self.p.weights or None, **network_options(self.p),
-                max_disparity=math.ceil(self.p.max_disparity * self.p.scale) or None)
+                self.p.model,
+                weights=self.p.weights or None,
+                **network_options(self.p),
+                max_disparity=math.ceil(self.p.max_disparity * self.p.scale) or None,
+            )
         predictor = predictors.create(
-            self.p.model, weights=self.p.weights or None, **network_options(self.p))
+            self.p.model, weights=self.p.weights or None, **network_options(self.p)
+        )
         height, width = image_size(self.p)
         predictor.prepare(round(height * self.p.scale), round(width * self.p.scale))
         return predictor
@@ -105,8 +146,13 @@ class StereoNode(StereoPairNode):
 
     def _disparity_message(self, frame: StereoInput, result: StereoResult) -> Any:
         return messages.disparity_image(
-            make_message, frame.header, result.disparity, frame.calibration,
-            result.disparity_range, result.disparity_step)
+            make_message,
+            frame.header,
+            result.disparity,
+            frame.calibration,
+            result.disparity_range,
+            result.disparity_step,
+        )
 
     def _depth_message(self, frame: StereoInput, result: StereoResult) -> Any:
         depth = disparity_to_depth(self._within_reach(frame, result), frame.calibration)
@@ -114,12 +160,15 @@ class StereoNode(StereoPairNode):
 
     def _points2_message(self, frame: StereoInput, result: StereoResult) -> Any:
         cloud = disparity_to_cloud(
-            self._within_reach(frame, result), frame.calibration, rgb=frame.left,
-            labels=result.tool_mask)
+            self._within_reach(frame, result),
+            frame.calibration,
+            rgb=frame.left,
+            labels=result.tool_mask,
+        )
         return messages.point_cloud2(make_message, frame.header, cloud)
 
     def _tool_mask_message(self, frame: StereoInput, result: StereoResult) -> Any:
-        assert result.tool_mask is not None   # only networks, which have one, offer this output
+        assert result.tool_mask is not None  # only networks, which have one, offer this output
         return messages.image(make_message, frame.header, result.tool_mask, 'mono8')
 
     def _overlay_message(self, frame: StereoInput, result: StereoResult) -> Any:

@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 import numpy as np
 from std_msgs.msg import Header
 
-from surgseg_ros.geometry.calibration import CameraModel, StereoCalibration
+from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
 from surgseg_ros.geometry.calibration_checks import calibration_errors, calibration_warnings
 from surgseg_ros.geometry.rectification import Rectifier
-from surgseg_ros.messages import NANOSECONDS
 from surgseg_ros.nodes.camera_infos import CameraInfos
-from surgseg_ros.nodes.pairing import StampPairer
 from surgseg_ros.nodes.parameters import Parameter
 from surgseg_ros.nodes.perception_node import Frame, PerceptionNode
-from surgseg_ros.nodes.row_check import RowCheck
+from surgseg_ros.rosdata.messages import NANOSECONDS
+from surgseg_ros.streams.pairing import StampPairer
+from surgseg_ros.streams.row_check import RowCheck
 
 
 @dataclass
@@ -33,7 +33,7 @@ class StereoInput(Frame):
 
 @dataclass(frozen=True)
 class _Cameras:
-    calibration: StereoCalibration   # of the pair as it is processed
+    calibration: StereoCalibration  # of the pair as it is processed
     rectifier: Rectifier | None
 
 
@@ -43,8 +43,12 @@ class StereoPairNode(PerceptionNode):
     SIDES: ClassVar[tuple[str, ...]] = ('left', 'right')
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = (
         *PerceptionNode.PARAMETERS,
-        Parameter('max_stamp_difference', -1.0, "largest difference of the eyes' stamps in s; "
-                  '0 is exact, -1 is half a frame period', range=(-1.0, 1.0)),
+        Parameter(
+            'max_stamp_difference',
+            -1.0,
+            "largest difference of the eyes' stamps in s; 0 is exact, -1 is half a frame period",
+            range=(-1.0, 1.0),
+        ),
     )
 
     def reset(self) -> None:
@@ -55,16 +59,15 @@ class StereoPairNode(PerceptionNode):
     def make_pairer(self) -> StampPairer:
         """Pair the eyes as max_stamp_difference says."""
         difference = self.p.max_stamp_difference
-        return StampPairer(
-            self.SIDES, None if difference < 0 else round(difference * NANOSECONDS))
+        return StampPairer(self.SIDES, None if difference < 0 else round(difference * NANOSECONDS))
 
     def cameras(self) -> CameraInfos[_Cameras]:
         """Both camera_info give scale and rectification."""
         return CameraInfos(self.info_topics(), self._calibrate)
 
     def prepare(
-            self, header: Header, images: list[np.ndarray],
-            milliseconds: dict[str, float]) -> StereoInput:
+        self, header: Header, images: list[np.ndarray], milliseconds: dict[str, float]
+    ) -> StereoInput:
         """Check the sizes, rectify."""
         assert self._cameras is not None
         cameras = self._cameras.current()
@@ -98,5 +101,7 @@ def _check_size(side: str, image: np.ndarray, camera: CameraModel) -> None:
     """Raise ValueError unless an HxWx... image has the size that its camera_info says."""
     height, width = image.shape[:2]
     if (width, height) != (camera.width, camera.height):
-        raise ValueError(f'the {side} image is {width}x{height}, its camera_info says '
-                         f'{camera.width}x{camera.height}')
+        raise ValueError(
+            f'the {side} image is {width}x{height}, its camera_info says '
+            f'{camera.width}x{camera.height}'
+        )

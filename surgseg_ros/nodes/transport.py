@@ -5,8 +5,8 @@ import os
 
 from rclpy.node import Node
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3   # malloc.h
-PROFILE_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'   # Fast DDS 2.14 reads no other
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+PROFILE_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'  # Fast DDS 2.14 reads no other
 
 
 def tune_allocator() -> None:
@@ -28,7 +28,7 @@ def release_memory() -> None:
 def _glibc() -> ctypes.CDLL | None:
     try:
         return ctypes.CDLL('libc.so.6')
-    except OSError:   # another libc: nothing to tune
+    except OSError:  # another libc: nothing to tune
         return None
 
 
@@ -39,4 +39,5 @@ def advise(node: Node) -> None:
         node.get_logger().warning(
             f'{PROFILE_VARIABLE} is not set, so large images cross processes ten times slower '
             'or are lost: set it, also for the camera driver, to '
-            'share/surgseg_ros/config/fastdds.xml (launch files and `surgseg up` do)')
+            'share/surgseg_ros/config/fastdds.xml (launch files and `surgseg up` do)'
+        )

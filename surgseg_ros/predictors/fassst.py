@@ -9,11 +9,11 @@ import numpy as np
 
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
+from surgseg_ros.frames.results import InstanceResult, mask_boxes
+from surgseg_ros.frames.stages import Stages
 from surgseg_ros.networks.fassst_decode import SCORE_THRESHOLD, decode
 from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, resize
-from surgseg_ros.predictors.results import InstanceResult, mask_boxes
-from surgseg_ros.predictors.stages import Stages
 from surgseg_ros.predictors.weights import card_or_shapes, existing_weights, options_and_names
 
 
@@ -52,7 +52,8 @@ class FassstPredictor:
         self._normalise = Normaliser(size, size, spec.mean, spec.std)
         self._model = Model(name, path, {'image': self._normalise.shape}, known)
         self._create_backend = partial(
-            backends.create, backend, device=device, precision=precision, threads=threads)
+            backends.create, backend, device=device, precision=precision, threads=threads
+        )
         self._backend: backends.Backend | None = None
         self.score_threshold, self.mask_threshold = score_threshold, mask_threshold
         self.overlap = overlap
@@ -71,8 +72,15 @@ class FassstPredictor:
         boxes, scores, masks = outputs = [output[0] for output in backend.run(tensor)]
         check_finite(self._model.name, outputs)
         stages.done('inference')
-        found = decode(boxes, scores, masks, (image.shape[0], image.shape[1]),
-                       self.score_threshold, self.mask_threshold, self.overlap)
+        found = decode(
+            boxes,
+            scores,
+            masks,
+            (image.shape[0], image.shape[1]),
+            self.score_threshold,
+            self.mask_threshold,
+            self.overlap,
+        )
         extents = mask_boxes(found.masks)
         stages.done('postprocess')
         return InstanceResult(

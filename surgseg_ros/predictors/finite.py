@@ -18,5 +18,6 @@ def check_finite(name: str, outputs: Sequence[np.ndarray]) -> None:
         return
     wrong = sum(np.count_nonzero(~np.isfinite(output)) for output in outputs)
     if wrong:  # else the sum of finite values has overflown
-        raise ValueError(f'{wrong} of {sum(output.size for output in outputs)} outputs of {name} '
-                         'are not finite')
+        raise ValueError(
+            f'{wrong} of {sum(output.size for output in outputs)} outputs of {name} are not finite'
+        )

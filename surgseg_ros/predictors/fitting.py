@@ -27,5 +27,6 @@ def centred(image: np.ndarray, size: Sequence[int], fill: Sequence[int]) -> np.n
     """HxW or HxWx3 uint8 in the middle of an image of size (height, width), fill around it."""
     top, left = origin(image.shape, size)
     bottom, right = size[0] - image.shape[0] - top, size[1] - image.shape[1] - left
-    return cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_CONSTANT,
-                              value=tuple(fill))
+    return cv2.copyMakeBorder(
+        image, top, bottom, left, right, cv2.BORDER_CONSTANT, value=tuple(fill)
+    )

@@ -30,7 +30,8 @@ class LabelUpsampler:
     ) -> None:
         self._size, self._grid = size, grid
         self._rows, self._columns = (
-            _neighbours(*axis, stride) for axis in zip(size, grid, origin, extent, strict=True))
+            _neighbours(*axis, stride) for axis in zip(size, grid, origin, extent, strict=True)
+        )
         changes = np.flatnonzero(np.diff(self._columns[0])) + 1
         self._runs = np.concatenate(([0], changes, [size[1]]))
 
@@ -61,7 +62,7 @@ def _neighbours(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For every pixel of one axis: cell before it, cell after it, weight of the latter."""
     scale = np.float32(extent / (stride * pixels))  # cells per pixel
-    padding = before * pixels / extent               # px of the image
+    padding = before * pixels / extent  # px of the image
     position = scale * (np.arange(pixels) + padding + 0.5).astype(np.float32) - np.float32(0.5)
     position = np.maximum(position, np.float32(0))
     first = np.minimum(position.astype(np.int64), cells - 1)

@@ -10,13 +10,13 @@ import numpy as np
 
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
+from surgseg_ros.frames.results import SemanticResult
+from surgseg_ros.frames.stages import Stages
 from surgseg_ros.networks.card import Card
 from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.fitting import fitting_size
 from surgseg_ros.predictors.label_upsampling import LabelUpsampler
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, max_pool, resize
-from surgseg_ros.predictors.results import SemanticResult
-from surgseg_ros.predictors.stages import Stages
 from surgseg_ros.predictors.weights import card_of, existing_weights, names_of_classes
 
 _NAME, _STRIDE = 'lwanet', 4
@@ -59,21 +59,28 @@ class LwanetPredictor:
         self._options = _options(card, class_names, num_classes, attention_fusion)
         published = networks.spec(_NAME).class_names
         self.class_names = names_of_classes(
-            tuple(class_names) or card.class_names, published,
-            self._options.get('num_classes', len(published)))
+            tuple(class_names) or card.class_names,
+            published,
+            self._options.get('num_classes', len(published)),
+        )
         trained = card.details.get('input_size')
         self._box = tuple(input_size or trained or _PUBLISHED_SIZE)
         self._reduction = reduction or ('area' if trained else 'max')
         if self._reduction not in REDUCTIONS:
             raise ValueError(
-                f'reduction is {reduction!r}, expected one of {", ".join(REDUCTIONS)}')
+                f'reduction is {reduction!r}, expected one of {", ".join(REDUCTIONS)}'
+            )
         if len(self._box) != 2 or min(self._box) < 1:
             raise ValueError(f'input_size is {self._box}, expected (height, width) in px')
         create = partial(
-            backends.create, backend, device=device, precision=precision, threads=threads)
+            backends.create, backend, device=device, precision=precision, threads=threads
+        )
         # sizes whose images have one shape in the network share what was made for it
-        self._backend_for = lru_cache(maxsize=1)(lambda shape: create(
-            model=Model(_NAME, self._weights, {'image': shape}, self._options)))
+        self._backend_for = lru_cache(maxsize=1)(
+            lambda shape: create(
+                model=Model(_NAME, self._weights, {'image': shape}, self._options)
+            )
+        )
         self._size = (0, 0)
 
     def prepare(self, height: int, width: int) -> None:
@@ -93,8 +100,12 @@ class LwanetPredictor:
         self._normalise = Normaliser(*seen, spec.mean, spec.std, spec.multiple, centred=True)
         shape = self._normalise.shape
         self._upsampler = LabelUpsampler(
-            (height, width), (shape[2] // _STRIDE, shape[3] // _STRIDE),
-            self._normalise.origin, extent, _STRIDE)
+            (height, width),
+            (shape[2] // _STRIDE, shape[3] // _STRIDE),
+            self._normalise.origin,
+            extent,
+            _STRIDE,
+        )
         self._upsampler.compile()
         self._backend = self._backend_for(shape)
         self._size = height, width

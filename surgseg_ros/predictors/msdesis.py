@@ -8,10 +8,10 @@ import numpy as np
 
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
+from surgseg_ros.frames.results import StereoResult
+from surgseg_ros.frames.stages import Stages
 from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import Normaliser, check_pair
-from surgseg_ros.predictors.results import StereoResult
-from surgseg_ros.predictors.stages import Stages
 from surgseg_ros.predictors.weights import existing_weights
 
 _INPUTS = {
@@ -52,7 +52,8 @@ class MsdesisPredictor:
         self._weights = existing_weights(name, weights)
         self._options = {'mode': mode, 'max_disparity': max_disparity}
         self._create_backend = partial(
-            backends.create, backend, device=device, precision=precision, threads=threads)
+            backends.create, backend, device=device, precision=precision, threads=threads
+        )
         self._mode, self._size, self._highest = mode, (0, 0), float(max_disparity)
         self.threshold = threshold
 
@@ -69,7 +70,8 @@ class MsdesisPredictor:
         shapes = (normaliser.shape for normaliser in self._normalisers)
         inputs = dict(zip(_INPUTS[self._mode], shapes, strict=True))
         self._backend = self._create_backend(
-            model=Model(self._name, self._weights, inputs, self._options))
+            model=Model(self._name, self._weights, inputs, self._options)
+        )
         self._size = height, width
 
     def predict(self, left: np.ndarray, right: np.ndarray) -> StereoResult:

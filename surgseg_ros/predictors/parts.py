@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from surgseg_ros import predictors
-from surgseg_ros.parts import Part, part_named
-from surgseg_ros.predictors.results import InstanceResult
+from surgseg_ros.frames.parts import Part, part_named
+from surgseg_ros.frames.results import InstanceResult
 
 
 class PartsPredictor:
@@ -26,10 +26,12 @@ class PartsPredictor:
         self.class_names: tuple[str, ...] = instances.class_names
         named = [part_named(name) for name in semantic.class_names]
         if not set(named) - {Part.UNKNOWN}:
-            raise ValueError('the network of parts has no class shaft, wrist, clasper or jaw, but '
-                             f'{", ".join(semantic.class_names)}')
+            raise ValueError(
+                'the network of parts has no class shaft, wrist, clasper or jaw, but '
+                f'{", ".join(semantic.class_names)}'
+            )
         self._parts = np.full(256, Part.UNKNOWN, np.uint8)  # by class id
-        self._parts[:len(named)] = named
+        self._parts[: len(named)] = named
 
     @classmethod
     def from_weights(

@@ -25,7 +25,7 @@ class Normaliser:
         self.origin = (empty[0] // 2, empty[1] // 2) if centred else (0, 0)
         self._tensor = np.zeros((1, 3, height + empty[0], width + empty[1]), np.float32)
         top, left = self.origin
-        self._content = self._tensor[0, :, top:top + height, left:left + width]
+        self._content = self._tensor[0, :, top : top + height, left : left + width]
         values = np.arange(256, dtype=np.float32) / np.float32(255)
         self._tables = [
             (values - np.float32(m)) / np.float32(s) for m, s in zip(mean, std, strict=True)
@@ -48,8 +48,9 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     if image.shape[:2] == (height, width):
         return image
     shrinks = image.shape[0] >= height and image.shape[1] >= width
-    return cv2.resize(image, (width, height),
-                      interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return cv2.resize(
+        image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
 
 
 def fitted(height: int, width: int, short: int, long: int) -> tuple[int, int]:

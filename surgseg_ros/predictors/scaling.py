@@ -7,7 +7,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from surgseg_ros.predictors.results import StereoResult
+from surgseg_ros.frames.results import StereoResult
 
 
 class StereoPredictor(Protocol):

@@ -11,8 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from surgseg_ros.frames.results import StereoResult
 from surgseg_ros.predictors.preprocess import check_pair
-from surgseg_ros.predictors.results import StereoResult
 
 _NO_NETWORK = {
     'weights': (None, ''),
@@ -81,8 +81,9 @@ class SgbmPredictor:
         start = time.perf_counter()
         low, high = self.search_range(left.shape[1])
         self._matcher.setNumDisparities(high - low)
-        padded = [_pad(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), low, high)
-                  for image in (left, right)]
+        padded = [
+            _pad(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), low, high) for image in (left, right)
+        ]
         matching = time.perf_counter()
         raw = self._matcher.compute(*padded)
         matched = time.perf_counter()
@@ -93,8 +94,12 @@ class SgbmPredictor:
             'inference': 1000 * (matched - matching),
             'postprocess': 1000 * (end - matched),
         }
-        return StereoResult(disparity, milliseconds=milliseconds, disparity_range=(low, high),
-                            disparity_step=1 / 16)
+        return StereoResult(
+            disparity,
+            milliseconds=milliseconds,
+            disparity_range=(low, high),
+            disparity_step=1 / 16,
+        )
 
     def search_range(self, width: int) -> tuple[int, int]:
         """Return lowest and highest disparity searched on images of this width, px."""
@@ -113,7 +118,7 @@ def _pad(grey: np.ndarray, low: int, high: int) -> np.ndarray:
 def _unpad(raw: np.ndarray, width: int, low: int, high: int) -> np.ndarray:
     """Sixteenths of px to float32 px, NaN where nothing was found or could be found."""
     before = max(high, 0)
-    raw = raw[:, before:before + width]
+    raw = raw[:, before : before + width]
     disparity = raw.astype(np.float32) / 16
     matched = np.arange(width, dtype=np.float32) - disparity
     # A match in the padding is no measurement: the right camera does not see that point.

@@ -10,11 +10,11 @@ import numpy as np
 
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
+from surgseg_ros.frames.results import InstanceResult, mask_boxes
+from surgseg_ros.frames.stages import Stages
 from surgseg_ros.networks.solo_decode import GRIDS, SCORE_THRESHOLD, cells_per_level, decode
 from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, fitted
-from surgseg_ros.predictors.results import InstanceResult, mask_boxes
-from surgseg_ros.predictors.stages import Stages
 from surgseg_ros.predictors.weights import card_or_shapes, existing_weights, options_and_names
 
 
@@ -64,12 +64,15 @@ class SoloPredictor:
         self._options = {**known, 'candidates': candidates}
         self._box = sorted(input_size or card.details.get('input_size', published_size))
         self._counts = cells_per_level(
-            candidates, {'grids': GRIDS, **self._spec.arguments, **self._options}['grids'])
+            candidates, {'grids': GRIDS, **self._spec.arguments, **self._options}['grids']
+        )
         create = partial(
-            backends.create, backend, device=device, precision=precision, threads=threads)
+            backends.create, backend, device=device, precision=precision, threads=threads
+        )
         # sizes whose images have one shape in the network share what was made for it
-        self._backend_for = lru_cache(maxsize=1)(lambda shape: create(
-            model=Model(name, self._weights, {'image': shape}, self._options)))
+        self._backend_for = lru_cache(maxsize=1)(
+            lambda shape: create(model=Model(name, self._weights, {'image': shape}, self._options))
+        )
         self._size = (0, 0)
         self.score_threshold, self.mask_threshold = score_threshold, mask_threshold
         self.final_threshold, self.max_instances = final_threshold, max_instances
@@ -97,9 +100,16 @@ class SoloPredictor:
         check_finite(self._name, (scores, masks[scores.max(axis=1) > self.score_threshold]))
         stages.done('inference')
         found = decode(
-            masks, scores, self._counts, self._content, self._size,
-            score_threshold=self.score_threshold, mask_threshold=self.mask_threshold,
-            final_threshold=self.final_threshold, most=self.max_instances)
+            masks,
+            scores,
+            self._counts,
+            self._content,
+            self._size,
+            score_threshold=self.score_threshold,
+            mask_threshold=self.mask_threshold,
+            final_threshold=self.final_threshold,
+            most=self.max_instances,
+        )
         boxes = mask_boxes(found.masks)
         stages.done('postprocess')
         return InstanceResult(

@@ -14,20 +14,15 @@ import numpy as np
 
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Backend, Model
+from surgseg_ros.frames.results import SemanticResult
+from surgseg_ros.frames.stages import Stages
 from surgseg_ros.networks.card import Card
 from surgseg_ros.networks.sam_canvas import CHANNELS, GRID, IMAGE_SIZE, MASK_SCALE, check_canvas
 from surgseg_ros.predictors.feature_stream import FeatureStream
 from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.preprocess import check_image
-from surgseg_ros.predictors.results import SemanticResult
 from surgseg_ros.predictors.sam_input import SamInput
-from surgseg_ros.predictors.stages import Stages
-from surgseg_ros.predictors.surgicalsam_masks import (
-    TEMPERATURE,
-    MaskScaler,
-    accepted,
-    presence,
-)
+from surgseg_ros.predictors.surgicalsam_masks import TEMPERATURE, MaskScaler, accepted, presence
 from surgseg_ros.predictors.weights import (
     card_of,
     existing_weights,
@@ -38,8 +33,16 @@ from surgseg_ros.predictors.weights import (
 _NAME = 'surgicalsam'
 _PUBLISHED = {'encoder': 'vit_h', 'num_tokens': 2, 'num_classes': 7, 'grid': GRID}
 # the published weights with 4 tokens were trained on EndoVis 2017, those with 2 on EndoVis 2018
-_ENDOVIS_2017 = ('background', 'Bipolar Forceps', 'Prograsp Forceps', 'Large Needle Driver',
-                 'Vessel Sealer', 'Grasping Retractor', 'Monopolar Curved Scissors', 'Other')
+_ENDOVIS_2017 = (
+    'background',
+    'Bipolar Forceps',
+    'Prograsp Forceps',
+    'Large Needle Driver',
+    'Vessel Sealer',
+    'Grasping Retractor',
+    'Monopolar Curved Scissors',
+    'Other',
+)
 
 
 @dataclass(frozen=True)
@@ -105,23 +108,29 @@ class SurgicalSamPredictor:
         self._weights, self._base = _existing(weights, sam_weights)
         card = card_of(_NAME, self._weights) or Card(_NAME, _PUBLISHED)
         self._options = _options(
-            card, encoder=encoder, num_tokens=num_tokens, num_classes=num_classes)
+            card, encoder=encoder, num_tokens=num_tokens, num_classes=num_classes
+        )
         if not (card.options.get('encoder') or self._base):
             raise ValueError(
                 f'{self._weights} has no image encoder: expected sam_weights beside it, the '
-                f'checkpoint with the {self._options["encoder"]} that it was trained upon')
+                f'checkpoint with the {self._options["encoder"]} that it was trained upon'
+            )
         self.class_names = names_of_classes(
             tuple(class_names) or card.class_names,
-            _published_names(self._options['num_tokens']), self._options['num_classes'] + 1)
+            _published_names(self._options['num_tokens']),
+            self._options['num_classes'] + 1,
+        )
         self._canvas = encoder_size or card.details.get('encoder_size', IMAGE_SIZE)
         check_canvas(self._canvas)
         self._temperature = card.details.get('temperature', TEMPERATURE)
         self._spec = networks.spec(_NAME)
         self._create_backend = partial(
-            backends.create, backend, device=device, precision=precision, threads=threads)
+            backends.create, backend, device=device, precision=precision, threads=threads
+        )
         own = self.own_thresholds = {
             name: _first(card.details.get(name), 0.5)
-            for name in ('quality_threshold', 'presence_threshold')}
+            for name in ('quality_threshold', 'presence_threshold')
+        }
         self.quality_threshold = _first(quality_threshold, own['quality_threshold'])
         self.presence_threshold = _first(presence_threshold, own['presence_threshold'])
         self.mode, self.classes = mode, classes
@@ -185,8 +194,9 @@ class SurgicalSamPredictor:
         stages.done('encode')
         logits, quality, prototypes = self._decode(features, prompted)
         stages.done('decode')
-        there = presence(logits, prompted, features[0], prototypes, self._scaler.content,
-                         self._temperature)
+        there = presence(
+            logits, prompted, features[0], prototypes, self._scaler.content, self._temperature
+        )
         order = self._accepted(quality, there)
         labels = self._scaler.paint(logits[order], prompted[order])
         planes = self._probabilities(logits[order], prompted[order]) if probabilities else None
@@ -212,8 +222,9 @@ class SurgicalSamPredictor:
         if wanted is None:
             wanted = known
         if not all(i in known for i in wanted):
-            raise ValueError(f'class ids are [{", ".join(map(str, wanted))}], expected some of '
-                             f'1 to {known[-1]}')
+            raise ValueError(
+                f'class ids are [{", ".join(map(str, wanted))}], expected some of 1 to {known[-1]}'
+            )
         return np.array(sorted({int(i) for i in wanted}), np.int64)
 
     def _model(self, inputs: dict[str, tuple[int, ...]], **options: Any) -> Model:
@@ -248,7 +259,8 @@ class SurgicalSamPredictor:
             side = MASK_SCALE * self._options['grid']
             return np.zeros((0, side, side)), np.zeros(0), np.zeros((classes, CHANNELS))
         logits, quality, prototypes = decoder.run(
-            features, np.eye(classes, dtype=np.float32)[prompted - 1])
+            features, np.eye(classes, dtype=np.float32)[prompted - 1]
+        )
         check_finite(_NAME, (logits, quality, prototypes))
         return logits[:, 0], quality, prototypes
 

@@ -37,8 +37,12 @@ class MaskScaler:
         class_ids: N. Equal to painting each enlarged mask (logit > 0) over those before it.
         """
         labels = np.zeros((len(self._rows), len(self._columns)), np.uint8)
-        _paint(np.ascontiguousarray(logits[::-1], np.float32),
-               np.ascontiguousarray(class_ids[::-1], np.uint8), *self._taps, labels)
+        _paint(
+            np.ascontiguousarray(logits[::-1], np.float32),
+            np.ascontiguousarray(class_ids[::-1], np.uint8),
+            *self._taps,
+            labels,
+        )
         return labels
 
 

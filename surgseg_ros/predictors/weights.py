@@ -27,8 +27,10 @@ def where_published(name: str) -> str:
     if not known.checkpoints:
         return 'its authors publish none, train some'
     others = ' and others' if len(known.checkpoints) > 1 else ''
-    return (f'the authors publish them at {known.homepage} '
-            f'(licence: {known.licence}; {known.checkpoints[0].name}{others})')
+    return (
+        f'the authors publish them at {known.homepage} '
+        f'(licence: {known.licence}; {known.checkpoints[0].name}{others})'
+    )
 
 
 def card_of(name: str, weights: Path) -> Card | None:
@@ -77,7 +79,9 @@ def names_of_classes(
     where others are given than `count`.
     """
     if given and len(given) != count:
-        raise ValueError(f'class_names has {len(given)} name{"s" if len(given) > 1 else ""}, the '
-                         f'network {count} classes, the background included')
+        raise ValueError(
+            f'class_names has {len(given)} name{"s" if len(given) > 1 else ""}, the '
+            f'network {count} classes, the background included'
+        )
     numbered = ('background', *(f'class {i}' for i in range(1, count)))
     return given or (published if len(published) == count else numbered)

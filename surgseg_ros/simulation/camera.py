@@ -2,17 +2,14 @@
 
 import numpy as np
 
-from surgseg_ros.geometry.calibration import CameraModel, StereoCalibration
+from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
 
 FOCAL_LENGTH_PER_WIDTH = 1060.0 / 1280.0  # dVRK calibrations lie at 1035-1080 px for 1280 px
 BASELINE = 0.0043
 
 
 def pinhole_pair(
-    width: int,
-    height: int,
-    focal_length: float | None = None,
-    baseline: float = BASELINE,
+    width: int, height: int, focal_length: float | None = None, baseline: float = BASELINE
 ) -> StereoCalibration:
     """Return the calibration of a distortion-free pair with its principal point in the centre.
 

@@ -9,5 +9,9 @@ what is seen.
 from typing import Any
 
 FRAMES = 300
-OPTIONS: dict[str, Any] = {'seed': 4_000_000, 'rate': 15.0, 'crossing': 9.0,
-                           'kinds': ('Large Needle Driver',) * 3}
+OPTIONS: dict[str, Any] = {
+    'seed': 4_000_000,
+    'rate': 15.0,
+    'crossing': 9.0,
+    'kinds': ('Large Needle Driver',) * 3,
+}

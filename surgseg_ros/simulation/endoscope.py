@@ -10,8 +10,8 @@ from types import TracebackType
 
 import numpy as np
 
-from surgseg_ros.geometry.calibration import StereoCalibration
-from surgseg_ros.geometry.stereo_frame import GroundTruth, StereoFrame, ToolTruth
+from surgseg_ros.frames.calibration import StereoCalibration
+from surgseg_ros.frames.stereo_frame import GroundTruth, StereoFrame, ToolTruth
 from surgseg_ros.simulation.camera import BASELINE, pinhole_pair
 from surgseg_ros.simulation.instruments import (
     CATALOGUE,
@@ -82,8 +82,10 @@ class VirtualEndoscope:
         self._endoscope = EndoscopeMotion(rng)
         if crossing < 0:
             raise ValueError(f'crossing is {crossing} s, expected 0 (never) or more')
-        self._tools = [ToolMotion(rng, port, kind, wrist_bend, crossing)
-                       for port, kind in zip(entries, self.kinds, strict=True)]
+        self._tools = [
+            ToolMotion(rng, port, kind, wrist_bend, crossing)
+            for port, kind in zip(entries, self.kinds, strict=True)
+        ]
         self._tissue = make_tissue(seed)
         self._scene = Scene(self._tissue, self.kinds, self.calibration)
         self._raster = Rasterizer(self._scene, width, height)
@@ -219,8 +221,10 @@ def _entries(num_tools: int, ports: Sequence[int] | None) -> Sequence[int]:
     if ports is None:
         return range(num_tools)
     if len(ports) != num_tools or not set(ports) <= set(range(len(PORTS))):
-        raise ValueError(f'ports is {list(ports)}, expected a number from 0 to {len(PORTS) - 1} '
-                         f'for each of the {num_tools} instruments')
+        raise ValueError(
+            f'ports is {list(ports)}, expected a number from 0 to {len(PORTS) - 1} '
+            f'for each of the {num_tools} instruments'
+        )
     return ports
 
 

@@ -74,7 +74,11 @@ class ToolMotion:
     """One instrument that pivots about its port while its tip wanders over the tissue."""
 
     def __init__(
-        self, rng: np.random.Generator, place: int, kind: InstrumentType, wrist_bend: float,
+        self,
+        rng: np.random.Generator,
+        place: int,
+        kind: InstrumentType,
+        wrist_bend: float,
         crossing: float,
     ) -> None:
         self._kind, self._wrist_bend, self._crossing = kind, wrist_bend, crossing

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from surgseg_ros.geometry.calibration import StereoCalibration
-from surgseg_ros.parts import Part
+from surgseg_ros.frames.calibration import StereoCalibration
+from surgseg_ros.frames.parts import Part
 from surgseg_ros.simulation.gl import mujoco
 from surgseg_ros.simulation.instruments import (
     COLLAR,

@@ -2,12 +2,7 @@
 
 import numpy as np
 
-from surgseg_ros.simulation.instruments import (
-    JAW_JOINT,
-    SHAFT_RADIUS,
-    InstrumentType,
-    LinkPoses,
-)
+from surgseg_ros.simulation.instruments import JAW_JOINT, SHAFT_RADIUS, InstrumentType, LinkPoses
 from surgseg_ros.simulation.shading import KEY_LAMP, SHADOW_MARGIN, View
 
 VISIBLE_SHAFT = 90.0  # mm of shaft that can throw a shadow into view

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from surgseg_ros.bags.stereo_bag import StereoBag
-from surgseg_ros.geometry.stereo_frame import StereoFrame
+from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.sources.base import Calibration, FrameSource, load_calibration, size_of
 
 

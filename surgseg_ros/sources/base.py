@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from surgseg_ros.geometry.calibration import StereoCalibration
+from surgseg_ros.frames.calibration import StereoCalibration
+from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.geometry.calibration_checks import calibration_warnings
 from surgseg_ros.geometry.calibration_files import read_calibration
-from surgseg_ros.geometry.stereo_frame import StereoFrame
 
 FIRST_STAMP = 1_000_000_000  # ns, where a source has no clock: ROS takes a stamp of 0 for unset
 DEFAULT_RATE = 10.0  # Hz, where a source has no rate

@@ -9,8 +9,8 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from surgseg_ros.geometry.stereo_frame import StereoFrame
-from surgseg_ros.image_files import read_rgb
+from surgseg_ros.frames.stereo_frame import StereoFrame
+from surgseg_ros.media.image_files import read_rgb
 from surgseg_ros.sources.base import (
     DEFAULT_RATE,
     Calibration,
@@ -51,7 +51,8 @@ class CsvSource(FrameSource):
             for side, image in self._images(row).items():
                 if not image.is_file():
                     raise FileNotFoundError(
-                        f'line {line} of {path}: there is no {side} image {image}')
+                        f'line {line} of {path}: there is no {side} image {image}'
+                    )
         self.count = len(self.rows)
         first = read_rgb(next(self.images()))
         self.calibration = load_calibration(calibration, size_of(first))

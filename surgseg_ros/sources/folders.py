@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from surgseg_ros.geometry.stereo_frame import GroundTruth, StereoFrame
-from surgseg_ros.image_files import read_rgb
+from surgseg_ros.frames.stereo_frame import GroundTruth, StereoFrame
+from surgseg_ros.media.image_files import read_rgb
 from surgseg_ros.sources.base import (
     DEFAULT_RATE,
     Calibration,
@@ -89,11 +89,13 @@ def _files(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
 
 def _check_names(left: list[Path], others: list[Path]) -> None:
     if len(left) == 1:
-        return   # a pair that somebody chose, whatever it is called
+        return  # a pair that somebody chose, whatever it is called
     for one, other in zip(left, others, strict=False):
         if _frame_of(one) != _frame_of(other):
-            raise ValueError(f'{one} would be paired with {other}: their names are of different '
-                             'frames, so one is missing')
+            raise ValueError(
+                f'{one} would be paired with {other}: their names are of different '
+                'frames, so one is missing'
+            )
 
 
 def _frame_of(path: Path) -> list[int] | str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from surgseg_ros.geometry.stereo_frame import StereoFrame
+from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.sources.base import FIRST_STAMP, FrameSource
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from surgseg_ros.geometry.stereo_frame import StereoFrame
+from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.sources.base import (
     DEFAULT_RATE,
     Calibration,
@@ -66,7 +66,7 @@ class VideoSource(FrameSource):
             video.release()
 
 
-_EYES = {'horizontal': (2, 1), 'vertical': (1, 2), 'mono': (1, 1)}   # columns, rows
+_EYES = {'horizontal': (2, 1), 'vertical': (1, 2), 'mono': (1, 1)}  # columns, rows
 
 
 def open_video(path: Path) -> cv2.VideoCapture:

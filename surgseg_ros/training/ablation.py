@@ -42,8 +42,13 @@ def run(config: Path, out: Path, overrides: Sequence[str] = ()) -> str:
     one sentence where the file or a recipe is wrong, before anything is trained.
     """
     ablation = parse(Ablation, read_recipe(config))
-    rows = train_all(config.parent / ablation.recipe, ablation.variants, ablation.seeds, out,
-                     (*ablation.overrides, *overrides))
+    rows = train_all(
+        config.parent / ablation.recipe,
+        ablation.variants,
+        ablation.seeds,
+        out,
+        (*ablation.overrides, *overrides),
+    )
     table = compare(rows, ablation.metrics)
     (out / 'results.json').write_text(json.dumps(rows, indent=2))
     (out / 'results.md').write_text(table + '\n')
@@ -51,7 +56,10 @@ def run(config: Path, out: Path, overrides: Sequence[str] = ()) -> str:
 
 
 def train_all(
-    recipe: Path, variants: Mapping[str, Sequence[str]], seeds: Sequence[int], out: Path,
+    recipe: Path,
+    variants: Mapping[str, Sequence[str]],
+    seeds: Sequence[int],
+    out: Path,
     overrides: Sequence[str] = (),
 ) -> dict[str, list[Row]]:
     """The best row (see Progress) of each seed's run by the name of its variant.
@@ -60,7 +68,9 @@ def train_all(
     """
     recipes = {
         (name, seed): load_recipe(recipe, [*overrides, *changes, f'seed={seed}'])
-        for seed in seeds for name, changes in variants.items()}
+        for seed in seeds
+        for name, changes in variants.items()
+    }
     from surgseg_ros.training.loop import train  # imports torch
 
     numbers = {name: number for number, name in enumerate(variants)}
@@ -96,12 +106,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', type=Path, help='such as config/ablations/solo_simulated.yaml')
     parser.add_argument('--out', type=Path, help='default: out/ablations/CONFIG')
-    parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE',
-                        dest='overrides', help='change the recipe of all variants')
+    parser.add_argument(
+        '--set',
+        action='append',
+        default=[],
+        metavar='KEY=VALUE',
+        dest='overrides',
+        help='change the recipe of all variants',
+    )
     args = parser.parse_args(arguments)
     try:
-        print(run(args.config, args.out or Path('out/ablations') / args.config.stem,
-                  args.overrides))
+        print(
+            run(args.config, args.out or Path('out/ablations') / args.config.stem, args.overrides)
+        )
     except (ValueError, OSError) as error:
         print(f'ablation: {error}', file=sys.stderr)
         return 2

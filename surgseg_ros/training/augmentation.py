@@ -20,12 +20,10 @@ from surgseg_ros.predictors.preprocess import resize
 
 Augmentation = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 Span = Sequence[float]
-SURGICALSAM_VERSIONS = range(41)   # 0 leaves the image as it is
+SURGICALSAM_VERSIONS = range(41)  # 0 leaves the image as it is
 
 
-def make_augmentation(
-    recipe: Mapping[str, Any], size: tuple[int, int] | None
-) -> Augmentation:
+def make_augmentation(recipe: Mapping[str, Any], size: tuple[int, int] | None) -> Augmentation:
     """Return augment(image, labels, rng_seed) -> (image, labels), a pure function of the three.
 
     recipe: parameters of AUGMENTATIONS by name, and border_label; empty for resizing alone.
@@ -39,19 +37,27 @@ def make_augmentation(
         raise ValueError(f'border_label is {border_label}, expected 0 or {UNLABELLED}')
     unknown = given.keys() - AUGMENTATIONS.keys()
     if unknown:
-        raise ValueError(f'no augmentation is called {min(unknown)!r}; known: '
-                         f'{", ".join(AUGMENTATIONS)}, border_label')
+        raise ValueError(
+            f'no augmentation is called {min(unknown)!r}; known: '
+            f'{", ".join(AUGMENTATIONS)}, border_label'
+        )
     border = {'border_mode': cv2.BORDER_CONSTANT, 'fill': 0, 'fill_mask': border_label}
-    steps = [step for name, make in AUGMENTATIONS.items() if name in given
-             for step in _made(name, make, given[name], size, border)]
+    steps = [
+        step
+        for name, make in AUGMENTATIONS.items()
+        if name in given
+        for step in _made(name, make, given[name], size, border)
+    ]
     compose = _albumentations().Compose(steps)
 
-    def augment(image: np.ndarray, labels: np.ndarray, rng_seed: int
-                ) -> tuple[np.ndarray, np.ndarray]:
+    def augment(
+        image: np.ndarray, labels: np.ndarray, rng_seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         compose.set_random_state(np.random.default_rng(rng_seed), random.Random(rng_seed))
         height, width = size or image.shape[:2]
-        done = compose(image=resize(image, height, width),
-                       mask=resize_labels(labels, height, width))
+        done = compose(
+            image=resize(image, height, width), mask=resize_labels(labels, height, width)
+        )
         return done['image'], done['mask']
 
     return augment
@@ -65,8 +71,10 @@ def surgicalsam_recipe(version: int) -> dict[str, Any]:
     with make_augmentation the caller chooses.
     """
     if version not in SURGICALSAM_VERSIONS:
-        raise ValueError(f'SurgicalSAM has no augmentation version {version}, expected 0 to '
-                         f'{SURGICALSAM_VERSIONS[-1]}')
+        raise ValueError(
+            f'SurgicalSAM has no augmentation version {version}, expected 0 to '
+            f'{SURGICALSAM_VERSIONS[-1]}'
+        )
     extra: dict[str, Any] = {}
     if 11 <= version <= 20:
         extra['scale'] = {'factor': (1.0, 1.2), 'p': 0.5}
@@ -78,51 +86,81 @@ def surgicalsam_recipe(version: int) -> dict[str, Any]:
     return {**flips, **extra, 'border_label': 0}
 
 
-def _scale(size: tuple[int, int] | None, border: Mapping[str, Any], factor: Span = (1.0, 1.2),
-           p: float = 0.5) -> list[Any]:
+def _scale(
+    size: tuple[int, int] | None,
+    border: Mapping[str, Any],
+    factor: Span = (1.0, 1.2),
+    p: float = 0.5,
+) -> list[Any]:
     """Enlarge or shrink by a factor from this range, then cut out (or pad to) the size."""
     if size is None:
         raise ValueError('it cuts out one size, and images keep theirs')
     A = _albumentations()
     limit = factor[0] - 1, factor[1] - 1
-    return [A.Sequential([A.RandomScale(limit, p=1), A.RandomCrop(*size, pad_if_needed=True,
-                                                                  **border)], p=p)]
+    return [
+        A.Sequential(
+            [A.RandomScale(limit, p=1), A.RandomCrop(*size, pad_if_needed=True, **border)], p=p
+        )
+    ]
 
 
-def _flip(size: tuple[int, int] | None, border: Mapping[str, Any], horizontal: float = 0.5,
-          vertical: float = 0.5) -> list[Any]:
+def _flip(
+    size: tuple[int, int] | None,
+    border: Mapping[str, Any],
+    horizontal: float = 0.5,
+    vertical: float = 0.5,
+) -> list[Any]:
     """Mirror left-right and upside-down, with these probabilities."""
     A = _albumentations()
     return [A.HorizontalFlip(p=horizontal), A.VerticalFlip(p=vertical)]
 
 
-def _rotate(size: tuple[int, int] | None, border: Mapping[str, Any],
-            degrees: Span | float = 30.0, p: float = 0.5) -> list[Any]:
+def _rotate(
+    size: tuple[int, int] | None,
+    border: Mapping[str, Any],
+    degrees: Span | float = 30.0,
+    p: float = 0.5,
+) -> list[Any]:
     """Turn about the centre by an angle from this range (a number: to both sides)."""
     return [_albumentations().Rotate(degrees, p=p, **border)]
 
 
-def _shift(size: tuple[int, int] | None, border: Mapping[str, Any], fraction: float = 0.1,
-           p: float = 0.5) -> list[Any]:
+def _shift(
+    size: tuple[int, int] | None, border: Mapping[str, Any], fraction: float = 0.1, p: float = 0.5
+) -> list[Any]:
     """Move by up to this fraction of width and height."""
     return [_albumentations().Affine(translate_percent=(-fraction, fraction), p=p, **border)]
 
 
-def _colour(size: tuple[int, int] | None, border: Mapping[str, Any], brightness: float = 0.2,
-            contrast: float = 0.2, saturation: float = 0.2, hue: float = 0.0,
-            p: float = 0.5) -> list[Any]:
+def _colour(
+    size: tuple[int, int] | None,
+    border: Mapping[str, Any],
+    brightness: float = 0.2,
+    contrast: float = 0.2,
+    saturation: float = 0.2,
+    hue: float = 0.0,
+    p: float = 0.5,
+) -> list[Any]:
     """Change by factors of 1 -/+ these, the hue by this fraction of the colour circle."""
     return [_albumentations().ColorJitter(brightness, contrast, saturation, hue, p=p)]
 
 
-def _blur(size: tuple[int, int] | None, border: Mapping[str, Any], sigma: Span = (0.5, 1.5),
-          p: float = 0.5) -> list[Any]:
+def _blur(
+    size: tuple[int, int] | None,
+    border: Mapping[str, Any],
+    sigma: Span = (0.5, 1.5),
+    p: float = 0.5,
+) -> list[Any]:
     """Gaussian blur with a standard deviation from this range, px."""
     return [_albumentations().GaussianBlur(blur_limit=0, sigma_limit=tuple(sigma), p=p)]
 
 
-def _noise(size: tuple[int, int] | None, border: Mapping[str, Any], std: Span = (0.01, 0.04),
-           p: float = 0.5) -> list[Any]:
+def _noise(
+    size: tuple[int, int] | None,
+    border: Mapping[str, Any],
+    std: Span = (0.01, 0.04),
+    p: float = 0.5,
+) -> list[Any]:
     """Gaussian noise per channel with a standard deviation from this range, of white."""
     return [_albumentations().GaussNoise(std_range=tuple(std), p=p)]
 
@@ -138,8 +176,13 @@ AUGMENTATIONS: dict[str, Callable[..., list[Any]]] = {
 }
 
 
-def _made(name: str, make: Callable[..., list[Any]], parameters: Mapping[str, Any] | None,
-          size: tuple[int, int] | None, border: Mapping[str, Any]) -> list[Any]:
+def _made(
+    name: str,
+    make: Callable[..., list[Any]],
+    parameters: Mapping[str, Any] | None,
+    size: tuple[int, int] | None,
+    border: Mapping[str, Any],
+) -> list[Any]:
     if not isinstance(parameters, Mapping | None):
         raise ValueError(f'augmentation {name} must be a section with keys, not {parameters!r}')
     given = {key: _parameter(f'{name}.{key}', value) for key, value in (parameters or {}).items()}
@@ -156,10 +199,14 @@ def _made(name: str, make: Callable[..., list[Any]], parameters: Mapping[str, An
 def _parameter(place: str, value: Any) -> Any:
     """A number, or a tuple of the least and the greatest, which is a list in YAML."""
     numbers = value if isinstance(value, list | tuple) else [value, value]
-    if (len(numbers) != 2 or not all(type(one) in (int, float) for one in numbers)
-            or not numbers[0] <= numbers[1]):
-        raise ValueError(f'augmentation.{place} must be a number or [least, greatest], '
-                         f'not {value!r}')
+    if (
+        len(numbers) != 2
+        or not all(type(one) in (int, float) for one in numbers)
+        or not numbers[0] <= numbers[1]
+    ):
+        raise ValueError(
+            f'augmentation.{place} must be a number or [least, greatest], not {value!r}'
+        )
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -168,12 +215,11 @@ def _reason(error: Exception) -> str:
     checked: Any = error.__cause__
     if not hasattr(checked, 'errors'):
         return str(error)
-    return '; '.join(f'{".".join(map(str, one["loc"]))}: {one["msg"]}'
-                     for one in checked.errors())
+    return '; '.join(f'{".".join(map(str, one["loc"]))}: {one["msg"]}' for one in checked.errors())
 
 
 def _albumentations() -> Any:
-    os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')   # else it asks the network on import
+    os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')  # else it asks the network on import
     import albumentations
 
     return albumentations

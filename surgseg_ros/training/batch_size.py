@@ -36,8 +36,9 @@ def fit_memory(recipe: Recipe, task: Task, fabric: Fabric) -> Recipe:
     network and task are as before. Raises ValueError for several processes.
     """
     if fabric.world_size > 1:
-        raise ValueError('optimiser.fit_memory is for one process; give each a batch_size that '
-                         'fits')
+        raise ValueError(
+            'optimiser.fit_memory is for one process; give each a batch_size that fits'
+        )
     network = task.network.to(fabric.device)
     task.start_training()
     before = copy.deepcopy((network.state_dict(), task.state_dict()))
@@ -59,4 +60,5 @@ def fit_memory(recipe: Recipe, task: Task, fabric: Fabric) -> Recipe:
 def with_batch_size(recipe: Recipe, size: int) -> Recipe:
     """The recipe with batches of this size."""
     return dataclasses.replace(
-        recipe, optimiser=dataclasses.replace(recipe.optimiser, batch_size=size))
+        recipe, optimiser=dataclasses.replace(recipe.optimiser, batch_size=size)
+    )

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from surgseg_ros.files import whole_file
+from surgseg_ros.media.files import whole_file
 from surgseg_ros.networks.card import Card
 from surgseg_ros.training.progress import Row
 from surgseg_ros.training.recipe import Recipe
@@ -43,8 +43,10 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # whatever broken bytes lead to
-        raise ValueError(f'{path} cannot be read, it is damaged or no state of a run: choose '
-                         'another --out, or --resume never to start over') from error
+        raise ValueError(
+            f'{path} cannot be read, it is damaged or no state of a run: choose '
+            'another --out, or --resume never to start over'
+        ) from error
     return state
 
 
@@ -55,7 +57,8 @@ def check_same_recipe(saved: Mapping[str, Any], wanted: Mapping[str, Any], folde
         if not key.startswith('machine.') and before.get(key) != now.get(key):
             raise ValueError(
                 f'{folder} holds a run with {key} {before.get(key)!r}, the recipe now says '
-                f'{now.get(key)!r}: choose another --out, or --resume never to start over')
+                f'{now.get(key)!r}: choose another --out, or --resume never to start over'
+            )
 
 
 def save_weights(path: Path, task: Task, recipe: Recipe, row: Row) -> None:
@@ -81,12 +84,22 @@ def describe(card: Card) -> str:
     details = dict(card.details)
     metrics, recipe = details.pop('metrics'), details.pop('recipe')
     facts = {'options': dict(card.options), 'classes': ', '.join(card.class_names), **details}
-    return '\n'.join([
-        f'# {card.network}', '',
-        *(f'- {name}: {value}' for name, value in facts.items()), '',
-        '| | |', '|---|---|',
-        *(f'| {name} | {value:.6g} |' for name, value in metrics.items()), '',
-        '```json', json.dumps(recipe, indent=2), '```', ''])
+    return '\n'.join(
+        [
+            f'# {card.network}',
+            '',
+            *(f'- {name}: {value}' for name, value in facts.items()),
+            '',
+            '| | |',
+            '|---|---|',
+            *(f'| {name} | {value:.6g} |' for name, value in metrics.items()),
+            '',
+            '```json',
+            json.dumps(recipe, indent=2),
+            '```',
+            '',
+        ]
+    )
 
 
 def recipe_dict(recipe: Recipe) -> dict[str, Any]:
@@ -98,8 +111,16 @@ def recipe_dict(recipe: Recipe) -> dict[str, Any]:
 @cache
 def commit() -> str:
     """The git commit of this code, '+' after it if files differ from it; 'unknown' if none."""
-    git = ['git', '-C', str(Path(__file__).parent), 'describe', '--always', '--abbrev=40',
-           '--exclude=*', '--dirty=+']
+    git = [
+        'git',
+        '-C',
+        str(Path(__file__).parent),
+        'describe',
+        '--always',
+        '--abbrev=40',
+        '--exclude=*',
+        '--dirty=+',
+    ]
     try:
         return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
@@ -109,5 +130,8 @@ def commit() -> str:
 def _flat(content: Any, place: str = '') -> dict[str, Any]:
     if not isinstance(content, dict):
         return {place: content}
-    return {key: value for name, one in content.items()
-            for key, value in _flat(one, f'{place}.{name}' if place else str(name)).items()}
+    return {
+        key: value
+        for name, one in content.items()
+        for key, value in _flat(one, f'{place}.{name}' if place else str(name)).items()
+    }

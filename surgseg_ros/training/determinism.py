@@ -18,15 +18,28 @@ class TrainingBatches:
     epochs, so that worker processes never stop between two.
     """
 
-    def __init__(self, samples: int, batch_size: int, seed: int, epochs: int, *, start: int = 0,
-                 rank: int = 0, processes: int = 1) -> None:
+    def __init__(
+        self,
+        samples: int,
+        batch_size: int,
+        seed: int,
+        epochs: int,
+        *,
+        start: int = 0,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
         """batch_size: of all processes together. start: number of batches already done."""
         if batch_size % processes:
-            raise ValueError(f'optimiser.batch_size {batch_size} cannot be shared equally by '
-                             f'{processes} processes')
+            raise ValueError(
+                f'optimiser.batch_size {batch_size} cannot be shared equally by '
+                f'{processes} processes'
+            )
         if samples < batch_size:
-            raise ValueError(f'{samples} training samples do not fill one batch: '
-                             f'optimiser.batch_size is {batch_size}')
+            raise ValueError(
+                f'{samples} training samples do not fill one batch: '
+                f'optimiser.batch_size is {batch_size}'
+            )
         self.samples, self.batch_size, self.seed, self.epochs = samples, batch_size, seed, epochs
         self.start, self.rank, self.processes = start, rank, processes
 
@@ -42,16 +55,20 @@ class TrainingBatches:
         first_epoch, batch = divmod(self.start, self.per_epoch)
         for epoch in range(first_epoch, self.epochs):
             order = np.random.default_rng((self.seed, epoch)).permutation(self.samples)
-            for first in range(batch * self.batch_size,
-                               self.per_epoch * self.batch_size, self.batch_size):
-                shared = order[first:first + self.batch_size]
-                yield [(epoch, int(index)) for index in shared[self.rank::self.processes]]
+            for first in range(
+                batch * self.batch_size, self.per_epoch * self.batch_size, self.batch_size
+            ):
+                shared = order[first : first + self.batch_size]
+                yield [(epoch, int(index)) for index in shared[self.rank :: self.processes]]
             batch = 0
 
 
-def validation_batches(samples: int, batch_size: int, rank: int = 0,
-                       processes: int = 1) -> list[list[tuple[int, int]]]:
+def validation_batches(
+    samples: int, batch_size: int, rank: int = 0, processes: int = 1
+) -> list[list[tuple[int, int]]]:
     """Keys (0, index) of this process's share of the validation set: every n-th batch."""
-    batches = [[(0, index) for index in range(first, min(first + batch_size, samples))]
-               for first in range(0, samples, batch_size)]
+    batches = [
+        [(0, index) for index in range(first, min(first + batch_size, samples))]
+        for first in range(0, samples, batch_size)
+    ]
     return batches[rank::processes]

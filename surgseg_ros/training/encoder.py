@@ -36,7 +36,8 @@ def _normalise_as(own: networks.NetworkSpec, before: networks.NetworkSpec, first
     Exact but for the padding around the image.
     """
     mean, std, old_mean, old_std = (
-        torch.tensor(values) for values in (own.mean, own.std, before.mean, before.std))
+        torch.tensor(values) for values in (own.mean, own.std, before.mean, before.std)
+    )
     weight, norm = first[0].weight, first[1]
     norm.running_mean -= weight.sum((2, 3)) @ ((mean - old_mean) / old_std)
     weight *= (std / old_std).view(1, 3, 1, 1)

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from surgseg_ros.frames.results import mask_boxes
 from surgseg_ros.networks.fassst import Fassst
 from surgseg_ros.networks.fassst_decode import decode
 from surgseg_ros.predictors.preprocess import resize
-from surgseg_ros.predictors.results import mask_boxes
 from surgseg_ros.training import recipe as recipes
 from surgseg_ros.training.augmentation import make_augmentation
 from surgseg_ros.training.instances import (
@@ -55,7 +55,8 @@ class FassstTask(InstanceTask):
         augment = make_augmentation({'border_label': 0, **recipe.augmentation}, (size, size))
         self.train_samples = TrainingSamples(self.train_data, augment, recipe.seed)
         self.val_samples = ValidationSamples(
-            self.val_data, partial(resize, width=size, height=size))
+            self.val_data, partial(resize, width=size, height=size)
+        )
         self._loss = recipe.loss
 
     def targets(self, samples: list[dict[str, Any]], size: tuple[int, int]) -> Targets:
@@ -65,15 +66,23 @@ class FassstTask(InstanceTask):
     def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Dice, localisation and classification, weighted."""
         weights = self._loss
-        return fassst_loss(self.network, self.normalised(batch['image']), batch['targets'],
-                           weights.mask, weights.location, weights.classification)
+        return fassst_loss(
+            self.network,
+            self.normalised(batch['image']),
+            batch['targets'],
+            weights.mask,
+            weights.location,
+            weights.classification,
+        )
 
     def find(self, batch: dict[str, Any]) -> list[Found]:
         """Instances as the predictor decodes them."""
         outputs = self.network(self.normalised(batch['image']))
         arrays = zip(*(output.float().cpu().numpy() for output in outputs), strict=True)
-        return [Found(*decode(boxes, scores, logits, size))
-                for (boxes, scores, logits), size in zip(arrays, batch['size'], strict=True)]
+        return [
+            Found(*decode(boxes, scores, logits, size))
+            for (boxes, scores, logits), size in zip(arrays, batch['size'], strict=True)
+        ]
 
     def details(self) -> dict[str, Any]:
         """The size (height, width) that the network was trained at."""
@@ -89,8 +98,12 @@ def make_targets(samples: list[dict[str, Any]], grid: int) -> Targets:
         cells = torch.from_numpy(assign_cells(boxes, grid))
         frames.append((class_ids > 0, torch.from_numpy(boxes), class_ids - 1, cells, masks))
     most = max(1, *(len(frame[0]) for frame in frames))
-    return Targets(*(torch.stack([_fill(one, most) for one in values])
-                     for values in zip(*frames, strict=True)))
+    return Targets(
+        *(
+            torch.stack([_fill(one, most) for one in values])
+            for values in zip(*frames, strict=True)
+        )
+    )
 
 
 def assign_cells(boxes: np.ndarray, grid: int) -> np.ndarray:

@@ -19,13 +19,9 @@ import torch
 from torch import Tensor
 
 from surgseg_ros.datasets import UNLABELLED, SegmentationDataset, SegmentationSample
-from surgseg_ros.files import whole_file
-from surgseg_ros.progress import progress
-from surgseg_ros.training.augmentation import (
-    Augmentation,
-    make_augmentation,
-    surgicalsam_recipe,
-)
+from surgseg_ros.media.files import whole_file
+from surgseg_ros.media.progress import progress
+from surgseg_ros.training.augmentation import Augmentation, make_augmentation, surgicalsam_recipe
 from surgseg_ros.training.class_embeddings import class_embeddings, foreground_cells
 from surgseg_ros.training.determinism import derive_seed
 
@@ -106,9 +102,7 @@ class FeatureCache:
         name = f'{self._dataset.name(index)}.{self._digests[index]}.npz'
         return self._folder / f'{version:02d}' / name
 
-    def _write(
-        self, index: int, version: int, sample: SegmentationSample, encode: Encode
-    ) -> None:
+    def _write(self, index: int, version: int, sample: SegmentationSample, encode: Encode) -> None:
         _, image, labels = sample
         if version:
             seed = derive_seed(version, int(self._digests[index], 16))
@@ -143,6 +137,10 @@ def digest(*arrays: np.ndarray) -> str:
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:
     """The same for the tensors of a network, by key."""
-    return digest(*(x for key in sorted(tensors)
-                    for x in (np.frombuffer(key.encode(), np.uint8), tensors[key].numpy())))
-
+    return digest(
+        *(
+            x
+            for key in sorted(tensors)
+            for x in (np.frombuffer(key.encode(), np.uint8), tensors[key].numpy())
+        )
+    )

@@ -61,4 +61,3 @@ class ImageBank:
         """Continue from what state_dict() returned."""
         self._slots = {class_id: dict(slot) for class_id, slot in state['slots'].items()}
         self._generator.set_state(state['generator'].cpu())
-

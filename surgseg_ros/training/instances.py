@@ -27,7 +27,7 @@ class InstanceRecipe(recipes.Recipe):
     """The keys of every recipe for instances."""
 
     network: Network
-    data: recipes.Data               # see datasets/instances.py
+    data: recipes.Data  # see datasets/instances.py
     augmentation: Mapping[str, Any] = field(default_factory=dict)  # see training/augmentation.py
 
 
@@ -52,9 +52,13 @@ class TrainingSamples:
         """image: 3 x H x W uint8 RGB; class_ids: N; masks: N x H x W bool."""
         epoch, index = key
         image, class_ids, masks = augmented(
-            self.dataset[index], self._augment, derive_seed(self._seed, epoch, index))
-        return {'image': channels_first(image), 'class_ids': torch.from_numpy(class_ids),
-                'masks': torch.from_numpy(masks)}
+            self.dataset[index], self._augment, derive_seed(self._seed, epoch, index)
+        )
+        return {
+            'image': channels_first(image),
+            'class_ids': torch.from_numpy(class_ids),
+            'masks': torch.from_numpy(masks),
+        }
 
 
 class ValidationSamples:
@@ -71,8 +75,11 @@ class ValidationSamples:
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         """image: 3 x h x w uint8 RGB; size: (H, W) of the dataset's; truth: COCO's annotations."""
         sample = self.dataset[key[1]]
-        return {'image': channels_first(self._resize(sample.image)),
-                'size': sample.image.shape[:2], 'truth': sample.annotations(0)}
+        return {
+            'image': channels_first(self._resize(sample.image)),
+            'size': sample.image.shape[:2],
+            'truth': sample.annotations(0),
+        }
 
 
 class InstanceTask(Task):
@@ -120,15 +127,22 @@ class InstanceTask(Task):
         return [
             (size, truth, records(0, found.class_ids, found.masks, found.scores))
             for size, truth, found in zip(
-                batch['size'], batch['truth'], self.find(batch), strict=True)]
+                batch['size'], batch['truth'], self.find(batch), strict=True
+            )
+        ]
 
     def metrics(self, measurements: list[Any]) -> dict[str, float]:
         """COCO's AP, AP50 and AP75 of the masks."""
         frames = [frame for batch in measurements for frame in batch]
         sizes = [size for size, _, _ in frames]
         truth, found = (
-            [{**one, 'image_id': number} for number, frame in enumerate(frames, 1)
-             for one in frame[kind]] for kind in (1, 2))
+            [
+                {**one, 'image_id': number}
+                for number, frame in enumerate(frames, 1)
+                for one in frame[kind]
+            ]
+            for kind in (1, 2)
+        )
         result = average_precision(coco_truth(sizes, truth, self.class_names), found)
         return {'AP': result.ap, 'AP50': result.ap50, 'AP75': result.ap75}
 
@@ -137,8 +151,9 @@ class InstanceTask(Task):
         return normalised(image, self._mean, self._std)
 
 
-def augmented(sample: InstanceSample, augment: Augmentation, seed: int
-              ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def augmented(
+    sample: InstanceSample, augment: Augmentation, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Image, class ids and masks after augmentation, the largest first; what left it is gone.
 
     The masks go through it as one image of numbers, in which smaller instances cover larger ones.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
-from surgseg_ros.files import whole_file
+from surgseg_ros.media.files import whole_file
 from surgseg_ros.training.progress import Progress, Row
 
 CSV = 'metrics.csv'

@@ -22,7 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from surgseg_ros.files import remove_partials, reserved
+from surgseg_ros.media.files import remove_partials, reserved
 from surgseg_ros.training import checkpoints, tasks
 from surgseg_ros.training.batch_size import fit_memory, with_batch_size
 from surgseg_ros.training.determinism import TrainingBatches, derive_seed, validation_batches
@@ -54,13 +54,18 @@ def _train(fabric: Fabric, recipe: Recipe, folder: Path, resume: bool) -> Progre
         task = tasks.create(recipe)
     if recipe.optimiser.fit_memory:
         saved = checkpoints.load_state(folder) if resume else None  # made with another memory?
-        recipe = (with_batch_size(recipe, saved['recipe']['optimiser']['batch_size']) if saved
-                  else fit_memory(recipe, task, fabric))
+        recipe = (
+            with_batch_size(recipe, saved['recipe']['optimiser']['batch_size'])
+            if saved
+            else fit_memory(recipe, task, fabric)
+        )
     try:
         return TrainingRun(fabric, task, recipe, folder, resume).run()
     except torch.OutOfMemoryError as error:
-        raise ValueError(f'the GPU has too little memory for optimiser.batch_size '
-                         f'{recipe.optimiser.batch_size}: choose a smaller one') from error
+        raise ValueError(
+            f'the GPU has too little memory for optimiser.batch_size '
+            f'{recipe.optimiser.batch_size}: choose a smaller one'
+        ) from error
 
 
 def make_fabric(recipe: Recipe) -> Fabric:
@@ -77,11 +82,18 @@ def make_fabric(recipe: Recipe) -> Fabric:
     if everywhere > 1:
         strategy = 'ddp_find_unused_parameters_true' if task.has_unused_parameters else 'ddp'
     try:
-        return Fabric(accelerator=machine.accelerator, devices=here, num_nodes=everywhere // here,
-                      strategy=strategy, precision=machine.precision)
+        return Fabric(
+            accelerator=machine.accelerator,
+            devices=here,
+            num_nodes=everywhere // here,
+            strategy=strategy,
+            precision=machine.precision,
+        )
     except RuntimeError as error:
-        raise ValueError(f'machine.accelerator {machine.accelerator!r} with machine.devices '
-                         f'{here} cannot be had: {error}') from error
+        raise ValueError(
+            f'machine.accelerator {machine.accelerator!r} with machine.devices '
+            f'{here} cannot be had: {error}'
+        ) from error
 
 
 class _Objective(nn.Module):
@@ -99,8 +111,9 @@ class _Objective(nn.Module):
 class TrainingRun:
     """A task on its way through the recipe's epochs."""
 
-    def __init__(self, fabric: Fabric, task: Task, recipe: Recipe, folder: Path,
-                 resume: bool = True) -> None:
+    def __init__(
+        self, fabric: Fabric, task: Task, recipe: Recipe, folder: Path, resume: bool = True
+    ) -> None:
         """See train()."""
         check_batch_normalisation(task, recipe.optimiser.batch_size // fabric.world_size)
         self.fabric, self.task, self.recipe, self.folder = fabric, task, recipe, folder
@@ -109,21 +122,33 @@ class TrainingRun:
         # convolutions of a CPU and of a GPU's half precision are faster so
         task.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective, self.optimiser = fabric.setup(
-            _Objective(task), make_optimiser(recipe.optimiser, task.network))
+            _Objective(task), make_optimiser(recipe.optimiser, task.network)
+        )
         if fabric.is_global_zero:
             remove_partials(folder)
         self._resume = resume
         if resume:
             self._restore()
         order = TrainingBatches(
-            len(task.train_samples), recipe.optimiser.batch_size, recipe.seed,
-            recipe.schedule.epochs, start=self.progress.step, rank=fabric.global_rank,
-            processes=fabric.world_size)
+            len(task.train_samples),
+            recipe.optimiser.batch_size,
+            recipe.seed,
+            recipe.schedule.epochs,
+            start=self.progress.step,
+            rank=fabric.global_rank,
+            processes=fabric.world_size,
+        )
         self.steps_per_epoch = order.per_epoch
         self._training = iter(self._loader(task.train_samples, order))
-        self._validation = self._loader(task.val_samples, validation_batches(
-            len(task.val_samples), recipe.evaluation.batch_size, fabric.global_rank,
-            fabric.world_size))
+        self._validation = self._loader(
+            task.val_samples,
+            validation_batches(
+                len(task.val_samples),
+                recipe.evaluation.batch_size,
+                fabric.global_rank,
+                fabric.world_size,
+            ),
+        )
         self._started = time.monotonic() - self.progress.seconds
         self._saved = time.monotonic()
 
@@ -155,9 +180,14 @@ class TrainingRun:
         epoch = len(self.progress.rows)
         end = (epoch + 1) * self.steps_per_epoch
         shown = None if self.fabric.is_global_zero else True
-        with tqdm(total=self.steps_per_epoch, unit=' steps', leave=False, disable=shown,
-                  initial=self.progress.step - epoch * self.steps_per_epoch,
-                  desc=f'epoch {epoch + 1}/{self.recipe.schedule.epochs}') as bar:
+        with tqdm(
+            total=self.steps_per_epoch,
+            unit=' steps',
+            leave=False,
+            disable=shown,
+            initial=self.progress.step - epoch * self.steps_per_epoch,
+            desc=f'epoch {epoch + 1}/{self.recipe.schedule.epochs}',
+        ) as bar:
             while self.progress.step < end:
                 self._step(next(self._training))
                 bar.update()
@@ -178,8 +208,12 @@ class TrainingRun:
         self.optimiser.zero_grad()
         self.fabric.backward(losses['loss'])
         if recipe.optimiser.clip_norm is not None:
-            self.fabric.clip_gradients(self.objective, self.optimiser, error_if_nonfinite=False,
-                                       max_norm=recipe.optimiser.clip_norm)
+            self.fabric.clip_gradients(
+                self.objective,
+                self.optimiser,
+                error_if_nonfinite=False,
+                max_norm=recipe.optimiser.clip_norm,
+            )
         self.optimiser.step()
         self.progress.step += 1
         for name, value in losses.items():
@@ -187,7 +221,8 @@ class TrainingRun:
 
     def _learning_rate(self, step: int) -> float:
         return self.recipe.optimiser.learning_rate * learning_rate_factor(
-            self.recipe.schedule, step, self.steps_per_epoch)
+            self.recipe.schedule, step, self.steps_per_epoch
+        )
 
     def _interruption(self) -> str:
         """'stop' if the time is up, 'save' if a state is due, else ''; the same everywhere."""
@@ -215,12 +250,17 @@ class TrainingRun:
 
     def _training_row(self, epoch: int) -> Row:
         """What is known of an epoch without validation."""
-        losses = {f'train_{name}': self._over_processes(mean)
-                  for name, mean in self._means().items()}
+        losses = {
+            f'train_{name}': self._over_processes(mean) for name, mean in self._means().items()
+        }
         self.progress.seconds = time.monotonic() - self._started
-        return {'epoch': epoch, 'step': self.progress.step, 'learning_rate':
-                self._learning_rate(self.progress.step - 1),
-                'seconds': round(self.progress.seconds, 1), **losses}
+        return {
+            'epoch': epoch,
+            'step': self.progress.step,
+            'learning_rate': self._learning_rate(self.progress.step - 1),
+            'seconds': round(self.progress.seconds, 1),
+            **losses,
+        }
 
     def _note(self, row: Row, out_of_time: bool) -> None:
         """Take the row into the progress; write the weights if they are the best or the last."""
@@ -276,8 +316,10 @@ class TrainingRun:
             raise ValueError('there are no validation samples')
         known, wanted = self.validate(batches=1), self.recipe.evaluation.metric
         if wanted not in known:
-            raise ValueError(f'evaluation.metric {wanted!r} is none of the metrics of the task '
-                             f'{self.recipe.task}: {", ".join(known)}')
+            raise ValueError(
+                f'evaluation.metric {wanted!r} is none of the metrics of the task '
+                f'{self.recipe.task}: {", ".join(known)}'
+            )
 
     def _means(self) -> dict[str, float]:
         """Mean losses of this epoch so far, in this process; ValueError if one is not finite."""
@@ -285,15 +327,19 @@ class TrainingRun:
         means = {name: float(total) / max(steps, 1) for name, total in self._sums.items()}
         for name, mean in means.items():
             if not math.isfinite(mean):
-                raise ValueError(f'{name} became {mean} before step {self.progress.step}: a '
-                                 'smaller optimiser.learning_rate or a clip_norm may help')
+                raise ValueError(
+                    f'{name} became {mean} before step {self.progress.step}: a '
+                    'smaller optimiser.learning_rate or a clip_norm may help'
+                )
         return means
 
     def _save(self) -> None:
         self._means()  # a state that is not finite shall not take the place of one that is
         self.progress.seconds = time.monotonic() - self._started
-        own = {'task': self.task.state_dict(),
-               'sums': {name: float(total) for name, total in self._sums.items()}}
+        own = {
+            'task': self.task.state_dict(),
+            'sums': {name: float(total) for name, total in self._sums.items()},
+        }
         state = {
             'recipe': checkpoints.recipe_dict(self.recipe),
             'progress': asdict(self.progress),
@@ -312,7 +358,8 @@ class TrainingRun:
         if state is None:
             return
         checkpoints.check_same_recipe(
-            state['recipe'], checkpoints.recipe_dict(self.recipe), self.folder)
+            state['recipe'], checkpoints.recipe_dict(self.recipe), self.folder
+        )
         self.progress = Progress(**state['progress'])
         self.task.network.load_state_dict(state['network'])
         self.optimiser.load_state_dict(state['optimiser'])
@@ -324,9 +371,14 @@ class TrainingRun:
     def _loader(self, samples: Samples, batches: Any) -> DataLoader:
         workers = self.recipe.machine.workers
         return DataLoader(
-            samples, batch_sampler=batches, num_workers=workers,  # type: ignore[arg-type]
-            collate_fn=self.task.collate, pin_memory=self.fabric.device.type == 'cuda',
-            persistent_workers=workers > 0, worker_init_fn=_use_one_thread)
+            samples,  # type: ignore[arg-type]
+            batch_sampler=batches,
+            num_workers=workers,
+            collate_fn=self.task.collate,
+            pin_memory=self.fabric.device.type == 'cuda',
+            persistent_workers=workers > 0,
+            worker_init_fn=_use_one_thread,
+        )
 
 
 def make_optimiser(wanted: Optimiser, network: nn.Module) -> torch.optim.Optimizer:
@@ -344,20 +396,26 @@ def make_optimiser(wanted: Optimiser, network: nn.Module) -> torch.optim.Optimiz
 def check_batch_normalisation(task: Task, samples: int) -> None:
     """ValueError if batches of one sample meet a layer that normalises over the batch."""
     task.start_training()
-    layers = [name for name, module in task.network.named_modules()
-              if isinstance(module, _BatchNorm) and module.training]
+    layers = [
+        name
+        for name, module in task.network.named_modules()
+        if isinstance(module, _BatchNorm) and module.training
+    ]
     if samples < 2 and layers:
         raise ValueError(
             f'a process trains on {samples} sample at a time, but {layers[0]} and '
             f'{len(layers) - 1} more layers normalise over the batch, which needs at least 2: '
-            'set optimiser.batch_size to at least twice the number of processes')
+            'set optimiser.batch_size to at least twice the number of processes'
+        )
 
 
 def _summary(row: Row, recipe: Recipe, is_best: bool) -> str:
     metric = recipe.evaluation.metric
     shown = f'  {metric} {row[metric]:.4f}{" (best)" if is_best else ""}' if metric in row else ''
-    return (f'epoch {row["epoch"]:.0f}/{recipe.schedule.epochs}  step {row["step"]:.0f}  '
-            f'loss {row["train_loss"]:.4g}{shown}  {row["seconds"]:.0f} s')
+    return (
+        f'epoch {row["epoch"]:.0f}/{recipe.schedule.epochs}  step {row["step"]:.0f}  '
+        f'loss {row["train_loss"]:.4g}{shown}  {row["seconds"]:.0f} s'
+    )
 
 
 def _verdict(progress: Progress, recipe: Recipe) -> str:

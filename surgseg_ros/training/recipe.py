@@ -25,14 +25,17 @@ class _Loader(yaml.SafeLoader):
         if len(set(keys)) < len(keys):
             twice = next(key for key in keys if keys.count(key) > 1)
             raise yaml.constructor.ConstructorError(
-                None, None, f'the key {twice} comes twice', node.start_mark)
+                None, None, f'the key {twice} comes twice', node.start_mark
+            )
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping
 
 
 _Loader.add_implicit_resolver(
-    'tag:yaml.org,2002:float', re.compile(r'[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$'),
-    list('-+.0123456789'))
+    'tag:yaml.org,2002:float',
+    re.compile(r'[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$'),
+    list('-+.0123456789'),
+)
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,9 @@ class Data:
         for name, part in zip(('train', 'val'), parts, strict=True):
             if 'split' not in part:
                 raise ValueError(f'the key data.{name}.split is missing: expected a text')
-        train, val = (open_split(self.name, Path(self.root).expanduser(), **part)
-                      for part in parts)
+        train, val = (
+            open_split(self.name, Path(self.root).expanduser(), **part) for part in parts
+        )
         return train, val
 
 
@@ -78,9 +82,9 @@ class Optimiser:
     name: Literal['adam', 'adamw', 'sgd'] = 'adam'
     learning_rate: NotNegative
     weight_decay: NotNegative = 0.0
-    momentum: NotNegative = 0.9           # of sgd
-    batch_size: Count                     # over all processes together
-    fit_memory: bool = False              # halve batch_size until a step fits into memory
+    momentum: NotNegative = 0.9  # of sgd
+    batch_size: Count  # over all processes together
+    fit_memory: bool = False  # halve batch_size until a step fits into memory
     clip_norm: NotNegative | None = None  # largest norm of the gradient; null: any
 
 
@@ -90,12 +94,12 @@ class Schedule:
 
     epochs: Count
     name: Literal['constant', 'step', 'cosine'] = 'constant'
-    gamma: NotNegative = 0.8              # step: the factor ...
-    every: Count = 30                     # ... after so many epochs each, or ...
-    at: tuple[Natural, ...] = ()          # ... after these, if there are any
-    final: NotNegative = 0.0              # cosine: factor at the end
-    warmup_steps: Natural = 0             # linear ...
-    warmup_start: NotNegative = 0.0       # ... from this factor
+    gamma: NotNegative = 0.8  # step: the factor ...
+    every: Count = 30  # ... after so many epochs each, or ...
+    at: tuple[Natural, ...] = ()  # ... after these, if there are any
+    final: NotNegative = 0.0  # cosine: factor at the end
+    warmup_steps: Natural = 0  # linear ...
+    warmup_start: NotNegative = 0.0  # ... from this factor
     max_minutes: NotNegative | None = None  # of training, resumed runs together; null: no limit
 
 
@@ -103,23 +107,23 @@ class Schedule:
 class Evaluation:
     """When to validate, what is best, and when it no longer gets better."""
 
-    metric: str                           # of the task's metrics; decides which weights are kept
-    mode: Literal['max', 'min'] = 'max'   # is more of it better, or less?
-    every: Count = 1                      # epochs
+    metric: str  # of the task's metrics; decides which weights are kept
+    mode: Literal['max', 'min'] = 'max'  # is more of it better, or less?
+    every: Count = 1  # epochs
     batch_size: Count = 1
-    patience: Count | None = None         # stop after so many epochs without a better one
+    patience: Count | None = None  # stop after so many epochs without a better one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """Where it runs. A resumed run may differ in these keys only."""
 
-    accelerator: str = 'auto'             # cpu, cuda, ...
-    devices: Count = 1                    # processes on this machine; torchrun decides instead
+    accelerator: str = 'auto'  # cpu, cuda, ...
+    devices: Count = 1  # processes on this machine; torchrun decides instead
     precision: Literal['32-true', '16-mixed', 'bf16-mixed'] = '32-true'
-    workers: Natural = 0                  # processes that prepare samples; 0: none
-    save_seconds: NotNegative = 60.0      # training lost at most when killed
-    deterministic: bool = False           # on a GPU: the same bits every time, slower
+    workers: Natural = 0  # processes that prepare samples; 0: none
+    save_seconds: NotNegative = 60.0  # training lost at most when killed
+    deterministic: bool = False  # on a GPU: the same bits every time, slower
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,8 +170,11 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Sections merged key by key; where both have a value, that of `above` counts."""
-    sections = {key: merge(below[key], value) for key, value in above.items()
-                if isinstance(value, dict) and isinstance(below.get(key), dict)}
+    sections = {
+        key: merge(below[key], value)
+        for key, value in above.items()
+        if isinstance(value, dict) and isinstance(below.get(key), dict)
+    }
     return {**below, **above, **sections}
 
 
@@ -203,10 +210,13 @@ def parse(kind: type[T], content: Any, place: str = '') -> T:
             raise ValueError(_unknown(str(key), place, list(fields)))
     missing = [name for name, one in fields.items() if name not in content and _required(one)]
     if missing:
-        raise ValueError(f'the key {_join(place, missing[0])} is missing: '
-                         f'expected {describe(hints[missing[0]])}')
-    return kind(**{key: _convert(hints[key], value, _join(place, key))
-                   for key, value in content.items()})
+        raise ValueError(
+            f'the key {_join(place, missing[0])} is missing: '
+            f'expected {describe(hints[missing[0]])}'
+        )
+    return kind(
+        **{key: _convert(hints[key], value, _join(place, key)) for key, value in content.items()}
+    )
 
 
 def _convert(kind: Any, value: Any, place: str) -> Any:
@@ -255,8 +265,14 @@ def describe(kind: Any) -> str:
         return f'a list, each {describe(arguments[0])}'
     if origin is Mapping or dataclasses.is_dataclass(kind):
         return 'a section with keys'
-    words = {int: 'a whole number', float: 'a number', str: 'a text',
-             bool: 'true or false', type(None): 'null', Any: 'any value'}
+    words = {
+        int: 'a whole number',
+        float: 'a number',
+        str: 'a text',
+        bool: 'true or false',
+        type(None): 'null',
+        Any: 'any value',
+    }
     return words.get(kind, str(kind))
 
 

@@ -12,7 +12,8 @@ def learning_rate_factor(schedule: Schedule, step: int, steps_per_epoch: int) ->
     if schedule.name == 'step':
         epoch, at = step // steps_per_epoch, schedule.at
         return warm * schedule.gamma ** (
-            sum(epoch >= one for one in at) if at else epoch // schedule.every)
+            sum(epoch >= one for one in at) if at else epoch // schedule.every
+        )
     if schedule.name == 'cosine':
         done = step / (schedule.epochs * steps_per_epoch)
         return warm * (schedule.final + (1 - schedule.final) * (1 + math.cos(math.pi * done)) / 2)

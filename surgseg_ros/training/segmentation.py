@@ -30,7 +30,7 @@ from surgseg_ros.training.tensors import channels_first, normalised
 class Data(recipes.Data):
     """Images and labels, and the size at which the network sees them."""
 
-    height: recipes.Count           # px; others fit in with their aspect ratio, and are padded
+    height: recipes.Count  # px; others fit in with their aspect ratio, and are padded
     width: recipes.Count
 
 
@@ -39,7 +39,7 @@ class Loss:
     """Focal loss."""
 
     gamma: recipes.NotNegative = 6.0
-    full_size: bool = False         # at the size of the images, not of the network's output
+    full_size: bool = False  # at the size of the images, not of the network's output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +55,14 @@ class SegmentationRecipe(recipes.Recipe):
 class TrainingSamples:
     """Images and labels, fitted into one size and changed at random; see task.Samples."""
 
-    def __init__(self, dataset: datasets.SegmentationDataset, size: tuple[int, int],
-                 fill: Sequence[int], augment: Augmentation, seed: int) -> None:
+    def __init__(
+        self,
+        dataset: datasets.SegmentationDataset,
+        size: tuple[int, int],
+        fill: Sequence[int],
+        augment: Augmentation,
+        seed: int,
+    ) -> None:
         """size: (height, width), px; fill: the colour around images of another aspect ratio."""
         self.dataset, self._size, self._fill = dataset, size, fill
         self._augment, self._seed = augment, seed
@@ -100,8 +106,10 @@ class SegmentationTask(Task):
         data, seed = recipe.data, recipe.seed
         spec = networks.spec(recipe.network.name)
         if data.height % spec.multiple or data.width % spec.multiple:
-            raise ValueError(f'{recipe.network.name} takes images whose sides are multiples of '
-                             f'{spec.multiple} px, not {data.width}x{data.height}')
+            raise ValueError(
+                f'{recipe.network.name} takes images whose sides are multiples of '
+                f'{spec.multiple} px, not {data.width}x{data.height}'
+            )
         train, val = data.opened(datasets.open_dataset)
         augment = make_augmentation(recipe.augmentation, (data.height, data.width))
         self._box = data.height, data.width
@@ -148,16 +156,19 @@ class SegmentationTask(Task):
             'mIoU_lwanet': mean_over_classes(published.iou, background=True),
             'mDice_lwanet': mean_over_classes(published.dice, background=True),
             'accuracy': matrix.accuracy,
-            **{f'IoU/{name}': float(iou)
-               for name, iou in zip(self.class_names, matrix.iou, strict=True)},
+            **{
+                f'IoU/{name}': float(iou)
+                for name, iou in zip(self.class_names, matrix.iou, strict=True)
+            },
         }
 
     def details(self) -> dict[str, Any]:
         """The size (height, width) that the network was trained at."""
         return {'input_size': list(self._box)}
 
-    def _upsampler(self, size: tuple[int, int], seen: tuple[int, int], grid: tuple[int, int]
-                   ) -> LabelUpsampler:
+    def _upsampler(
+        self, size: tuple[int, int], seen: tuple[int, int], grid: tuple[int, int]
+    ) -> LabelUpsampler:
         """The predictor's way from scores to labels of this size, without the padding."""
         padded = padded_size(seen, self._multiple)
         return LabelUpsampler(size, grid, origin(seen, padded), seen, padded[0] // grid[0])
@@ -171,5 +182,7 @@ class SegmentationTask(Task):
 
 
 def _tensors(image: np.ndarray, labels: np.ndarray) -> dict[str, Tensor]:
-    return {'image': channels_first(image),
-            'labels': torch.from_numpy(np.ascontiguousarray(labels))}
+    return {
+        'image': channels_first(image),
+        'labels': torch.from_numpy(np.ascontiguousarray(labels)),
+    }

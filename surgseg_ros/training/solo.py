@@ -37,14 +37,14 @@ class Data(recipes.Data):
     """Images and instances, and the sizes at which the network sees them."""
 
     short: tuple[recipes.Count, ...]  # px of the shorter side: any to train, the first to validate
-    long: recipes.Count               # px that the longer side has at most
+    long: recipes.Count  # px that the longer side has at most
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
     """What stays as it starts."""
 
-    frozen_norm: bool = True        # statistics of batch normalisation; its scales are trained
+    frozen_norm: bool = True  # statistics of batch normalisation; its scales are trained
     frozen_stages: Literal[0, 1, 2, 3, 4] = 1  # of four, counted from the image
 
 
@@ -79,7 +79,8 @@ class SoloTask(InstanceTask):
         self._box = data.short[0], data.long
         augment = make_augmentation({'border_label': 0, **recipe.augmentation}, None)
         self.train_samples = TrainingSamples(
-            self.train_data, _in_any_size(augment, data.short, data.long), recipe.seed)
+            self.train_data, _in_any_size(augment, data.short, data.long), recipe.seed
+        )
         self.val_samples = ValidationSamples(self.val_data, self._fit)
         self._multiple = networks.spec(recipe.network.name).multiple
         self._ranges = scale_ranges(data.short[0])
@@ -90,15 +91,19 @@ class SoloTask(InstanceTask):
     def stack(self, images: list[Tensor]) -> dict[str, Any]:
         """Images filled up to one size, right and below; contents: their own (height, width)."""
         contents = [tuple(image.shape[1:]) for image in images]
-        height, width = (-(-max(sides) // self._multiple) * self._multiple
-                         for sides in zip(*contents, strict=True))
+        height, width = (
+            -(-max(sides) // self._multiple) * self._multiple
+            for sides in zip(*contents, strict=True)
+        )
         filled = torch.stack([_pad(image, height, width) for image in images])
         return {'image': filled, 'contents': torch.tensor(contents)}
 
     def targets(self, samples: list[dict[str, Any]], size: tuple[int, int]) -> list[LevelTargets]:
         """See solo_targets.make_targets."""
-        truth = [(sample['class_ids'].numpy(), _pad(sample['masks'], *size).numpy())
-                 for sample in samples]
+        truth = [
+            (sample['class_ids'].numpy(), _pad(sample['masks'], *size).numpy())
+            for sample in samples
+        ]
         return make_targets(truth, size, self.network.bbox_head.grids, self._ranges)
 
     def start_training(self) -> None:
@@ -137,7 +142,8 @@ class SoloTask(InstanceTask):
         image = self.normalised(batch['image'])
         rows, columns = (
             torch.arange(length, device=image.device) < batch['contents'][:, axis, None]
-            for axis, length in enumerate(image.shape[2:]))
+            for axis, length in enumerate(image.shape[2:])
+        )
         return image * (rows[:, None, :, None] & columns[:, None, None, :])
 
     def _fit(self, image: np.ndarray) -> np.ndarray:
@@ -147,8 +153,9 @@ class SoloTask(InstanceTask):
 def _in_any_size(augment: Augmentation, short: tuple[int, ...], long: int) -> Augmentation:
     """The augmentation, after resizing to one of the sizes at random."""
 
-    def augment_resized(image: np.ndarray, labels: np.ndarray, rng_seed: int
-                        ) -> tuple[np.ndarray, np.ndarray]:
+    def augment_resized(
+        image: np.ndarray, labels: np.ndarray, rng_seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         side = short[rng_seed % len(short)]
         image = _resized(image, side, long)
         return augment(image, resize_labels(labels, *image.shape[:2]), rng_seed)
@@ -171,7 +178,10 @@ def _check(recipe: SoloRecipe) -> None:
     if not recipe.data.short:
         raise ValueError('data.short is empty, expected at least one size in px')
     if (frozen.frozen_stages or frozen.frozen_norm) and not any(
-            (network.imagenet, network.encoder, network.weights)):
-        raise ValueError('what is frozen would stay random: set network.imagenet, '
-                         'network.encoder or network.weights, or backbone.frozen_stages=0 and '
-                         'backbone.frozen_norm=false')
+        (network.imagenet, network.encoder, network.weights)
+    ):
+        raise ValueError(
+            'what is frozen would stay random: set network.imagenet, '
+            'network.encoder or network.weights, or backbone.frozen_stages=0 and '
+            'backbone.frozen_norm=false'
+        )

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from surgseg_ros.frames.results import mask_boxes
 from surgseg_ros.networks.solo_decode import STRIDES
-from surgseg_ros.predictors.results import mask_boxes
 from surgseg_ros.training.losses.solo import LevelTargets
 
 # px: sqrt(box area) of the instances of a level, for images whose shorter side is 800 px
@@ -45,10 +45,14 @@ def make_targets(
         shape = 2 * size[0] // stride, 2 * size[1] // stride
         frames = [
             _level(assign_cells(measured, grid, between), class_ids, masks, shape)
-            for measured, (class_ids, masks) in zip(shapes, instances, strict=True)]
+            for measured, (class_ids, masks) in zip(shapes, instances, strict=True)
+        ]
         categories, cells, owners, masks = zip(*frames, strict=True)
-        targets.append(LevelTargets(
-            torch.stack(categories), _filled(cells, 0), _filled(owners, -1), _filled(masks, 0)))
+        targets.append(
+            LevelTargets(
+                torch.stack(categories), _filled(cells, 0), _filled(owners, -1), _filled(masks, 0)
+            )
+        )
     return targets
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 from torch import nn
 
 from surgseg_ros import networks
-from surgseg_ros.bundled import find_weights
+from surgseg_ros.networks.bundled import find_weights
 from surgseg_ros.networks.checkpoints import load_but
 from surgseg_ros.training.encoder import load_encoder
 
@@ -26,9 +26,9 @@ class Network:
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)  # but num_classes
-    imagenet: str | None = None     # torchvision's checkpoint for the encoder; null: random
-    encoder: str | None = None      # a checkpoint of LWANet, for its MobileNetV2; null: none
-    weights: str | None = None      # a whole checkpoint to start from; null: none
+    imagenet: str | None = None  # torchvision's checkpoint for the encoder; null: random
+    encoder: str | None = None  # a checkpoint of LWANet, for its MobileNetV2; null: none
+    weights: str | None = None  # a whole checkpoint to start from; null: none
     weights_but: tuple[str, ...] = ()  # but tensors with these prefixes: those of other classes
 
 
@@ -50,14 +50,16 @@ def _starts_anew(network: nn.Module, wanted: Network) -> bool:
     """Whether any tensor of the encoder is left to `imagenet` and `encoder` by `weights`."""
     return wanted.weights is None or any(
         key.startswith(_ENCODERS) and key.startswith(wanted.weights_but)
-        for key in network.state_dict())
+        for key in network.state_dict()
+    )
 
 
 def _load_encoder(network: Any, wanted: Network) -> None:
     if wanted.imagenet is not None:
         if not hasattr(network, 'load_imagenet'):
-            raise ValueError(f'{wanted.name} has no backbone of ImageNet: '
-                             'network.imagenet must be null')
+            raise ValueError(
+                f'{wanted.name} has no backbone of ImageNet: network.imagenet must be null'
+            )
         network.load_imagenet(Path(wanted.imagenet).expanduser())
     if wanted.encoder is not None:
         load_encoder(network, wanted.name, find_weights(wanted.encoder))
@@ -67,5 +69,7 @@ def _load(network: nn.Module, path: Path, but: tuple[str, ...]) -> None:
     """Load a checkpoint strictly, but tensors with these prefixes; say which stay random."""
     left_out = load_but(network, path, but)
     if left_out:
-        print(f'{path}: all but {len(left_out)} tensors, which start anew: '
-              f'{", ".join(left_out)}', file=sys.stderr)
+        print(
+            f'{path}: all but {len(left_out)} tensors, which start anew: {", ".join(left_out)}',
+            file=sys.stderr,
+        )

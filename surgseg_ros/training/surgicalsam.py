@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from surgseg_ros import networks
-from surgseg_ros.bundled import find_weights
 from surgseg_ros.datasets import SegmentationDataset, open_dataset
 from surgseg_ros.metrics.segmentation import ConfusionMatrix
+from surgseg_ros.networks.bundled import find_weights
 from surgseg_ros.networks.sam import encode_image
 from surgseg_ros.networks.sam_canvas import GRID, IMAGE_SIZE, check_canvas
 from surgseg_ros.networks.sam_mobilenet import MobileNetEncoder
@@ -42,33 +42,33 @@ class Network:
     """Which SAM, and what of it is trained."""
 
     encoder: Literal['vit_b', 'vit_l', 'vit_h', 'mobilenet_v2']
-    sam_weights: str | None = None      # checkpoint of SAM, or of SurgicalSAM for its SAM
+    sam_weights: str | None = None  # checkpoint of SAM, or of SurgicalSAM for its SAM
     encoder_weights: str | None = None  # checkpoint for its image encoder only
-    backbone: str | None = None         # mobilenet_v2's blocks: of LWANet, or torchvision's
-    train_backbone: bool = False        # they, too, end to end; else only the neck
-    num_tokens: recipes.Count = 2       # per class: 2 for EndoVis 2018, 4 for EndoVis 2017
+    backbone: str | None = None  # mobilenet_v2's blocks: of LWANet, or torchvision's
+    train_backbone: bool = False  # they, too, end to end; else only the neck
+    num_tokens: recipes.Count = 2  # per class: 2 for EndoVis 2018, 4 for EndoVis 2017
     encoder_size: recipes.Count = IMAGE_SIZE  # px, side of what the encoder sees
-    grid: recipes.Count = GRID          # features per side; below 64: not SAM's, but faster
-    train_encoder: bool = False         # end to end; else on cached features, encoder frozen
-    store_encoder: bool = False         # in the weights file, also where it is frozen
+    grid: recipes.Count = GRID  # features per side; below 64: not SAM's, but faster
+    train_encoder: bool = False  # end to end; else on cached features, encoder frozen
+    store_encoder: bool = False  # in the weights file, also where it is frozen
 
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
     """Cached features, where the encoder is frozen."""
 
-    cache: str = 'out/features'         # folder
-    versions: recipes.Natural = 0       # augmented ones, in every second epoch; published: 40
+    cache: str = 'out/features'  # folder
+    versions: recipes.Natural = 0  # augmented ones, in every second epoch; published: 40
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
     """Dice + NT-Xent, and what the image bank adds to the batches they are computed of."""
 
-    temperature: float = 0.07           # of NT-Xent
+    temperature: float = 0.07  # of NT-Xent
     contrast_trains_encoder: bool = True  # end to end: or only the prototypes
     quality_weight: recipes.NotNegative = 0.0  # of the mask quality's error; 0: not trained
-    image_bank: recipes.Natural = 0     # samples drawn from the bank per batch; 0: no IBR, 4: IBR
+    image_bank: recipes.Natural = 0  # samples drawn from the bank per batch; 0: no IBR, 4: IBR
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,9 +84,9 @@ class SurgicalSamRecipe(recipes.Recipe):
     """The keys of a recipe of this task."""
 
     network: Network
-    data: Data                          # height, width: of the masks that the loss compares
+    data: Data  # height, width: of the masks that the loss compares
     features: Features = field(default_factory=Features)
-    augmentation: Mapping[str, Any] = field(default_factory=dict)   # end to end only
+    augmentation: Mapping[str, Any] = field(default_factory=dict)  # end to end only
     loss: Loss = field(default_factory=Loss)
     rejection: Rejection = field(default_factory=Rejection)
 
@@ -134,12 +134,19 @@ class SurgicalSamTask(Task):
 
     def measure(self, batch: dict[str, Any]) -> list[dict[str, ConfusionMatrix]]:
         """Confusion of each image, by mode; see surgicalsam_validation."""
-        features = batch['features'] if 'features' in batch else self.network.encode(
-            batch['images'])
+        features = (
+            batch['features'] if 'features' in batch else self.network.encode(batch['images'])
+        )
         rules = self._recipe.rejection
         return [
-            confusions(self.network, one[None].float(), labels, rules.quality_threshold,
-                       rules.presence_threshold, self._recipe.loss.temperature)
+            confusions(
+                self.network,
+                one[None].float(),
+                labels,
+                rules.quality_threshold,
+                rules.presence_threshold,
+                self._recipe.loss.temperature,
+            )
             for one, labels in zip(features, batch['labels'].cpu().numpy(), strict=True)
         ]
 
@@ -216,7 +223,8 @@ def make_network(recipe: SurgicalSamRecipe, num_classes: int) -> SurgicalSam:
         elif name.startswith('image_encoder.'):
             blocks = name.startswith('image_encoder.blocks.')
             parameter.requires_grad = wanted.train_encoder and not (
-                blocks and wanted.encoder == 'mobilenet_v2' and not wanted.train_backbone)
+                blocks and wanted.encoder == 'mobilenet_v2' and not wanted.train_backbone
+            )
     return network
 
 
@@ -261,19 +269,27 @@ def _check(recipe: SurgicalSamRecipe) -> None:
     check_canvas(network.encoder_size, 'network.encoder_size')
     if not recipe.loss.temperature > 0:
         raise ValueError(
-            f'loss.temperature must be a number above 0, not {recipe.loss.temperature:g}')
+            f'loss.temperature must be a number above 0, not {recipe.loss.temperature:g}'
+        )
     if network.train_encoder and recipe.loss.image_bank:
-        raise ValueError('loss.image_bank keeps features, which change where '
-                         'network.train_encoder is true: choose one of the two')
+        raise ValueError(
+            'loss.image_bank keeps features, which change where '
+            'network.train_encoder is true: choose one of the two'
+        )
     if network.train_encoder and recipe.features.versions:
-        raise ValueError('features.versions are of cached features; with network.train_encoder '
-                         'use augmentation')
+        raise ValueError(
+            'features.versions are of cached features; with network.train_encoder use augmentation'
+        )
     if not (network.train_encoder or network.sam_weights or network.encoder_weights):
-        raise ValueError('a frozen encoder needs network.sam_weights or network.encoder_weights: '
-                         'its own would be random')
+        raise ValueError(
+            'a frozen encoder needs network.sam_weights or network.encoder_weights: '
+            'its own would be random'
+        )
     if network.backbone and network.encoder != 'mobilenet_v2':
         raise ValueError(
-            f'network.backbone is for the encoder mobilenet_v2, not {network.encoder}')
+            f'network.backbone is for the encoder mobilenet_v2, not {network.encoder}'
+        )
     if not network.train_encoder and recipe.augmentation:
-        raise ValueError('augmentation is for network.train_encoder; cached features have '
-                         'features.versions')
+        raise ValueError(
+            'augmentation is for network.train_encoder; cached features have features.versions'
+        )

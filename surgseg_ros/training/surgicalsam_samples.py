@@ -69,8 +69,14 @@ class EncoderImages:
     An item: images 3 x S x S float32, prepared for the encoder; labels HxW uint8.
     """
 
-    def __init__(self, dataset: SegmentationDataset, prepare: Callable[[np.ndarray], np.ndarray],
-                 size: Size = None, augment: Augmentation | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        dataset: SegmentationDataset,
+        prepare: Callable[[np.ndarray], np.ndarray],
+        size: Size = None,
+        augment: Augmentation | None = None,
+        seed: int = 0,
+    ) -> None:
         """prepare: HxWx3 uint8 RGB -> 3 x S x S float32."""
         self._dataset = dataset
         self._prepare = prepare
@@ -85,13 +91,14 @@ class EncoderImages:
         _, image, labels = self._dataset[key[1]]
         if self._augment is not None:
             image, labels = self._augment(image, labels, derive_seed(self._seed, *key))
-        return {'images': torch.from_numpy(self._prepare(image)),
-                'labels': _resized(labels, self._size)}
+        return {
+            'images': torch.from_numpy(self._prepare(image)),
+            'labels': _resized(labels, self._size),
+        }
 
 
 def _tensors(cached: CachedImage, size: Size) -> dict[str, Tensor]:
-    return {'features': torch.from_numpy(cached.features),
-            'labels': _resized(cached.labels, size)}
+    return {'features': torch.from_numpy(cached.features), 'labels': _resized(cached.labels, size)}
 
 
 def _resized(labels: np.ndarray, size: Size) -> Tensor:

@@ -8,20 +8,19 @@ from torch import Tensor
 
 from surgseg_ros.metrics.segmentation import ConfusionMatrix, InstrumentMeans
 from surgseg_ros.networks.surgicalsam import SurgicalSam
-from surgseg_ros.predictors.surgicalsam_masks import (
-    TEMPERATURE,
-    MaskScaler,
-    accepted,
-    presence,
-)
+from surgseg_ros.predictors.surgicalsam_masks import TEMPERATURE, MaskScaler, accepted, presence
 
 # published: the classes in the truth are prompted. honest: all are, and the absent rejected
 MODES = ('published', 'honest')
 
 
 def confusions(
-    network: SurgicalSam, features: Tensor, labels: np.ndarray, quality_threshold: float,
-    presence_threshold: float, temperature: float = TEMPERATURE,
+    network: SurgicalSam,
+    features: Tensor,
+    labels: np.ndarray,
+    quality_threshold: float,
+    presence_threshold: float,
+    temperature: float = TEMPERATURE,
 ) -> dict[str, ConfusionMatrix]:
     """Compare one image in each mode, by the rules of predictors.surgicalsam.
 
@@ -34,7 +33,8 @@ def confusions(
     masks, scaler = masks[:, 0], MaskScaler(height, width, network.grid)
     prototypes = network.prototypes().float().cpu().numpy()
     there = presence(
-        masks, ids, features[0].cpu().numpy(), prototypes, scaler.content, temperature)
+        masks, ids, features[0].cpu().numpy(), prototypes, scaler.content, temperature
+    )
     chosen = {
         'published': np.isin(ids, labels),
         'honest': accepted(quality, there, quality_threshold, presence_threshold),
@@ -64,6 +64,8 @@ def figures(
             f'{mode}/mc_iou': scores.mean_class_iou,
             f'{mode}/cumulative_iou': scores.cumulative_iou,
         }
-        named |= {f'{mode}/{name}': float(iou)
-                  for name, iou in zip(class_names[1:], scores.class_iou, strict=True)}
+        named |= {
+            f'{mode}/{name}': float(iou)
+            for name, iou in zip(class_names[1:], scores.class_iou, strict=True)
+        }
     return named

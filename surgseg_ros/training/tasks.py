@@ -40,8 +40,10 @@ def task_class(name: object) -> type['Task']:
     """The class of a task; ValueError with the known names if there is none."""
     if name not in _TASKS:
         near = get_close_matches(str(name), _TASKS, n=1)
-        raise ValueError(f'there is no task {name!r}; '
-                         + (f'did you mean {near[0]}?' if near else f'known: {", ".join(_TASKS)}'))
+        raise ValueError(
+            f'there is no task {name!r}; '
+            + (f'did you mean {near[0]}?' if near else f'known: {", ".join(_TASKS)}')
+        )
     module, _, attribute = _TASKS[str(name)].partition(':')
     found: type[Task] = getattr(import_module(module), attribute)
     return found

@@ -15,5 +15,6 @@ def channels_first(image: np.ndarray) -> Tensor:
 def normalised(image: Tensor, mean: Triple, std: Triple) -> Tensor:
     """N x 3 x H x W uint8 RGB -> float32, (x / 255 - mean) / std."""
     centre, spread = (
-        torch.tensor(values, device=image.device).view(1, 3, 1, 1) for values in (mean, std))
+        torch.tensor(values, device=image.device).view(1, 3, 1, 1) for values in (mean, std)
+    )
     return (image / 255 - centre) / spread

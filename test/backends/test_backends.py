@@ -18,8 +18,8 @@ from surgseg_ros.backends.model import Model
 torch = pytest.importorskip('torch', reason='networks need torch')
 InvertedResidual = pytest.importorskip('surgseg_ros.networks.mobilenet_v2').InvertedResidual
 
-F32_LIMIT = 1e-4   # of max difference / standard deviation
-FLIPPED = 1e-3     # of the values, where rounding may decide between two
+F32_LIMIT = 1e-4  # of max difference / standard deviation
+FLIPPED = 1e-3  # of the values, where rounding may decide between two
 BF16_LIMIT = 0.03  # of mean difference / standard deviation; 0.011 to 0.015 seen
 EXAMPLES = [
     pytest.param((name, example), id=f'{name}-{index}')
@@ -66,7 +66,7 @@ def example_inputs(name, example, empty):
             inputs.append(rng(title).standard_normal(shape).astype(np.float32))
             continue
         height, width = shape[2] - empty[0], shape[3] - empty[1]
-        image = texture('parity', height, width + 16)[:, 6 * index:6 * index + width]
+        image = texture('parity', height, width + 16)[:, 6 * index : 6 * index + width]
         normalised = (image / np.float32(255) - np.float32(known.mean)) / np.float32(known.std)
         inputs.append(np.zeros(shape, np.float32))
         inputs[-1][0, :, :height, :width] = normalised.transpose(2, 0, 1)
@@ -126,7 +126,7 @@ def test_bf16_is_close_where_the_processor_has_it(case, kind):
 def test_a_cached_export_needs_no_torch(folder, kind):
     model = example_model(folder, 'msdesis_light')
     exports.onnx_file(model)
-    code = f'''
+    code = f"""
 import sys
 import numpy as np
 from surgseg_ros import predictors
@@ -135,7 +135,7 @@ predictor = predictors.create(
 image = np.zeros((250, 310, 3), np.uint8)
 assert predictor.predict(image, image).disparity.shape == (250, 310)
 assert 'torch' not in sys.modules and 'onnx' not in sys.modules
-'''
+"""
     subprocess.run([sys.executable, '-c', code], check=True)
 
 
@@ -184,8 +184,11 @@ def test_an_export_appears_complete_or_not_at_all(tmp_path, monkeypatch):
     def export(model: Model, path: Path) -> None:
         path.write_bytes(b'half')
         both_writing.wait()
-        assert not [found for found in (tmp_path / 'cache/onnx').glob('*.onnx')
-                    if found.read_bytes() != b'halfwhole']
+        assert not [
+            found
+            for found in (tmp_path / 'cache/onnx').glob('*.onnx')
+            if found.read_bytes() != b'halfwhole'
+        ]
         path.write_bytes(b'halfwhole')
 
     monkeypatch.setattr(exports, '_export', export)

@@ -16,8 +16,9 @@ def case(request, tmp_path_factory):
     tokens, folder = request.param, tmp_path_factory.mktemp('decoder')
     golden = np.load(GOLDEN / f'surgicalsam_decoder_T{tokens}.npz')
     options = {'num_tokens': tokens}
-    torch.save(fill_network(networks.create('surgicalsam', **options)).state_dict(),
-               folder / 'decoder.pt')
+    torch.save(
+        fill_network(networks.create('surgicalsam', **options)).state_dict(), folder / 'decoder.pt'
+    )
     features = field('sam_feats', 256, 64, 64).transpose(1, 2, 0)[None]
     prompts = np.eye(7, dtype=np.float32)[golden['class_ids'] - 1]
     inputs = {'features': features.shape, 'prompts': prompts.shape}

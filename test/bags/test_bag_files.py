@@ -16,7 +16,7 @@ import pytest
 from surgseg_ros.bags import BagError, BagReader, BagWriter, UnknownType, make_message
 from surgseg_ros.bags.reader import unfinished_path
 from surgseg_ros.bags.types import find_type
-from surgseg_ros.images import decode_image
+from surgseg_ros.rosdata.images import decode_image
 
 STRING = 'std_msgs/msg/String'
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -95,14 +95,14 @@ def test_the_bag_knows_its_own_types(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (share / 'Odd.msg').write_text('uint8 ODD=1\nOddPart[] parts\n')
     (share / 'OddPart.msg').write_text('geometry_msgs/Point[2] ends\nfloat32[] weights\n')
     monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
-    script = textwrap.dedent('''
+    script = textwrap.dedent("""
         import sys
         from surgseg_ros.bags import BagWriter, make_message
         part = make_message('odd_msgs/msg/OddPart', weights=[0.5, 2])
         with BagWriter(sys.argv[1]) as writer:
             odd = make_message('odd_msgs/msg/Odd', parts=[part])
             writer.write('/odd', 'odd_msgs/msg/Odd', odd, 5)
-    ''')
+    """)
     run_python(script, tmp_path / 'bag.mcap')  # elsewhere, so that we do not get to know the type
     monkeypatch.delenv('AMENT_PREFIX_PATH')
     with pytest.raises(UnknownType, match='odd_msgs/msg/Odd'):
@@ -187,7 +187,7 @@ def run_python(script: str, *arguments: object) -> None:
     )
 
 
-ENDLESS = textwrap.dedent('''
+ENDLESS = textwrap.dedent("""
     import sys
     from surgseg_ros.bags import BagWriter, make_message
     data = make_message('std_msgs/msg/UInt8MultiArray', data=bytes(300_000))
@@ -196,7 +196,7 @@ ENDLESS = textwrap.dedent('''
             writer.write('/data', 'std_msgs/msg/UInt8MultiArray', data, index)
             if index == 20:
                 print('going', flush=True)
-''')
+""")
 
 
 def interrupted(path: Path, how: signal.Signals) -> None:

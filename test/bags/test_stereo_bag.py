@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from fake_frames import PERIOD, assert_same_frame, fake_calibration, fake_frames, fake_truth
 
-from surgseg_ros import messages
 from surgseg_ros.bags import BagError, BagReader, BagWriter, make_message
 from surgseg_ros.bags.stereo_bag import StereoBag, stereo_topics, write_frame
-from surgseg_ros.frame_messages import frame_messages, is_rectified
+from surgseg_ros.rosdata import messages
+from surgseg_ros.rosdata.frame_messages import frame_messages, is_rectified
 from surgseg_ros.sources import BagSource
 
 IMAGE = 'sensor_msgs/msg/Image'
@@ -176,7 +176,10 @@ def test_exact_stamps_drop_what_has_no_partner(tmp_path: Path) -> None:
 @pytest.mark.parametrize('tolerance', [12, None])
 def test_tolerance_pairs_unsynchronised_eyes(tmp_path: Path, tolerance: int | None) -> None:
     assert paired(tmp_path, [100, 200, 300, 400], [103, 198, 390], tolerance) == [
-        (100, 0, 0), (200, 1, 1), (400, 3, 2)]
+        (100, 0, 0),
+        (200, 1, 1),
+        (400, 3, 2),
+    ]
 
 
 def paired(folder: Path, left: list[int], right: list[int], tolerance: int | None = None):
@@ -186,13 +189,16 @@ def paired(folder: Path, left: list[int], right: list[int], tolerance: int | Non
         return [(f.stamp, f.left[0, 0, 0], f.right[0, 0, 0]) for f in bag]
 
 
-@pytest.mark.parametrize(('left', 'right', 'expected'), [
-    ([100, 200, 300], [140, 240, 340], [(100, 0, 0), (200, 1, 1), (300, 2, 2)]),
-    ([100, 200, 300], [60, 100, 200], [(100, 0, 1), (200, 1, 2)]),   # exact ones win
-    ([100, 200, 300], [60, 103, 198], [(100, 0, 1), (200, 1, 2)]),   # closer ones win
-    ([100, 200, 300], [160, 260], [(200, 1, 0), (300, 2, 1)]),
-    ([100, 133, 166, 200], [110, 176], [(100, 0, 0), (166, 2, 1)]),   # right eye half as fast
-])
+@pytest.mark.parametrize(
+    ('left', 'right', 'expected'),
+    [
+        ([100, 200, 300], [140, 240, 340], [(100, 0, 0), (200, 1, 1), (300, 2, 2)]),
+        ([100, 200, 300], [60, 100, 200], [(100, 0, 1), (200, 1, 2)]),  # exact ones win
+        ([100, 200, 300], [60, 103, 198], [(100, 0, 1), (200, 1, 2)]),  # closer ones win
+        ([100, 200, 300], [160, 260], [(200, 1, 0), (300, 2, 1)]),
+        ([100, 133, 166, 200], [110, 176], [(100, 0, 0), (166, 2, 1)]),  # right eye half as fast
+    ],
+)
 def test_closest_stamps_are_paired(tmp_path: Path, left, right, expected) -> None:
     assert paired(tmp_path, left, right) == expected
 

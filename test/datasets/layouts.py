@@ -12,7 +12,7 @@ from surgseg_ros.networks.coco import CLASS_NAMES
 
 # ids up to 90 that COCO has no category of
 COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
-SIZE = (32, 40)   # height, width
+SIZE = (32, 40)  # height, width
 
 
 def write(path: Path, pixels: np.ndarray) -> None:
@@ -21,7 +21,7 @@ def write(path: Path, pixels: np.ndarray) -> None:
 
 
 def image(size: tuple[int, int] = SIZE, value: int = 90) -> np.ndarray:
-    return np.full((*size, 3), (value, value + 1, value + 2), np.uint8)   # BGR
+    return np.full((*size, 3), (value, value + 1, value + 2), np.uint8)  # BGR
 
 
 def mask(columns: slice, value: int, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -64,34 +64,67 @@ def cata7(root: Path) -> Path:
     for split, frames in (('train', 2), ('test', 1)):
         for frame in range(frames):
             write(root / split / 'images' / f'{frame}.png', image())
-            write(root / split / 'labels' / f'{frame}.png',
-                  mask(slice(0, 4), 20) + mask(slice(4, 9), 200))
+            write(
+                root / split / 'labels' / f'{frame}.png',
+                mask(slice(0, 4), 20) + mask(slice(4, 9), 200),
+            )
     return root
 
 
 def coco(root: Path, splits: Sequence[str] = ('train2017', 'val2017')) -> Path:
     """COCO 2017: grey and colour JPEG, polygons, a crowd, a picture of nothing."""
     ids = [number for number in range(1, 91) if number not in COCO_GAPS]
-    categories = [{'supercategory': 'thing', 'id': number, 'name': name}
-                  for number, name in zip(ids, CLASS_NAMES[1:], strict=True)]
+    categories = [
+        {'supercategory': 'thing', 'id': number, 'name': name}
+        for number, name in zip(ids, CLASS_NAMES[1:], strict=True)
+    ]
     for split in splits:
-        pictures = [('000000000139', image((48, 64))), ('000000000285', image((48, 64))[..., 0]),
-                    ('000000000042', image((64, 48)))]
+        pictures = [
+            ('000000000139', image((48, 64))),
+            ('000000000285', image((48, 64))[..., 0]),
+            ('000000000042', image((64, 48))),
+        ]
         content: dict[str, Any] = {
-            'info': {}, 'licenses': [], 'categories': categories[::-1], 'annotations': [],
-            'images': [{'license': 1, 'id': int(name), 'file_name': f'{name}.jpg', 'height':
-                        pixels.shape[0], 'width': pixels.shape[1]} for name, pixels in pictures]}
+            'info': {},
+            'licenses': [],
+            'categories': categories[::-1],
+            'annotations': [],
+            'images': [
+                {
+                    'license': 1,
+                    'id': int(name),
+                    'file_name': f'{name}.jpg',
+                    'height': pixels.shape[0],
+                    'width': pixels.shape[1],
+                }
+                for name, pixels in pictures
+            ],
+        }
         for name, pixels in pictures:
             write(root / split / f'{name}.jpg', pixels)
         for number, (picture, category) in enumerate([(139, 1), (139, 90), (285, 13)]):
-            content['annotations'].append({
-                'id': 900100184613 + number, 'image_id': picture, 'category_id': category,
-                'segmentation': [[8, 6, 40, 6, 40, 36, 8, 36], [50, 6, 60, 6, 60, 36]],
-                'area': 1110.0, 'bbox': [8, 6, 52, 30], 'iscrowd': 0})
-        content['annotations'].append({
-            'id': 900100259990, 'image_id': 285, 'category_id': 1, 'area': 48 * 10, 'iscrowd': 1,
-            'segmentation': {'size': [48, 64], 'counts': [0, 48 * 10, 48 * 54]},
-            'bbox': [0, 0, 10, 48]})
+            content['annotations'].append(
+                {
+                    'id': 900100184613 + number,
+                    'image_id': picture,
+                    'category_id': category,
+                    'segmentation': [[8, 6, 40, 6, 40, 36, 8, 36], [50, 6, 60, 6, 60, 36]],
+                    'area': 1110.0,
+                    'bbox': [8, 6, 52, 30],
+                    'iscrowd': 0,
+                }
+            )
+        content['annotations'].append(
+            {
+                'id': 900100259990,
+                'image_id': 285,
+                'category_id': 1,
+                'area': 48 * 10,
+                'iscrowd': 1,
+                'segmentation': {'size': [48, 64], 'counts': [0, 48 * 10, 48 * 54]},
+                'bbox': [0, 0, 10, 48],
+            }
+        )
         path = root / 'annotations' / f'instances_{split}.json'
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content))
@@ -106,7 +139,9 @@ def cityscapes(root: Path, splits: Sequence[str] = ('val',), frames: int = 3) ->
     for split in splits:
         for frame in range(frames):
             name = f'ulm_{frame:06d}_000019'
-            write(root / 'leftImg8bit' / split / 'ulm' / f'{name}_leftImg8bit.png',
-                  np.full((30, 40, 3), 50 * frame, np.uint8))
+            write(
+                root / 'leftImg8bit' / split / 'ulm' / f'{name}_leftImg8bit.png',
+                np.full((30, 40, 3), 50 * frame, np.uint8),
+            )
             write(root / 'gtFine' / split / 'ulm' / f'{name}_gtFine_instanceIds.png', numbers)
     return root

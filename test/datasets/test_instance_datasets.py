@@ -35,12 +35,17 @@ def test_coco_polygons_rle_crowds_and_sparse_ids(tmp_path):
     mask = np.zeros((1, 30, 40), bool)
     mask[0, 5:10, 20:35] = True
     encoded = records(42, np.array([7]), mask)[0]
-    polygon = {'image_id': 42, 'category_id': 3, 'iscrowd': 0,
-               'segmentation': [[2, 3, 12, 3, 12, 9, 2, 9]]}
+    polygon = {
+        'image_id': 42,
+        'category_id': 3,
+        'iscrowd': 0,
+        'segmentation': [[2, 3, 12, 3, 12, 9, 2, 9]],
+    }
     crowd = {**encoded, 'iscrowd': 1}
     nothing = records(42, np.array([3]), np.zeros((1, 30, 40), bool))[0]
-    dataset = open_instances('coco', write(tmp_path, [encoded, polygon, crowd, nothing]),
-                             'val2017')
+    dataset = open_instances(
+        'coco', write(tmp_path, [encoded, polygon, crowd, nothing]), 'val2017'
+    )
     assert dataset.class_names == ('background', 'clip', 'hook')
     assert dataset.category_ids == (3, 7) and len(dataset) == 1
     name, image, class_ids, masks = dataset[0][:4]
@@ -66,7 +71,10 @@ def test_coco_as_published(tmp_path):
     assert [sample.name for sample in dataset] == ['000000000042', '000000000139', '000000000285']
     assert [sample.image.shape for sample in dataset] == [(64, 48, 3), (48, 64, 3), (48, 64, 3)]
     assert [[dataset.class_names[k] for k in sample.class_ids] for sample in dataset] == [
-        [], ['person', 'toothbrush'], ['stop sign']]
+        [],
+        ['person', 'toothbrush'],
+        ['stop sign'],
+    ]
     assert dataset[1].masks[0, 6:36, 8:40].all() and dataset[1].masks[0, 8, 58]
     np.testing.assert_array_equal(dataset[2].crowd_ids, [1])
     assert dataset[2].crowd_masks[0, :, :10].all() and not dataset[2].crowd_masks[0, :, 10:].any()
@@ -83,8 +91,9 @@ def test_what_is_wrong_is_said(tmp_path):
         open_instances('coco', tmp_path, 'train')
     wide = records(42, np.array([7]), np.ones((1, 40, 30), bool))
     dataset = open_instances('coco', write(tmp_path, wide), 'val2017')
-    with pytest.raises(ValueError, match='annotation 0 has a segmentation of 30x40 px, its image '
-                                         'has 40x30 px'):
+    with pytest.raises(
+        ValueError, match='annotation 0 has a segmentation of 30x40 px, its image has 40x30 px'
+    ):
         dataset[0]
     short = {**wide[0], 'segmentation': {'size': [30, 40], 'counts': '1'}}
     dataset = open_instances('coco', write(tmp_path, [short]), 'val2017')
@@ -158,26 +167,46 @@ def test_endovis17_has_an_instance_per_instrument_folder(tmp_path):
     name, image, class_ids, masks = dataset[0][:4]
     assert name == 'instrument_dataset_1/frame000' and image.shape == (*layouts.SIZE, 3)
     assert [dataset.class_names[k] for k in class_ids] == [
-        'Prograsp Forceps', 'Other', 'Large Needle Driver']
+        'Prograsp Forceps',
+        'Other',
+        'Large Needle Driver',
+    ]
     assert [np.unique(np.nonzero(one)[1]).tolist() for one in masks] == [
-        list(range(8)), [30, 31, 32], [20, 21, 22, 23]]
+        list(range(8)),
+        [30, 31, 32],
+        [20, 21, 22, 23],
+    ]
 
 
 def test_endovis17_with_masks_of_types_tells_no_instruments_apart(tmp_path):
     for number in range(1, 9):
         folder = tmp_path / f'instrument_dataset_{number}'
         layouts.write(folder / 'images' / 'frame000.jpg', layouts.image())
-        layouts.write(folder / 'instruments_masks' / 'frame000.png',
-                      layouts.mask(slice(3, 9), 32))
-    with pytest.raises(ValueError, match='expected <instrument>_labels folders in .*'
-                                         'ground_truth; .* has images, instruments_masks$'):
+        layouts.write(folder / 'instruments_masks' / 'frame000.png', layouts.mask(slice(3, 9), 32))
+    with pytest.raises(
+        ValueError,
+        match='expected <instrument>_labels folders in .*'
+        'ground_truth; .* has images, instruments_masks$',
+    ):
         open_instances('endovis17', tmp_path, 'train')
 
 
 def test_the_command_writes_what_coco_reads(cityscapes, tmp_path, capsys):
     out = tmp_path / 'coco'
-    command = ['datasets', 'to-coco', '--dataset', 'cityscapes', '--root', str(cityscapes),
-               '--option', 'frames=2', '--option', 'classes=[person, car]', '--out', str(out)]
+    command = [
+        'datasets',
+        'to-coco',
+        '--dataset',
+        'cityscapes',
+        '--root',
+        str(cityscapes),
+        '--option',
+        'frames=2',
+        '--option',
+        'classes=[person, car]',
+        '--out',
+        str(out),
+    ]
     assert cli.main(command) == 0
     assert '2 images: ' in capsys.readouterr().out
     before = open_instances('cityscapes', cityscapes, 'val', frames=2, classes=['person', 'car'])

@@ -1,6 +1,5 @@
 """The recipes for COCO and Cityscapes: from the published layouts to a loss and an AP."""
 
-
 import layouts
 import pytest
 from conftest import REPOSITORY
@@ -26,8 +25,10 @@ def root(tmp_path_factory):
     layouts.cityscapes(folder / 'cityscapes', ('train', 'val'))
     torch.manual_seed(0)
     backbone = networks.create('solo_r50', num_classes=1).backbone.state_dict()
-    torch.save({**backbone, 'fc.weight': torch.zeros(1000, 2048), 'fc.bias': torch.zeros(1000)},
-               folder / 'resnet50.pth')
+    torch.save(
+        {**backbone, 'fc.weight': torch.zeros(1000, 2048), 'fc.bias': torch.zeros(1000)},
+        folder / 'resnet50.pth',
+    )
     return folder
 
 
@@ -49,8 +50,9 @@ def check_step_and_validation(task):
     assert gradients and all(torch.isfinite(gradient).all() for gradient in gradients)
     task.network.eval()
     with torch.no_grad():
-        measured = task.measure(task.collate(
-            [task.val_samples[0, i] for i in range(len(task.val_samples))]))
+        measured = task.measure(
+            task.collate([task.val_samples[0, i] for i in range(len(task.val_samples))])
+        )
     assert 0 <= task.metrics([measured])['AP'] <= 1
 
 
@@ -62,9 +64,15 @@ def test_solo(root, tmp_path):
     assert torch.equal(task.network.state_dict()['backbone.layer1.0.conv1.weight'], learnt)
     check_step_and_validation(task)
     torch.save(task.network.state_dict(), tmp_path / 'coco.pth')
-    task = make_task('solo_cityscapes', root, *SOLO, *SUBSET, imagenet,
-                     f'network.weights={tmp_path / "coco.pth"}',
-                     'network.weights_but=[bbox_head.solo_cate.]')
+    task = make_task(
+        'solo_cityscapes',
+        root,
+        *SOLO,
+        *SUBSET,
+        imagenet,
+        f'network.weights={tmp_path / "coco.pth"}',
+        'network.weights_but=[bbox_head.solo_cate.]',
+    )
     assert task.class_names == ('background', 'person', 'rider', 'car', 'truck', 'bus')
     assert len(task.train_samples) == len(task.val_samples) == 2
     check_step_and_validation(task)
@@ -79,11 +87,15 @@ def test_fassst_of_cityscapes_starts_from_the_ordinary_model_of_coco(root, tmp_p
     """At the full size, of 7 x 7 boxes, from 416 px and 6 x 6."""
     learnt = make_task('fassst_coco', root).network.state_dict()
     torch.save(learnt, tmp_path / 'coco.pth')
-    task = make_task('fassst_cityscapes_from_coco', root,
-                     f'network.weights={tmp_path / "coco.pth"}')
+    task = make_task(
+        'fassst_cityscapes_from_coco', root, f'network.weights={tmp_path / "coco.pth"}'
+    )
     assert len(task.class_names) == 9 and task.network.attention.grid == 7
-    fresh = [key for key, x in task.network.state_dict().items()
-             if x.is_floating_point() and not torch.equal(x, learnt[key])]
+    fresh = [
+        key
+        for key, x in task.network.state_dict().items()
+        if x.is_floating_point() and not torch.equal(x, learnt[key])
+    ]
     assert {key.rpartition('.')[0] for key in fresh} == {'attention.predict', 'tail.masks'}
 
 

@@ -24,12 +24,18 @@ def runs(labels):
 
 
 def test_importing_pulls_in_neither_torch_nor_rosbags():
-    code = ('import sys; from surgseg_ros import datasets\n'
-            'import surgseg_ros.datasets.simulated, surgseg_ros.datasets.endovis18\n'
-            'import surgseg_ros.datasets.cata7, surgseg_ros.datasets.prompts\n'
-            'print(*{"torch", "rosbags", "albumentations", "mujoco", "rclpy"} & set(sys.modules))')
-    assert subprocess.run([sys.executable, '-c', code], text=True, check=True,
-                          capture_output=True).stdout.split() == []
+    code = (
+        'import sys; from surgseg_ros import datasets\n'
+        'import surgseg_ros.datasets.simulated, surgseg_ros.datasets.endovis18\n'
+        'import surgseg_ros.datasets.cata7, surgseg_ros.datasets.prompts\n'
+        'print(*{"torch", "rosbags", "albumentations", "mujoco", "rclpy"} & set(sys.modules))'
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, '-c', code], text=True, check=True, capture_output=True
+        ).stdout.split()
+        == []
+    )
 
 
 # EndoVis 2017
@@ -40,17 +46,20 @@ def ev17(tmp_path_factory):
     return layouts.endovis17(tmp_path_factory.mktemp('endovis17'))
 
 
-@pytest.mark.parametrize(('target', 'expected'), [
-    ('types', [(2, 8), (0, 12), (3, 4), (0, 6), (7, 3), (0, 7)]),
-    ('parts', [(1, 6), (2, 2), (0, 12), (3, 4), (0, 6), (4, 3), (0, 7)]),
-    ('binary', [(1, 8), (0, 12), (1, 4), (0, 6), (1, 3), (0, 7)]),
-])
+@pytest.mark.parametrize(
+    ('target', 'expected'),
+    [
+        ('types', [(2, 8), (0, 12), (3, 4), (0, 6), (7, 3), (0, 7)]),
+        ('parts', [(1, 6), (2, 2), (0, 12), (3, 4), (0, 6), (4, 3), (0, 7)]),
+        ('binary', [(1, 8), (0, 12), (1, 4), (0, 6), (1, 3), (0, 7)]),
+    ],
+)
 def test_endovis17_combines_the_masks_of_the_instruments(ev17, target, expected):
     dataset = datasets.open_dataset('endovis17', ev17, 'train', target=target)
     assert len(dataset) == 16
     sample = dataset[3]
     assert sample.name == 'instrument_dataset_2/frame001'
-    assert sample.image[0, 0].tolist() == [4, 3, 2]   # RGB
+    assert sample.image[0, 0].tolist() == [4, 3, 2]  # RGB
     assert sample.labels.dtype == np.uint8 and runs(sample.labels) == expected
     assert dataset.class_names == endovis17.CLASS_NAMES[target]
 
@@ -66,23 +75,41 @@ def test_endovis17_folds():
 def test_endovis17_split_reads_the_sequences_of_its_fold(ev17):
     dataset = EndoVis17(ev17, 'val', fold=2)
     assert [dataset.sequence(index) for index in range(len(dataset))] == [
-        'instrument_dataset_4', 'instrument_dataset_4',
-        'instrument_dataset_8', 'instrument_dataset_8']
+        'instrument_dataset_4',
+        'instrument_dataset_4',
+        'instrument_dataset_8',
+        'instrument_dataset_8',
+    ]
 
 
-@pytest.mark.parametrize(('folder', 'number'), [
-    ('Maryland_Bipolar_Forceps_labels', 1), ('Bipolar_Forceps_labels', 1),
-    ('Left_Prograsp_Forceps_labels', 2), ('Large_Needle_Driver_Right_labels', 3),
-    ('Vessel_Sealer_labels', 4), ('Grasping_Retractor_labels', 5),
-    ('Monopolar_Curved_Scissors_labels', 6), ('Other_labels', 7)])
+@pytest.mark.parametrize(
+    ('folder', 'number'),
+    [
+        ('Maryland_Bipolar_Forceps_labels', 1),
+        ('Bipolar_Forceps_labels', 1),
+        ('Left_Prograsp_Forceps_labels', 2),
+        ('Large_Needle_Driver_Right_labels', 3),
+        ('Vessel_Sealer_labels', 4),
+        ('Grasping_Retractor_labels', 5),
+        ('Monopolar_Curved_Scissors_labels', 6),
+        ('Other_labels', 7),
+    ],
+)
 def test_endovis17_names_of_the_challenges_folders(folder, number):
     assert class_id(folder) == number
 
 
-@pytest.mark.parametrize(('folder', 'target', 'factor'), [
-    ('gt/TypeSegmentation', 'types', 1), ('ground_truth/types', 'types', 1),
-    ('instruments_masks', 'types', 32), ('parts_masks', 'parts', 85),
-    ('gt/PartsSegmentation', 'parts', 10), ('ground_truth/binary', 'binary', 255)])
+@pytest.mark.parametrize(
+    ('folder', 'target', 'factor'),
+    [
+        ('gt/TypeSegmentation', 'types', 1),
+        ('ground_truth/types', 'types', 1),
+        ('instruments_masks', 'types', 32),
+        ('parts_masks', 'parts', 85),
+        ('gt/PartsSegmentation', 'parts', 10),
+        ('ground_truth/binary', 'binary', 255),
+    ],
+)
 def test_endovis17_one_mask_for_all_instruments(tmp_path, folder, target, factor):
     for number in range(1, 11):
         sequence = tmp_path / 'test' / f'instrument_dataset_{number}'
@@ -99,15 +126,21 @@ def test_endovis17_one_mask_for_all_instruments(tmp_path, folder, target, factor
 
 def test_endovis17_archives_as_unpacked(tmp_path):
     """Training and test sets have sequences of the same numbers in one root."""
-    archives = {'1_4_training': range(1, 5), '5_8_training': range(5, 9),
-                '1_4_testing': range(1, 5), '5_8_testing': range(5, 9), '9_10_testing': (9, 10)}
+    archives = {
+        '1_4_training': range(1, 5),
+        '5_8_training': range(5, 9),
+        '1_4_testing': range(1, 5),
+        '5_8_testing': range(5, 9),
+        '9_10_testing': (9, 10),
+    }
     for archive, numbers in archives.items():
         for number in numbers:
             folder = tmp_path / f'instrument_{archive}' / f'instrument_dataset_{number}'
             colour = number + (100 if 'testing' in archive else 0)
             layouts.write(folder / 'left_frames' / 'frame000.png', layouts.image(value=colour))
-            layouts.write(folder / 'gt' / 'TypeSegmentation' / 'frame000.png',
-                          layouts.mask(slice(0, 3), 1))
+            layouts.write(
+                folder / 'gt' / 'TypeSegmentation' / 'frame000.png', layouts.mask(slice(0, 3), 1)
+            )
     for split, first, length in (('train', 1, 8), ('test', 101, 10)):
         dataset = EndoVis17(tmp_path, split)
         assert len(dataset) == length and dataset.image(0)[0, 0, 2] == first
@@ -127,7 +160,7 @@ def test_endovis17_parts_of_real_frames(tmp_path, shared_data):
     stored = cv2.imread(str(source / 'frame000_parts.png'), cv2.IMREAD_GRAYSCALE)
     for part in (1, 2, 3):
         assert (sample.labels == part).sum() == (stored == 10 * part).sum() > 1000
-    assert sample.image[:, [0, -1]].mean() > 10   # the black borders are gone
+    assert sample.image[:, [0, -1]].mean() > 10  # the black borders are gone
     binary = EndoVis17(tmp_path, target='parts', crop=False).labels(0)
     assert binary.shape == (1080, 1920)
 
@@ -157,8 +190,8 @@ def ev18(tmp_path_factory):
 def test_endovis18_paints_the_masks_of_classes(ev18):
     dataset = datasets.open_dataset('endovis18', ev18, 'train')
     assert [dataset.name(index) for index in range(2)] == ['seq2/00000', 'seq2/00149']
-    assert runs(dataset[0].labels) == [(1, 4), (5, 6), (0, 30)]   # the higher id covers
-    assert not dataset[1].labels.any()   # an image without instruments belongs to it as well
+    assert runs(dataset[0].labels) == [(1, 4), (5, 6), (0, 30)]  # the higher id covers
+    assert not dataset[1].labels.any()  # an image without instruments belongs to it as well
     assert dataset.class_names[5] == 'Ultrasound Probe'
 
 
@@ -177,8 +210,11 @@ def test_endovis18_prefers_annotations(ev18):
 def test_endovis18_labels_without_images(tmp_path):
     root = layouts.endovis18(tmp_path)
     shutil.rmtree(root / 'val' / 'images')
-    with pytest.raises(ValueError, match='val/images lacks 2 of 2 frames .* such as .*val/images/'
-                       'seq2/00000.png; add the frames of the challenge'):
+    with pytest.raises(
+        ValueError,
+        match='val/images lacks 2 of 2 frames .* such as .*val/images/'
+        'seq2/00000.png; add the frames of the challenge',
+    ):
         datasets.open_dataset('endovis18', root, 'val')
     dataset = datasets.open_dataset('endovis18', root, 'val', labels_only=True)
     assert runs(dataset.labels(0)) == [(0, 8), (7, 1), (0, 31)]
@@ -207,18 +243,46 @@ def test_class_prompts(ev17):
 # Wrong folders
 
 
-@pytest.mark.parametrize(('name', 'split', 'options', 'message'), [
-    ('endovis17', 'train', {}, 'expected instrument_dataset_1 with left_frames .* has notes.txt'),
-    ('endovis17', 'val', {}, 'a val split only with a fold'),
-    ('endovis17', 'train', {'fold': 4}, 'fold is 4, expected 0 to 3'),
-    ('endovis17', 'train', {'target': 'type'}, "target is 'type', expected one of types, parts"),
-    ('endovis18', 'train', {}, r'expected SEQUENCE/FRAME_class<id>.png in .*train/0/binary_anno'),
-    ('endovis18', 'test', {}, "split is 'test', expected one of train, val"),
-    ('cata7', 'train', {}, r'expected images/NAME.png and labels/NAME.png in .* is not a folder'),
-    ('cata7', 'train', {'class_names': 'ten chars.'}, "class_names is 'ten chars.', expected a"),
-    ('cata7', 'train', {'fold': 1}, 'dataset cata7 cannot be opened so: .*fold'),
-    ('cityscapes', 'train', {}, "no dataset is called 'cityscapes'; known: cata7, endovis17"),
-])
+@pytest.mark.parametrize(
+    ('name', 'split', 'options', 'message'),
+    [
+        (
+            'endovis17',
+            'train',
+            {},
+            'expected instrument_dataset_1 with left_frames .* has notes.txt',
+        ),
+        ('endovis17', 'val', {}, 'a val split only with a fold'),
+        ('endovis17', 'train', {'fold': 4}, 'fold is 4, expected 0 to 3'),
+        (
+            'endovis17',
+            'train',
+            {'target': 'type'},
+            "target is 'type', expected one of types, parts",
+        ),
+        (
+            'endovis18',
+            'train',
+            {},
+            r'expected SEQUENCE/FRAME_class<id>.png in .*train/0/binary_anno',
+        ),
+        ('endovis18', 'test', {}, "split is 'test', expected one of train, val"),
+        (
+            'cata7',
+            'train',
+            {},
+            r'expected images/NAME.png and labels/NAME.png in .* is not a folder',
+        ),
+        (
+            'cata7',
+            'train',
+            {'class_names': 'ten chars.'},
+            "class_names is 'ten chars.', expected a",
+        ),
+        ('cata7', 'train', {'fold': 1}, 'dataset cata7 cannot be opened so: .*fold'),
+        ('cityscapes', 'train', {}, "no dataset is called 'cityscapes'; known: cata7, endovis17"),
+    ],
+)
 def test_what_was_expected_and_what_was_found(tmp_path, name, split, options, message):
     (tmp_path / 'notes.txt').write_text('')
     with pytest.raises(ValueError, match=message) as error:
@@ -247,9 +311,13 @@ def test_labels_that_are_no_classes(tmp_path):
         datasets.open_dataset('cata7', root, 'train')[0]
 
 
-@pytest.mark.parametrize(('value', 'message'), [
-    (3, '0.png has value 3, expected 20 x class id'),     # plain class ids
-    (67, '0.png has value 67, expected 20 x class id')])
+@pytest.mark.parametrize(
+    ('value', 'message'),
+    [
+        (3, '0.png has value 3, expected 20 x class id'),  # plain class ids
+        (67, '0.png has value 67, expected 20 x class id'),
+    ],
+)
 def test_values_that_are_no_multiple_are_not_rounded(tmp_path, value, message):
     root = layouts.cata7(tmp_path)
     layouts.write(root / 'train' / 'labels' / '0.png', layouts.mask(slice(0, 3), value))

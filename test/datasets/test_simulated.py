@@ -13,12 +13,7 @@ import pytest
 pytest.importorskip('mujoco', reason='rendering needs mujoco')
 
 from surgseg_ros import datasets  # noqa: E402
-from surgseg_ros.datasets.rendering import (  # noqa: E402
-    FIRST_SEED,
-    MAX_SCENES,
-    SceneParameters,
-    scene_options,
-)
+from surgseg_ros.datasets.rendering import FIRST_SEED, MAX_SCENES, SceneParameters, scene_options  # noqa: E402
 from surgseg_ros.datasets.simulated import KINDS, Simulated  # noqa: E402
 
 SMALL = {'size': (96, 80), 'frames_per_scene': 2, 'tools': (1, 2)}
@@ -48,8 +43,9 @@ def test_a_frame(rendered):
 
 
 def test_labels_are_those_of_the_scenes_instruments(rendered):
-    parameters = SceneParameters('train', (96, 80), dict.fromkeys(KINDS, 1.0), (1, 2), 2, 1.0,
-                                 (0.0, 0.6), (0.5, 1.5))
+    parameters = SceneParameters(
+        'train', (96, 80), dict.fromkeys(KINDS, 1.0), (1, 2), 2, 1.0, (0.0, 0.6), (0.5, 1.5)
+    )
     seen = 0
     for index in range(FRAMES):
         kinds = scene_options(parameters, index // 2)['kinds']
@@ -63,8 +59,10 @@ def test_labels_are_those_of_the_scenes_instruments(rendered):
 
 
 def test_targets_share_a_folder(rendered):
-    parts, binary = (Simulated(rendered.folder.parent, 'train', FRAMES, target=target, **SMALL)
-                     for target in ('parts', 'binary'))
+    parts, binary = (
+        Simulated(rendered.folder.parent, 'train', FRAMES, target=target, **SMALL)
+        for target in ('parts', 'binary')
+    )
     assert parts.folder == binary.folder == rendered.folder
     assert parts.class_names[:4] == ('background', 'shaft', 'wrist', 'clasper')
     for index in range(FRAMES):
@@ -79,8 +77,10 @@ def test_same_pixels_from_one_worker_and_for_fewer_frames(rendered, tmp_path):
 
 
 def test_goes_on_where_it_was_killed(rendered, tmp_path):
-    code = ('from pathlib import Path; from surgseg_ros.datasets.simulated import Simulated\n'
-            f'Simulated(Path({str(tmp_path)!r}), "train", {FRAMES}, workers=1, **{SMALL})')
+    code = (
+        'from pathlib import Path; from surgseg_ros.datasets.simulated import Simulated\n'
+        f'Simulated(Path({str(tmp_path)!r}), "train", {FRAMES}, workers=1, **{SMALL})'
+    )
     process = subprocess.Popen([sys.executable, '-c', code], cwd=REPOSITORY)
     images = tmp_path / rendered.folder.name / 'images'
     while len(list(images.glob('0*.png'))) < 2:
@@ -97,7 +97,7 @@ def test_goes_on_where_it_was_killed(rendered, tmp_path):
 
 
 def test_nothing_is_rendered_twice(rendered, monkeypatch):
-    monkeypatch.setenv('MUJOCO_GL', 'none of the known')   # no worker could start
+    monkeypatch.setenv('MUJOCO_GL', 'none of the known')  # no worker could start
     assert_same_pixels(Simulated(rendered.folder.parent, 'train', FRAMES, **SMALL), rendered, 2)
     with pytest.raises(OSError, match='MUJOCO_GL') as error:
         Simulated(rendered.folder.parent, 'train', FRAMES + 1, **SMALL)
@@ -105,9 +105,16 @@ def test_nothing_is_rendered_twice(rendered, monkeypatch):
 
 
 def parameters(**changes):
-    given = {'split': 'train', 'size': (96, 80), 'kinds': dict.fromkeys(KINDS, 1.0),
-             'tools': (1, 3), 'frames_per_scene': 2, 'rate': 1.0, 'wrist_bend': (0.1, 0.6),
-             'noise': (0.5, 1.5)}
+    given = {
+        'split': 'train',
+        'size': (96, 80),
+        'kinds': dict.fromkeys(KINDS, 1.0),
+        'tools': (1, 3),
+        'frames_per_scene': 2,
+        'rate': 1.0,
+        'wrist_bend': (0.1, 0.6),
+        'noise': (0.5, 1.5),
+    }
     return SceneParameters(**{**given, **changes})
 
 
@@ -127,24 +134,28 @@ def test_splits_have_disjoint_seeds():
     starts = sorted(FIRST_SEED.values())
     assert all(later - first >= MAX_SCENES for first, later in pairwise(starts))
     assert {scene_options(parameters(split=split), 5)['seed'] for split in FIRST_SEED} == {
-        first + 5 for first in FIRST_SEED.values()}
+        first + 5 for first in FIRST_SEED.values()
+    }
 
 
-@pytest.mark.parametrize(('options', 'message'), [
-    ({'kinds': 'Prograsp Forceps'}, "kinds is 'Prograsp Forceps', expected weights by class"),
-    ({'kinds': {'Scalpel': 1}}, "kinds is 'Scalpel', expected one of Prograsp Forceps"),
-    ({'kinds': {'Prograsp Forceps': -1}}, 'the weight -1, expected 0 or more'),
-    ({'kinds': {'Prograsp Forceps': 0}}, 'kinds has no weight above 0'),
-    ({'tools': (3, 1)}, r'no tools \(3, 1\)'),
-    ({'size': (8, 8)}, r'no size \(8, 8\)'),
-    ({'frames': {'val': 3}}, 'no frames 0'),
-    ({'frames': '5'}, "frames is '5', expected a whole number"),
-    ({'size': [32]}, r'size is \[32\], expected two numbers'),
-    ({'size': 5}, 'size is 5, expected two numbers'),
-    ({'tools': (1, 2.5)}, 'tools is 2.5, expected a whole number'),
-    ({'noise': (0, 'much')}, "noise is 'much', expected a number"),
-    ({'colour': 'red'}, 'dataset simulated cannot be opened so: .*colour'),
-])
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'kinds': 'Prograsp Forceps'}, "kinds is 'Prograsp Forceps', expected weights by class"),
+        ({'kinds': {'Scalpel': 1}}, "kinds is 'Scalpel', expected one of Prograsp Forceps"),
+        ({'kinds': {'Prograsp Forceps': -1}}, 'the weight -1, expected 0 or more'),
+        ({'kinds': {'Prograsp Forceps': 0}}, 'kinds has no weight above 0'),
+        ({'tools': (3, 1)}, r'no tools \(3, 1\)'),
+        ({'size': (8, 8)}, r'no size \(8, 8\)'),
+        ({'frames': {'val': 3}}, 'no frames 0'),
+        ({'frames': '5'}, "frames is '5', expected a whole number"),
+        ({'size': [32]}, r'size is \[32\], expected two numbers'),
+        ({'size': 5}, 'size is 5, expected two numbers'),
+        ({'tools': (1, 2.5)}, 'tools is 2.5, expected a whole number'),
+        ({'noise': (0, 'much')}, "noise is 'much', expected a number"),
+        ({'colour': 'red'}, 'dataset simulated cannot be opened so: .*colour'),
+    ],
+)
 def test_what_cannot_be_rendered(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         datasets.open_dataset('simulated', tmp_path, 'train', **options)

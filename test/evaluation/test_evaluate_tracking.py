@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip('mujoco')
 
 from surgseg_ros import cli
-from surgseg_ros.bundled import bundled_weights
 from surgseg_ros.evaluation.tracking import evaluate, true_instances, with_true_masks
+from surgseg_ros.networks.bundled import bundled_weights
 from surgseg_ros.simulation import VirtualEndoscope, crossing
 
 SIZE = (320, 256)
@@ -35,8 +35,10 @@ def test_instruments_of_one_kind_change_sides_and_cover_each_other(frames, tips)
     # the first instrument alone moves as it does beside the others, which pass over it
     alone = {**crossing.OPTIONS, 'kinds': crossing.OPTIONS['kinds'][:1]}
     with VirtualEndoscope(*SIZE, **alone) as endoscope:
-        whole = [np.count_nonzero(endoscope.truth(index).instances)
-                 for index in range(0, crossing.FRAMES, 5)]
+        whole = [
+            np.count_nonzero(endoscope.truth(index).instances)
+            for index in range(0, crossing.FRAMES, 5)
+        ]
     visible = [np.count_nonzero(truth.instances == 1) for _, truth, _ in frames[::5]]
     hidden = 1 - np.divide(visible, whole)
     assert hidden.min() > -1e-9
@@ -57,6 +59,7 @@ def test_gaps_of_ten_frames_cost_no_id(frames, period, lag):
             numbers, _ = true_instances(truth)
             kept = (index + lag * numbers) % period >= 10
             yield seconds, truth, (class_ids[kept], masks[kept])
+
     metrics = evaluate(lossy())
     assert metrics.identity_switches == 0
     assert metrics.misses > 200
@@ -75,13 +78,16 @@ def test_numbers_by_place_do_switch(frames, tips):
 
 def test_crossing_moves_the_instruments_and_truth_needs_no_picture():
     options = {'seed': 4, 'rate': 15.0, 'threads': 1}
-    with VirtualEndoscope(64, 48, **options) as apart, \
-            VirtualEndoscope(64, 48, crossing=5.0, **options) as crossed:
+    with (
+        VirtualEndoscope(64, 48, **options) as apart,
+        VirtualEndoscope(64, 48, crossing=5.0, **options) as crossed,
+    ):
         poses = [endoscope.truth(9).tools[0].pose for endoscope in (apart, crossed)]
         assert np.abs(poses[0] - poses[1]).max() > 1e-3
         for name in ('instances', 'parts', 'disparity'):
-            np.testing.assert_array_equal(getattr(crossed.truth(9), name),
-                                          getattr(crossed.render_left(9)[1], name))
+            np.testing.assert_array_equal(
+                getattr(crossed.truth(9), name), getattr(crossed.render_left(9)[1], name)
+            )
     with pytest.raises(ValueError, match='crossing is -1 s, expected 0'):
         VirtualEndoscope(64, 48, crossing=-1)
 
@@ -94,8 +100,23 @@ WEIGHTS = bundled_weights('solo_mobilenet')
 def test_the_command_tracks_true_masks_and_predicted_ones(tmp_path, capsys):
     pytest.importorskip('torch', reason='networks need torch')
     figures = tmp_path / 'figures.json'
-    assert cli.main(['evaluate', 'tracking', '--weights', str(WEIGHTS), '--frames', '3',
-                     '--score-threshold', '0.2', '--json', str(figures)]) == 0
+    assert (
+        cli.main(
+            [
+                'evaluate',
+                'tracking',
+                '--weights',
+                str(WEIGHTS),
+                '--frames',
+                '3',
+                '--score-threshold',
+                '0.2',
+                '--json',
+                str(figures),
+            ]
+        )
+        == 0
+    )
     found = json.loads(figures.read_text())
     assert list(found) == ['true masks', 'solo_mobilenet'], 'the card says which network'
     true, predicted = found.values()
@@ -105,16 +126,27 @@ def test_the_command_tracks_true_masks_and_predicted_ones(tmp_path, capsys):
     wrong = sum(predicted[name] for name in ('misses', 'false_positives', 'identity_switches'))
     assert predicted['mota'] == pytest.approx(1 - wrong / 9)
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
-        'truths', 'true', 'solo_mobilenet']
+        'truths',
+        'true',
+        'solo_mobilenet',
+    ]
 
 
-@pytest.mark.parametrize('words, sentence', [
-    (['--score-threshold', '7'], '--score-threshold is 7, expected 0 to 1'),
-    (['--score-threshold', 'nan'], '--score-threshold is nan, expected 0 to 1'),
-    (['--weights', 'w.pt'], 'w.pt has no card that says of which network they are: give --model'),
-    (['--weights', str(WEIGHTS), '--model', 'fassst_small'],
-     'are weights of solo_mobilenet, not of fassst_small'),
-])
+@pytest.mark.parametrize(
+    'words, sentence',
+    [
+        (['--score-threshold', '7'], '--score-threshold is 7, expected 0 to 1'),
+        (['--score-threshold', 'nan'], '--score-threshold is nan, expected 0 to 1'),
+        (
+            ['--weights', 'w.pt'],
+            'w.pt has no card that says of which network they are: give --model',
+        ),
+        (
+            ['--weights', str(WEIGHTS), '--model', 'fassst_small'],
+            'are weights of solo_mobilenet, not of fassst_small',
+        ),
+    ],
+)
 def test_what_cannot_be_is_refused(words, sentence, capsys):
     assert cli.main(['evaluate', 'tracking', '--frames', '1', *words]) == 2
     assert sentence in capsys.readouterr().err

@@ -16,9 +16,16 @@ COUNTS = {'Bipolar Forceps': 200, 'Monopolar Curved Scissors': 10}
 
 
 def row(iou, head, tail):
-    return {f'published/{key}': value for key, value in (
-        ('challenge_iou', iou), ('iou', iou), ('mc_iou', (head + tail) / 2),
-        ('Bipolar Forceps', head), ('Monopolar Curved Scissors', tail))}
+    return {
+        f'published/{key}': value
+        for key, value in (
+            ('challenge_iou', iou),
+            ('iou', iou),
+            ('mc_iou', (head + tail) / 2),
+            ('Bipolar Forceps', head),
+            ('Monopolar Curved Scissors', tail),
+        )
+    }
 
 
 def test_the_table_has_mean_and_deviation_of_the_seeds_from_head_to_tail():
@@ -26,8 +33,10 @@ def test_the_table_has_mean_and_deviation_of_the_seeds_from_head_to_tail():
     lines = ibr.table(rows, COUNTS, 'published').splitlines()
     assert lines[0].endswith('| Bipolar Forceps | Monopolar Curved Scissors | head | tail |')
     assert lines[2].endswith('| 200 | 10 |  |  |')
-    assert lines[3] == ('| plain | 60.00 ± 14.14 | 45.00 ± 7.07 | 70.00 ± 14.14 '
-                        '| 20.00 ± 0.00 | 70.00 ± 14.14 | 20.00 ± 0.00 |')
+    assert lines[3] == (
+        '| plain | 60.00 ± 14.14 | 45.00 ± 7.07 | 70.00 ± 14.14 '
+        '| 20.00 ± 0.00 | 70.00 ± 14.14 | 20.00 ± 0.00 |'
+    )
     assert lines[4] == '| banked | 60.00 | 40.00 | 50.00 | 30.00 | 50.00 | 30.00 |'
 
 
@@ -44,7 +53,9 @@ def test_every_variant_is_trained_with_every_seed(tmp_path, monkeypatch):
     tables = ibr.run(REPOSITORY / 'config/ablations/ibr_simulated.yaml', tmp_path / 'out')
     assert sorted(trained) == [
         (bank, seed, f'out/variant{number}/seed{seed}')
-        for number, bank in enumerate((0, 4)) for seed in (1, 2, 3)]
+        for number, bank in enumerate((0, 4))
+        for seed in (1, 2, 3)
+    ]
     assert '| SurgicalSAM + IBR | 20.00 ± 10.00 | 45.00 ± 0.00 |' in tables
     assert (tmp_path / 'out/results.md').read_text() == tables + '\n'
     rows = json.loads((tmp_path / 'out/results.json').read_text())['rows']

@@ -9,15 +9,11 @@ pytest.importorskip('pycocotools', reason='COCO needs pycocotools')
 
 from surgseg_ros import cli, predictors  # noqa: E402
 from surgseg_ros.commands import dataset_arguments  # noqa: E402
-from surgseg_ros.datasets.instances import (  # noqa: E402
-    InstanceDataset,
-    InstanceSample,
-    open_instances,
-)
+from surgseg_ros.datasets.instances import InstanceDataset, InstanceSample, open_instances  # noqa: E402
 from surgseg_ros.datasets.to_coco import write_coco  # noqa: E402
 from surgseg_ros.evaluation.instances import evaluate, evaluate_predictor  # noqa: E402
+from surgseg_ros.frames.results import InstanceResult, mask_boxes  # noqa: E402
 from surgseg_ros.metrics.instances import records  # noqa: E402
-from surgseg_ros.predictors.results import InstanceResult, mask_boxes  # noqa: E402
 
 NAMES = ('background', 'hook', 'clip')
 
@@ -35,8 +31,11 @@ class TwoFrames(InstanceDataset):
         masks[0, 5:25, 5:25] = True
         masks[index, 5:25, 35:55] |= index > 0
         return InstanceSample(
-            f'frame{index}', np.full((40, 60 + index, 3), index, np.uint8),
-            np.arange(1, 2 + index), masks)
+            f'frame{index}',
+            np.full((40, 60 + index, 3), index, np.uint8),
+            np.arange(1, 2 + index),
+            masks,
+        )
 
 
 class Perfect:
@@ -82,8 +81,11 @@ def test_crowds_are_neither_right_nor_wrong_also_from_files(tmp_path):
     assert evaluate_predictor(SeesTheCrowd(), TwoFrames()).ap < 0.3
     truth = write_coco(CrowdedFrames(), tmp_path, 'val')
     results = [SeesTheCrowd().predict(CrowdedFrames()[index].image) for index in range(2)]
-    found = [one for number, result in enumerate(results, 1) for one in records(
-        number, result.class_ids, result.masks, result.scores)]
+    found = [
+        one
+        for number, result in enumerate(results, 1)
+        for one in records(number, result.class_ids, result.masks, result.scores)
+    ]
     (tmp_path / 'dt.json').write_text(json.dumps(found))
     assert str(evaluate(tmp_path / 'dt.json', truth)) == str(metrics)
     again = evaluate_predictor(SeesTheCrowd(), open_instances('coco', tmp_path, 'val'))
@@ -93,13 +95,18 @@ def test_crowds_are_neither_right_nor_wrong_also_from_files(tmp_path):
 def test_other_classes_are_refused():
     predictor = Perfect()
     predictor.class_names = ('background', 'clip', 'hook')
-    with pytest.raises(ValueError, match=r'the weights are for 2 classes \(clip, hook\), the '
-                                         r'dataset has 2 classes \(hook, clip\)'):
+    with pytest.raises(
+        ValueError,
+        match=r'the weights are for 2 classes \(clip, hook\), the '
+        r'dataset has 2 classes \(hook, clip\)',
+    ):
         evaluate_predictor(predictor, TwoFrames())
 
 
-@pytest.mark.parametrize(('words', 'threshold'), [
-    ([], Perfect.validation_threshold), (['--score-threshold', '0.3'], 0.3)])
+@pytest.mark.parametrize(
+    ('words', 'threshold'),
+    [([], Perfect.validation_threshold), (['--score-threshold', '0.3'], 0.3)],
+)
 def test_the_command(tmp_path, monkeypatch, capsys, words, threshold):
     predictor, made = Perfect(), []
 
@@ -109,9 +116,20 @@ def test_the_command(tmp_path, monkeypatch, capsys, words, threshold):
 
     monkeypatch.setattr(predictors, 'create', create)
     monkeypatch.setattr(dataset_arguments, 'open_instances', lambda *_, **__: TwoFrames())
-    command = ['evaluate', 'instances', '--weights', str(tmp_path / 'w.pt'), '--model', 'solo_r18',
-               '--dataset', 'simulated', '--root', str(tmp_path), '--json',
-               str(tmp_path / 'figures.json')]
+    command = [
+        'evaluate',
+        'instances',
+        '--weights',
+        str(tmp_path / 'w.pt'),
+        '--model',
+        'solo_r18',
+        '--dataset',
+        'simulated',
+        '--root',
+        str(tmp_path),
+        '--json',
+        str(tmp_path / 'figures.json'),
+    ]
     assert cli.main([*command, *words]) == 0
     assert made == [('solo_r18', {'weights': tmp_path / 'w.pt'})]
     assert predictor.score_threshold == threshold
@@ -119,13 +137,21 @@ def test_the_command(tmp_path, monkeypatch, capsys, words, threshold):
     assert json.loads((tmp_path / 'figures.json').read_text())['ap50'] == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize(('words', 'sentence'), [
-    (['--weights', 'w.pt'], '--dataset and --root are needed, too'),
-    (['--pred', 'dt.json'], '--pred needs --gt'),
-    (['--weights', 'w.pt', '--dataset', 'coco', '--root', '.', '--option', 'fold'],
-     '--option fold is not of the form NAME=VALUE'),
-    (['--weights', 'w.pt', '--score-threshold', '7'], '--score-threshold is 7, expected 0 to 1'),
-])
+@pytest.mark.parametrize(
+    ('words', 'sentence'),
+    [
+        (['--weights', 'w.pt'], '--dataset and --root are needed, too'),
+        (['--pred', 'dt.json'], '--pred needs --gt'),
+        (
+            ['--weights', 'w.pt', '--dataset', 'coco', '--root', '.', '--option', 'fold'],
+            '--option fold is not of the form NAME=VALUE',
+        ),
+        (
+            ['--weights', 'w.pt', '--score-threshold', '7'],
+            '--score-threshold is 7, expected 0 to 1',
+        ),
+    ],
+)
 def test_what_is_missing_is_said(words, sentence, capsys):
     assert cli.main(['evaluate', 'instances', *words]) == 2
     assert sentence in capsys.readouterr().err

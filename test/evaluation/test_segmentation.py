@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from fake_frames import fake_frames
 
-from surgseg_ros import cli, messages, predictors
+from surgseg_ros import cli, predictors
 from surgseg_ros.bags import BagWriter
 from surgseg_ros.bags.stereo_bag import write_frame
 from surgseg_ros.bags.types import make_message
-from surgseg_ros.bundled import bundled_weights
 from surgseg_ros.datasets import SegmentationDataset
 from surgseg_ros.datasets.endovis17 import TYPES
 from surgseg_ros.evaluation import segmentation
 from surgseg_ros.evaluation.segmentation import Evaluation, JudgedLabels
+from surgseg_ros.networks.bundled import bundled_weights
+from surgseg_ros.rosdata import messages
 
 NAMES = ('background', 'needle_driver', 'scissors')
 
@@ -56,7 +57,7 @@ class Shrinking:
 
     def predict(self, image):
         labels = np.zeros(image.shape[:2], np.uint8)
-        labels[:, :20 - 10 * self.seen] = 1
+        labels[:, : 20 - 10 * self.seen] = 1
         self.seen += 1
         return SimpleNamespace(labels=labels)
 
@@ -75,7 +76,7 @@ def test_figures_of_a_predictor_on_a_dataset():
     assert classes['scissors'] == {'iou': 0, 'dice': 0, 'pixels': 300}
     assert figures['mean_iou'] == pytest.approx(0.25) and figures['frames'] == 3
     assert figures['surgicalsam']['challenge_iou'] == pytest.approx((1 + 0.5 + 0) / 3)
-    assert figures['lwanet']['mean_iou'] == 1   # instruments taken for background count nowhere
+    assert figures['lwanet']['mean_iou'] == 1  # instruments taken for background count nowhere
     assert figures['challenge_by_sequence']['sequences'] == {'case0': 0.75, 'case1': 0}
     assert figures['challenge_by_sequence']['mean'] == pytest.approx(0.375)
     assert figures['challenge_by_sequence']['frame_mean'] == pytest.approx(0.5)
@@ -83,12 +84,16 @@ def test_figures_of_a_predictor_on_a_dataset():
 
 def test_one_class_is_judged_as_msdesis_does_too():
     """Frames with nothing in truth and prediction count as right; unlabelled pixels do not."""
-    frames = [('a/0', [0, 1, 1, 0], [0, 1, 0, 0]), ('a/1', [0, 0, 0, 1], [0, 0, 0, 255]),
-              ('b/0', [1, 255, 0, 0], [1, 1, 1, 1])]
+    frames = [
+        ('a/0', [0, 1, 1, 0], [0, 1, 0, 0]),
+        ('a/1', [0, 0, 0, 1], [0, 0, 0, 255]),
+        ('b/0', [1, 255, 0, 0], [1, 1, 1, 1]),
+    ]
     evaluation = Evaluation(('background', 'tool'))
     for name, found, truth in frames:
-        evaluation.add(JudgedLabels(name, np.array([found], np.uint8),
-                                    np.array([truth], np.uint8)))
+        evaluation.add(
+            JudgedLabels(name, np.array([found], np.uint8), np.array([truth], np.uint8))
+        )
     figures = evaluation.figures()
     assert figures['msdesis']['sequences'] == pytest.approx({'a': 3 / 4, 'b': 1 / 4}, abs=1e-5)
     assert figures['msdesis']['iou'] == pytest.approx(1 / 2, abs=1e-5)
@@ -116,7 +121,7 @@ def test_picture_shows_worst_median_and_best():
     assert picture.shape == (3 * 240, 2 * 480, 3)
     blank = [picture[100 + 240 * row, 480:, :].astype(int) for row in range(3)]
     coloured = [(np.ptp(line, axis=-1) > 30).mean() for line in blank]
-    assert coloured[0] < 0.02 < 0.1 < coloured[1] < coloured[2]   # nothing, half, all of it
+    assert coloured[0] < 0.02 < 0.1 < coloured[1] < coloured[2]  # nothing, half, all of it
 
 
 def test_no_frames_are_an_error():
@@ -143,8 +148,16 @@ def run(*words):
 
 
 def test_command_on_folders(folders, capsys):
-    words = ['--pred', folders / 'found', '--truth', folders / 'truth',
-             '--json', folders / 'figures.json', '--picture', folders / 'picture.png']
+    words = [
+        '--pred',
+        folders / 'found',
+        '--truth',
+        folders / 'truth',
+        '--json',
+        folders / 'figures.json',
+        '--picture',
+        folders / 'picture.png',
+    ]
     assert run(*words) == 0
     assert rows(capsys)['class 2'] == ['50.00', '66.67', '400']
     figures = json.loads((folders / 'figures.json').read_text())
@@ -172,10 +185,23 @@ def test_command_on_folders_of_sequences(tmp_path):
 
 def test_command_on_a_dataset(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(predictors, 'create', lambda name, weights: Shrinking(weights))
-    monkeypatch.setattr('surgseg_ros.datasets.open_dataset',
-                        lambda name, root, split, **options: options['fold'] == 1 and Blocks())
-    assert run('--weights', 'w.safetensors', '--dataset', 'endovis17', '--root', tmp_path,
-               '--option', 'fold=1') == 0
+    monkeypatch.setattr(
+        'surgseg_ros.datasets.open_dataset',
+        lambda name, root, split, **options: options['fold'] == 1 and Blocks(),
+    )
+    assert (
+        run(
+            '--weights',
+            'w.safetensors',
+            '--dataset',
+            'endovis17',
+            '--root',
+            tmp_path,
+            '--option',
+            'fold=1',
+        )
+        == 0
+    )
     assert rows(capsys)['needle_driver'] == ['50.00', '66.67', '1800']
 
 
@@ -192,27 +218,59 @@ class Prompted:
         return SimpleNamespace(labels=np.zeros(image.shape[:2], np.uint8))
 
 
-@pytest.mark.parametrize(('mode', 'told'), [
-    (['--mode', 'published'], [[1], [1], [1, 2]]), (['--mode', 'all'], [[]] * 3), ([], [[]] * 3)])
+@pytest.mark.parametrize(
+    ('mode', 'told'),
+    [(['--mode', 'published'], [[1], [1], [1, 2]]), (['--mode', 'all'], [[]] * 3), ([], [[]] * 3)],
+)
 def test_command_gives_surgicalsam_its_options_and_the_classes_of_the_truth(
-        monkeypatch, tmp_path, mode, told):
+    monkeypatch, tmp_path, mode, told
+):
     made = []
-    monkeypatch.setattr(predictors, 'create', lambda name, **options: made.append(
-        Prompted(name, **options)) or made[0])
+    monkeypatch.setattr(
+        predictors,
+        'create',
+        lambda name, **options: made.append(Prompted(name, **options)) or made[0],
+    )
     monkeypatch.setattr('surgseg_ros.datasets.open_dataset', lambda *_: Blocks())
-    assert cli.main(['evaluate', 'semantic', '--dataset', 'endovis18', '--root', str(tmp_path),
-                     '--model', 'surgicalsam', '--weights', 'model_ckp.pth', '--sam-weights',
-                     'sam.pth', '--presence-threshold', '0.25', '--backend', 'torch', *mode]) == 0
+    assert (
+        cli.main(
+            [
+                'evaluate',
+                'semantic',
+                '--dataset',
+                'endovis18',
+                '--root',
+                str(tmp_path),
+                '--model',
+                'surgicalsam',
+                '--weights',
+                'model_ckp.pth',
+                '--sam-weights',
+                'sam.pth',
+                '--presence-threshold',
+                '0.25',
+                '--backend',
+                'torch',
+                *mode,
+            ]
+        )
+        == 0
+    )
     assert made[0].name == 'surgicalsam' and made[0].told == told
     assert made[0].options == {
-        'weights': Path('model_ckp.pth'), 'sam_weights': Path('sam.pth'), 'backend': 'torch',
-        'presence_threshold': 0.25, **({'mode': mode[1]} if mode else {})}
+        'weights': Path('model_ckp.pth'),
+        'sam_weights': Path('sam.pth'),
+        'backend': 'torch',
+        'presence_threshold': 0.25,
+        **({'mode': mode[1]} if mode else {}),
+    }
 
 
 def test_command_uses_the_weights_of_the_package(monkeypatch, tmp_path, capsys):
     made = {}
-    monkeypatch.setattr(predictors, 'create', lambda name, **options: made.update(
-        options) or Prompted(name))
+    monkeypatch.setattr(
+        predictors, 'create', lambda name, **options: made.update(options) or Prompted(name)
+    )
     monkeypatch.setattr('surgseg_ros.datasets.open_dataset', lambda *_: Blocks())
     words = ['--dataset', 'simulated', '--root', tmp_path]
     assert run(*words) == 0
@@ -227,13 +285,16 @@ def rows(capsys):
     return {line[0].strip(): line[1:] for line in lines}
 
 
-@pytest.mark.parametrize(('words', 'message'), [
-    (['--pred', 'found'], '--pred needs --truth'),
-    (['bag', '--weights', 'w'], '--weights needs --dataset and --root'),
-    (['--dataset', 'cata7'], '--dataset needs --root'),
-    (['--pred', 'found', '--truth', 'nowhere'], 'expected label images'),
-    (['--pred', '.', '--truth', 'truth'], 'has no 0.png, which is in'),
-])
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--pred', 'found'], '--pred needs --truth'),
+        (['bag', '--weights', 'w'], '--weights needs --dataset and --root'),
+        (['--dataset', 'cata7'], '--dataset needs --root'),
+        (['--pred', 'found', '--truth', 'nowhere'], 'expected label images'),
+        (['--pred', '.', '--truth', 'truth'], 'has no 0.png, which is in'),
+    ],
+)
 def test_command_says_what_is_missing(folders, monkeypatch, capsys, words, message):
     monkeypatch.chdir(folders)
     assert run(*words) != 0
@@ -254,8 +315,9 @@ def bag_with_labels(path: Path, class_names=None, shift=0) -> Path:
             writer.write(segmentation.TOPIC, 'sensor_msgs/msg/Image', image, frame.stamp)
         if class_names:
             info = messages.label_info(make_message, header, class_names)
-            writer.write(f'{segmentation.TOPIC}/label_info', 'vision_msgs/msg/LabelInfo', info,
-                         frame.stamp)
+            writer.write(
+                f'{segmentation.TOPIC}/label_info', 'vision_msgs/msg/LabelInfo', info, frame.stamp
+            )
     return path
 
 
@@ -281,8 +343,11 @@ def test_classes_of_true_instruments():
     frame = fake_frames(1)[0]
     one = segmentation.true_classes(frame, ('tissue', 'tool'))
     np.testing.assert_array_equal(one, frame.truth.instances > 0)
-    tools = [replace(tool, class_name=name) for tool, name in
-             zip(frame.truth.tools, NAMES[1:], strict=True)]
+    tools = [
+        replace(tool, class_name=name)
+        for tool, name in zip(frame.truth.tools, NAMES[1:], strict=True)
+    ]
     truth = replace(frame.truth, tools=tuple(tools))
-    np.testing.assert_array_equal(segmentation.true_classes(replace(frame, truth=truth), NAMES),
-                                  frame.truth.instances)
+    np.testing.assert_array_equal(
+        segmentation.true_classes(replace(frame, truth=truth), NAMES), frame.truth.instances
+    )

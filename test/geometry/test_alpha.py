@@ -17,7 +17,7 @@ def seen(alpha: float) -> float:
 
 
 def test_alpha_does_what_it_says() -> None:
-    assert seen(0) > 0.999   # but for a pixel on the rim, where remap blends with the outside
+    assert seen(0) > 0.999  # but for a pixel on the rim, where remap blends with the outside
     assert seen(0) > seen(0.5) > seen(1)
     assert seen(1) < 0.9
 
@@ -35,11 +35,23 @@ def test_it_is_opencv_with_width_before_height(alpha: float) -> None:
     given = raw_calibration()
     R, T = extrinsics(given)
     R1, R2, P1, P2, *_ = cv2.stereoRectify(
-        given.left.K, given.left.D, given.right.K, given.right.D, (640, 512), R,
-        T.reshape(3, 1), flags=cv2.CALIB_ZERO_DISPARITY, alpha=alpha)
+        given.left.K,
+        given.left.D,
+        given.right.K,
+        given.right.D,
+        (640, 512),
+        R,
+        T.reshape(3, 1),
+        flags=cv2.CALIB_ZERO_DISPARITY,
+        alpha=alpha,
+    )
     found = with_alpha(given, alpha)
-    for actual, expected in ((found.left.R, R1), (found.right.R, R2),
-                             (found.left.P, P1), (found.right.P, P2)):
+    for actual, expected in (
+        (found.left.R, R1),
+        (found.right.R, R2),
+        (found.left.P, P1),
+        (found.right.P, P2),
+    ):
         np.testing.assert_allclose(actual, expected, atol=1e-9)
     assert found.baseline == pytest.approx(given.baseline)
     if alpha == -1:

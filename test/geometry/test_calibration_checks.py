@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from synthetic_stereo import raw_calibration, rectified_calibration
 
-from surgseg_ros.geometry.calibration import StereoCalibration
+from surgseg_ros.frames.calibration import StereoCalibration
 from surgseg_ros.geometry.calibration_checks import calibration_errors, calibration_warnings
 
 
@@ -42,14 +42,21 @@ def test_numbers_of_distortion(count):
     if count in (0, 4, 5, 8, 12, 14):
         assert errors == []
     else:
-        assert errors == [f'D of the right camera has {count} numbers, '
-                          'expected one of 0, 4, 5, 8, 12, 14']
+        assert errors == [
+            f'D of the right camera has {count} numbers, expected one of 0, 4, 5, 8, 12, 14'
+        ]
 
 
-@pytest.mark.parametrize('baseline, said', [
-    (0.062, '62 mm'), (4.3, '4.3e\\+03 mm'), (0.0005, '0.5 mm'),
-    (-0.0043, 'eyes are swapped'), (0.0, 'no baseline'),
-])
+@pytest.mark.parametrize(
+    'baseline, said',
+    [
+        (0.062, '62 mm'),
+        (4.3, '4.3e\\+03 mm'),
+        (0.0005, '0.5 mm'),
+        (-0.0043, 'eyes are swapped'),
+        (0.0, 'no baseline'),
+    ],
+)
 def test_implausible_baseline(baseline, said):
     [warning] = calibration_warnings(rectified_calibration(baseline=baseline))
     assert re.search(said, warning)
@@ -76,8 +83,9 @@ def test_rows_that_do_not_correspond():
 
 def test_rectifying_rotation():
     angle = np.radians(9)
-    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0],
-                     [-np.sin(angle), 0, np.cos(angle)]])
+    turn = np.array(
+        [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+    )
     [warning] = calibration_warnings(with_right(rectified_calibration(), R=turn))
     assert 'right camera by 9.0 degrees' in warning
     [warning] = calibration_warnings(with_right(rectified_calibration(), R=2 * np.eye(3)))

@@ -6,7 +6,7 @@ from synthetic_stereo import extrinsics, raw_calibration
 from surgseg_ros.geometry.calibration_checks import calibration_warnings
 from surgseg_ros.geometry.calibration_files import read_calibration, write_camera_info
 
-ENDOVIS = '''Width: 1280                       // width of the images in pixels
+ENDOVIS = """Width: 1280                       // width of the images in pixels
 Height: 1024                      // height of the images in pixels
 Camera-0-F: 1084.21 1084.05       // left camera x,y focal dist in pixels
 Camera-0-C: 580.02 506.79         // left camera x,y center in pixels
@@ -15,7 +15,7 @@ Camera-1-F: 1083.43 1083.22       // right camera x,y focal dist in pixels
 Camera-1-C: 680.91 505.81         // right camera x,y center in pixels
 {right_skew}Camera-1-K: -0.00085 0.00245 0.00004 0.00000 0.00000      // right camera radial
 Extrinsic-Omega: 0.01 -0.02 0.03  // left to right camera rotation
-Extrinsic-T: -4.3499 0.0333 -0.0369  // left to right camera position{junk}'''
+Extrinsic-T: -4.3499 0.0333 -0.0369  // left to right camera position{junk}"""
 ENDOVIS_PLAIN = ENDOVIS.format(left_skew='', right_skew='', junk='')
 
 
@@ -67,8 +67,7 @@ def test_opencv_yaml_in_metres_and_millimetres(tmp_path, metres, rectified, pref
 @pytest.mark.parametrize('skew', [(False, False), (False, True), (True, True)])
 @pytest.mark.parametrize('junk', ['', '\n{"name": "seq", "frames": [1.0 2.0]}\n'])
 def test_endovis18_variants(tmp_path, skew, junk):
-    lines = [f'Camera-{n}-Alpha: 0.00000   // skew\n' if has else ''
-             for n, has in enumerate(skew)]
+    lines = [f'Camera-{n}-Alpha: 0.00000   // skew\n' if has else '' for n, has in enumerate(skew)]
     path = tmp_path / 'camera_calibration.txt'
     path.write_text(ENDOVIS.format(left_skew=lines[0], right_skew=lines[1], junk=junk))
     calibration = read_calibration(path)
@@ -81,18 +80,21 @@ def test_endovis18_variants(tmp_path, skew, junk):
     np.testing.assert_allclose(T, [-4.3499e-3, 0.0333e-3, -0.0369e-3], atol=1e-9)
 
 
-@pytest.mark.parametrize('content, said', [
-    ('hello', 'not a stereo calibration'),
-    ('Camera-0-F: 1 2\n', 'no Width'),
-    (ENDOVIS_PLAIN.replace('T: -4.3499', 'T: '), 'no Extrinsic-T'),
-    ('%YAML:1.0\n---\nK1: [1, 2]\n', 'no K1 or M1'),
-    ('%YAML:1.0\n---\nK1: !!opencv-matrix\n  data: [1., 2.]\n', '2 numbers in K1'),
-    ('%YAML:1.0\n---\nK1: !!opencv-matrix\n  data: [a, 2.]\n', 'not numbers'),
-    ('camera_matrix: [', 'not valid YAML'),
-    ('camera_matrix: {data: [1]}', 'image_width'),
-    ('- camera_matrix', 'expected a YAML mapping'),
-    (b'\xff\xfe\x00camera_matrix', 'not text'),
-])
+@pytest.mark.parametrize(
+    'content, said',
+    [
+        ('hello', 'not a stereo calibration'),
+        ('Camera-0-F: 1 2\n', 'no Width'),
+        (ENDOVIS_PLAIN.replace('T: -4.3499', 'T: '), 'no Extrinsic-T'),
+        ('%YAML:1.0\n---\nK1: [1, 2]\n', 'no K1 or M1'),
+        ('%YAML:1.0\n---\nK1: !!opencv-matrix\n  data: [1., 2.]\n', '2 numbers in K1'),
+        ('%YAML:1.0\n---\nK1: !!opencv-matrix\n  data: [a, 2.]\n', 'not numbers'),
+        ('camera_matrix: [', 'not valid YAML'),
+        ('camera_matrix: {data: [1]}', 'image_width'),
+        ('- camera_matrix', 'expected a YAML mapping'),
+        (b'\xff\xfe\x00camera_matrix', 'not text'),
+    ],
+)
 def test_garbage_is_refused_in_one_sentence(tmp_path, content, said):
     path = tmp_path / 'bad.yaml'
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -101,7 +103,7 @@ def test_garbage_is_refused_in_one_sentence(tmp_path, content, said):
     assert str(path) in str(error.value) and '\n' not in str(error.value)
 
 
-OPENCV = '''%YAML:1.0
+OPENCV = """%YAML:1.0
 ---
 K1: &k !!opencv-matrix {data: [500., 0., 320., 0., 500., 256., 0., 0., 1.]}
 K2: *k
@@ -109,7 +111,7 @@ D1: &d !!opencv-matrix {data: [0., 0., 0., 0., 0.]}
 D2: *d
 R: !!opencv-matrix {data: [1., 0., 0., 0., 1., 0., 0., 0., 1.]}
 T: !!opencv-matrix {data: [-4.3, 0., 0.]}
-'''
+"""
 
 
 def test_opencv_text_reads(tmp_path):
@@ -118,16 +120,28 @@ def test_opencv_text_reads(tmp_path):
     assert calibration.baseline == pytest.approx(0.0043)
 
 
-@pytest.mark.parametrize('content, said', [
-    (OPENCV.replace('-4.3', '0.'), r'T between the cameras is \[0.0, 0.0, 0.0\], so there is no'),
-    (OPENCV.replace('-4.3', 'nan'), 'T between the cameras is'),
-    (OPENCV.replace('[0., 0., 0., 0., 0.]', '[0., 0., 0.]'), 'D of the left camera has 3 numbers'),
-    (OPENCV.replace('[500.', '[nan'), 'K of the left camera has values that are not finite'),
-    (OPENCV.replace('500.', '0.'), 'K of the left camera has no positive focal length'),
-    (OPENCV.replace('[1., 0., 0., 0., 1., 0., 0., 0., 1.]', str([1.0] * 9)), 'not a rotation'),
-    (ENDOVIS_PLAIN.replace('T: -4.3499 0.0333 -0.0369', 'T: 0 0 0'), 'no baseline'),
-    (ENDOVIS_PLAIN.replace('1-F: 1083.43 1083.22', '1-F: 0 0'), 'right camera has no positive'),
-])
+@pytest.mark.parametrize(
+    'content, said',
+    [
+        (
+            OPENCV.replace('-4.3', '0.'),
+            r'T between the cameras is \[0.0, 0.0, 0.0\], so there is no',
+        ),
+        (OPENCV.replace('-4.3', 'nan'), 'T between the cameras is'),
+        (
+            OPENCV.replace('[0., 0., 0., 0., 0.]', '[0., 0., 0.]'),
+            'D of the left camera has 3 numbers',
+        ),
+        (OPENCV.replace('[500.', '[nan'), 'K of the left camera has values that are not finite'),
+        (OPENCV.replace('500.', '0.'), 'K of the left camera has no positive focal length'),
+        (OPENCV.replace('[1., 0., 0., 0., 1., 0., 0., 0., 1.]', str([1.0] * 9)), 'not a rotation'),
+        (ENDOVIS_PLAIN.replace('T: -4.3499 0.0333 -0.0369', 'T: 0 0 0'), 'no baseline'),
+        (
+            ENDOVIS_PLAIN.replace('1-F: 1083.43 1083.22', '1-F: 0 0'),
+            'right camera has no positive',
+        ),
+    ],
+)
 def test_no_pair_of_cameras_is_refused_in_one_sentence(tmp_path, content, said):
     path = tmp_path / 'bad.yaml'
     path.write_text(content)
@@ -166,8 +180,9 @@ def test_real_endoscopes_read_without_warning(shared_data):
 
 def test_the_two_doubtful_files_are_said(shared_data):
     folder = shared_data / 'calib/dvrk'
-    sd = read_calibration(folder / 'calib_sd_720x576_left.yaml',
-                          folder / 'calib_sd_720x576_right.yaml')
+    sd = read_calibration(
+        folder / 'calib_sd_720x576_left.yaml', folder / 'calib_sd_720x576_right.yaml'
+    )
     said = calibration_warnings(sd)
     assert len(said) == 2 and all('vertical residual' in line for line in said)
     assert '9.1 degrees' in said[0] and '9.0 degrees' in said[1]

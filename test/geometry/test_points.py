@@ -79,14 +79,15 @@ def test_cloud_without_colour_is_white_and_odd_inputs_are_taken():
 def test_triangulation_of_distorted_turned_cameras():
     calibration = raw_calibration()
     R, T = extrinsics(calibration)
-    points = np.random.default_rng(1).uniform((-.02, -.015, .05), (.02, .015, .12), (200, 3))
+    points = np.random.default_rng(1).uniform((-0.02, -0.015, 0.05), (0.02, 0.015, 0.12), (200, 3))
     left, right = calibration.left, calibration.right
     left_px, _ = cv2.projectPoints(points, np.zeros(3), np.zeros(3), left.K, left.D)
     right_px, _ = cv2.projectPoints(points, cv2.Rodrigues(R)[0], T, right.K, right.D)
     found = triangulate(left_px, right_px, calibration)
     np.testing.assert_allclose(found @ left.R, points, atol=1e-6)
-    rows = [rectify_points(px, camera)[:, 1] for px, camera in ((left_px, left),
-                                                              (right_px, right))]
+    rows = [
+        rectify_points(px, camera)[:, 1] for px, camera in ((left_px, left), (right_px, right))
+    ]
     np.testing.assert_allclose(*rows, atol=1e-3)
 
 
@@ -104,10 +105,15 @@ def test_published_stereo_extrinsics_follow_from_the_corners(shared_data):
     board[:, :2] = 3e-3 * np.mgrid[0:14, 0:10].T.reshape(-1, 2)
     left, right = zip(*chessboard_views(folder), strict=True)
     *_, R, T, _, _ = cv2.stereoCalibrate(
-        [board] * 9, [px.astype(np.float32) for px in left],
+        [board] * 9,
+        [px.astype(np.float32) for px in left],
         [px.astype(np.float32) for px in right],
-        calibration.left.K, calibration.left.D, calibration.right.K, calibration.right.D,
-        (1920, 1080), flags=cv2.CALIB_FIX_INTRINSIC,
+        calibration.left.K,
+        calibration.left.D,
+        calibration.right.K,
+        calibration.right.D,
+        (1920, 1080),
+        flags=cv2.CALIB_FIX_INTRINSIC,
     )
     published_R, published_T = extrinsics(calibration)
     np.testing.assert_allclose(published_R, R, atol=1e-5)
@@ -120,13 +126,16 @@ def test_chessboard_has_its_size_through_our_triangulation(shared_data):
     calibration = read_calibration(folder, size=(1920, 1080))
     spacings, rows = [], []
     for left, right in chessboard_views(folder):
-        rows.append(rectify_points(left, calibration.left)[:, 1]
-                    - rectify_points(right, calibration.right)[:, 1])
+        rows.append(
+            rectify_points(left, calibration.left)[:, 1]
+            - rectify_points(right, calibration.right)[:, 1]
+        )
         grid = 1000 * triangulate(left, right, calibration).reshape(10, 14, 3)
         assert grid[..., 2].min() > 80
         if grid[..., 2].mean() < 150:
-            spacings += [np.linalg.norm(np.diff(grid, axis=axis), axis=-1).ravel()
-                         for axis in (0, 1)]
+            spacings += [
+                np.linalg.norm(np.diff(grid, axis=axis), axis=-1).ravel() for axis in (0, 1)
+            ]
     spacing = np.concatenate(spacings)
     assert spacing.size == 5 * (9 * 14 + 10 * 13)
     assert np.mean(spacing) == pytest.approx(3.0, abs=0.1)

@@ -13,7 +13,7 @@ from synthetic_stereo import (
 )
 
 from surgseg_ros import predictors
-from surgseg_ros.geometry.calibration import StereoCalibration
+from surgseg_ros.frames.calibration import StereoCalibration
 from surgseg_ros.geometry.calibration_files import read_calibration
 from surgseg_ros.geometry.points import rectify_points
 from surgseg_ros.geometry.rectification import (
@@ -62,8 +62,10 @@ def test_what_cannot_be_rectified_is_said():
     image = np.zeros((512, 640, 3), np.uint8)
     with pytest.raises(ValueError, match='320x256, its calibration is for 640x512'):
         Rectifier(calibration).rectify(image, image[::2, ::2])
-    for changes, said in (({'K': np.zeros((3, 3))}, 'left camera is uncalibrated'),
-                          ({'distortion_model': 'fov'}, "'fov', expected plumb_bob")):
+    for changes, said in (
+        ({'K': np.zeros((3, 3))}, 'left camera is uncalibrated'),
+        ({'distortion_model': 'fov'}, "'fov', expected plumb_bob"),
+    ):
         bad = StereoCalibration(replace(calibration.left, **changes), calibration.right)
         with pytest.raises(ValueError, match=said):
             Rectifier(bad)
@@ -86,15 +88,18 @@ def test_what_the_right_camera_did_not_see_is_no_measurement(offset):
     truth = sloped_disparity(512, 640)
     left, right = stereo_pair(truth + np.float32(offset))
     calibration = with_offset(rectified_calibration(640, 512), offset)
-    aligned = predictors.create('sgbm').predict(
-        left, align_principal_points(right, calibration)).disparity
+    aligned = (
+        predictors.create('sgbm')
+        .predict(left, align_principal_points(right, calibration))
+        .disparity
+    )
     found = true_disparity(aligned, calibration)
     matched = np.arange(640) - truth - offset
     seen = (matched >= 0) & (matched <= 639)
     assert np.isfinite(found[seen]).mean() > 0.9
     assert np.nanmean(np.abs(found[seen] - truth[seen])) < 0.3
     unseen = np.isfinite(found) & ~seen
-    assert unseen.mean() < 5e-4   # wrong by a pixel, at the very edge
+    assert unseen.mean() < 5e-4  # wrong by a pixel, at the very edge
     matched = np.arange(640) - found - offset
     assert np.nanmin(matched) >= -0.01 and np.nanmax(matched) <= 639.01
 

@@ -44,7 +44,7 @@ def box(where: np.ndarray) -> tuple[int, int, int, int]:
 
 def test_from_where_the_camera_stood_the_image_comes_back() -> None:
     actual, rgb = picture(np.eye(4)), scene()[1]
-    edge = np.zeros((HEIGHT, WIDTH), bool)   # the step itself is left out
+    edge = np.zeros((HEIGHT, WIDTH), bool)  # the step itself is left out
     edge[37:83, 57:103] = True
     edge[43:77, 63:97] = False
     inside = ~edge
@@ -55,8 +55,8 @@ def test_from_where_the_camera_stood_the_image_comes_back() -> None:
 @pytest.mark.parametrize('zoom', [0.5, 1.7, 3.0])
 def test_a_surface_has_no_holes_at_any_zoom(zoom: float) -> None:
     actual = picture(np.eye(4), zoom)
-    half = min(int(17 * zoom), 59)   # of the red square, away from its edge
-    middle = actual[60 - half:60 + half, 80 - half:80 + half]
+    half = min(int(17 * zoom), 59)  # of the red square, away from its edge
+    middle = actual[60 - half : 60 + half, 80 - half : 80 + half]
     np.testing.assert_array_equal(middle, np.broadcast_to((200, 0, 0), middle.shape))
 
 
@@ -77,13 +77,13 @@ def test_parallax_and_occlusion() -> None:
 def test_the_nearer_hides_the_further_in_any_order() -> None:
     """10 mm to the left the square covers a part of the wall that the endoscope saw."""
     actual = picture(moved(-0.01))
-    covered = actual[45:75, 105:137]   # the square, now at 100..139; the wall there: 80..119
+    covered = actual[45:75, 105:137]  # the square, now at 100..139; the wall there: 80..119
     np.testing.assert_array_equal(covered, np.broadcast_to((200, 0, 0), covered.shape))
 
 
 def test_pixels_beside_a_step_are_no_surface() -> None:
     splats = splats_of(disparity_to_cloud(scene()[0], CALIBRATION), FOCAL)
-    ring = 2 * (40 + 40) - 4 + 2 * (40 + 40)   # the square's rim, and the wall's around it
+    ring = 2 * (40 + 40) - 4 + 2 * (40 + 40)  # the square's rim, and the wall's around it
     assert len(splats.points) == WIDTH * HEIGHT - ring
     assert splats.radii.min() >= 0.05 / FOCAL - 1e-9
 

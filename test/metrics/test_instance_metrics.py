@@ -17,7 +17,7 @@ NAMES = ('background', 'grasper', 'scissors')
 def squares(*corners, side=20, size=(64, 80)):
     masks = np.zeros((len(corners), *size), bool)
     for mask, (x, y) in zip(masks, corners, strict=True):
-        mask[y:y + side, x:x + side] = True
+        mask[y : y + side, x : x + side] = True
     return masks
 
 
@@ -67,19 +67,34 @@ def test_the_command_prints_and_writes_the_figures(tmp_path, capsys):
     assert json.loads(figures.read_text())['ap50'] == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize('truth, found, sentence', [
-    ('{', '[]', 'gt.json is no JSON'),
-    ('[]', '[]', 'COCO annotations are a list, expected'),
-    ('{"images": []}', '[]', "COCO annotations have no 'annotations'"),
-    ('{"images": [], "annotations": [{}], "categories": []}', '[]',
-     "number 0 of the annotations has no 'id'"),
-    ('{"images": [], "annotations": [], "categories": []}', '{}', 'expected a list of results'),
-    ('{"images": [], "annotations": [], "categories": []}', '[{"image_id": 1}]',
-     "detection 0 has no 'category_id'"),
-    ('{"images": [], "annotations": [], "categories": []}',
-     '[{"image_id": 1, "category_id": 1, "segmentation": {}, "score": 1}]',
-     'detection 0 is of image 1, which the truth does not have'),
-])
+@pytest.mark.parametrize(
+    'truth, found, sentence',
+    [
+        ('{', '[]', 'gt.json is no JSON'),
+        ('[]', '[]', 'COCO annotations are a list, expected'),
+        ('{"images": []}', '[]', "COCO annotations have no 'annotations'"),
+        (
+            '{"images": [], "annotations": [{}], "categories": []}',
+            '[]',
+            "number 0 of the annotations has no 'id'",
+        ),
+        (
+            '{"images": [], "annotations": [], "categories": []}',
+            '{}',
+            'expected a list of results',
+        ),
+        (
+            '{"images": [], "annotations": [], "categories": []}',
+            '[{"image_id": 1}]',
+            "detection 0 has no 'category_id'",
+        ),
+        (
+            '{"images": [], "annotations": [], "categories": []}',
+            '[{"image_id": 1, "category_id": 1, "segmentation": {}, "score": 1}]',
+            'detection 0 is of image 1, which the truth does not have',
+        ),
+    ],
+)
 def test_what_is_wrong_in_a_file_is_said(tmp_path, truth, found, sentence):
     (tmp_path / 'gt.json').write_text(truth)
     (tmp_path / 'dt.json').write_text(found)
@@ -98,42 +113,75 @@ def longer(record):
     return records(1, [1], masks)[0]['segmentation']['counts']
 
 
-@pytest.mark.parametrize('change, sentence', [
-    ({'score': float('nan')}, 'detection 0 has the score nan, expected a number'),
-    ({'score': '0.5'}, "detection 0 has the score '0.5', expected a number"),
-    ({'image_id': [1]}, r'detection 0 has the image_id \[1\], expected a number'),
-    ({'image_id': '1'}, "detection 0 is of image '1', which the truth does not have"),
-    ({'category_id': 9}, 'detection 0 is of category 9, which the truth does not have'),
-    ({'bbox': [1, 2]}, r'detection 0 has the bbox \[1, 2\], expected x, y, width, height'),
-    ({'bbox': 'none'}, "detection 0 has the bbox 'none', expected x, y"),
-    ({'segmentation': []}, 'detection 0 has a segmentation that is neither polygons nor run len'),
-    ({'segmentation': None}, 'detection 0 has a segmentation that is neither'),
-    ({'segmentation': {'counts': 'abc'}}, 'detection 0 has a segmentation that is neither'),
-    ({'segmentation': [[1, 2, 3]]}, 'detection 0 has a segmentation that is neither'),
-    ({'segmentation': records(1, [1], np.ones((1, 10, 20), bool))[0]['segmentation']},
-     'detection 0 has a segmentation of 20x10 px, its image has 80x64 px'),
-    ({'segmentation': {'size': [64, 80], 'counts': [100, 20]}},
-     'detection 0 has run lengths that do not fill its image'),
-    *(({'segmentation': [[0, 0, 20, 0, 20, far]]},
-       'detection 0 has a segmentation that is neither')
-      for far in (1e12, -1e12, float('nan'), float('inf'), '20')),
-    ({'segmentation': [[0, 0, 20, 0, 20]]}, 'detection 0 has a segmentation that is neither'),
-    ({'segmentation': [{'size': [64, 80], 'counts': [1]}]},
-     'detection 0 has a segmentation that is neither'),
-    ({'segmentation': {'size': [64, 80], 'counts': [-10, 64 * 80 + 10]}},
-     'detection 0 has run lengths that do not fill its image'),
-    ({'segmentation': {'size': [64, 80], 'counts': [0.5, 64 * 80 - 0.5]}},
-     'detection 0 has a segmentation that is neither'),
-    *(({'segmentation': {'size': [64, 80], 'counts': counts}},
-       'detection 0 has run lengths that do not fill its image')
-      for counts in ('1', '00000', SQUARE['segmentation']['counts'][:-3],
-                     SQUARE['segmentation']['counts'] + '1',
-                     b'1', longer(SQUARE), records(1, [1], squares((0, 0), size=(64, 79)))[0][
-                         'segmentation']['counts'])),
-    *(({'segmentation': {'size': [64, 80], 'counts': counts}},
-       'detection 0 has a segmentation that is neither')
-      for counts in ('', 'P', 'PPPPPPPPPPPPPP1', ' ', '\x00', 'é', 5, None)),
-])
+@pytest.mark.parametrize(
+    'change, sentence',
+    [
+        ({'score': float('nan')}, 'detection 0 has the score nan, expected a number'),
+        ({'score': '0.5'}, "detection 0 has the score '0.5', expected a number"),
+        ({'image_id': [1]}, r'detection 0 has the image_id \[1\], expected a number'),
+        ({'image_id': '1'}, "detection 0 is of image '1', which the truth does not have"),
+        ({'category_id': 9}, 'detection 0 is of category 9, which the truth does not have'),
+        ({'bbox': [1, 2]}, r'detection 0 has the bbox \[1, 2\], expected x, y, width, height'),
+        ({'bbox': 'none'}, "detection 0 has the bbox 'none', expected x, y"),
+        (
+            {'segmentation': []},
+            'detection 0 has a segmentation that is neither polygons nor run len',
+        ),
+        ({'segmentation': None}, 'detection 0 has a segmentation that is neither'),
+        ({'segmentation': {'counts': 'abc'}}, 'detection 0 has a segmentation that is neither'),
+        ({'segmentation': [[1, 2, 3]]}, 'detection 0 has a segmentation that is neither'),
+        (
+            {'segmentation': records(1, [1], np.ones((1, 10, 20), bool))[0]['segmentation']},
+            'detection 0 has a segmentation of 20x10 px, its image has 80x64 px',
+        ),
+        (
+            {'segmentation': {'size': [64, 80], 'counts': [100, 20]}},
+            'detection 0 has run lengths that do not fill its image',
+        ),
+        *(
+            (
+                {'segmentation': [[0, 0, 20, 0, 20, far]]},
+                'detection 0 has a segmentation that is neither',
+            )
+            for far in (1e12, -1e12, float('nan'), float('inf'), '20')
+        ),
+        ({'segmentation': [[0, 0, 20, 0, 20]]}, 'detection 0 has a segmentation that is neither'),
+        (
+            {'segmentation': [{'size': [64, 80], 'counts': [1]}]},
+            'detection 0 has a segmentation that is neither',
+        ),
+        (
+            {'segmentation': {'size': [64, 80], 'counts': [-10, 64 * 80 + 10]}},
+            'detection 0 has run lengths that do not fill its image',
+        ),
+        (
+            {'segmentation': {'size': [64, 80], 'counts': [0.5, 64 * 80 - 0.5]}},
+            'detection 0 has a segmentation that is neither',
+        ),
+        *(
+            (
+                {'segmentation': {'size': [64, 80], 'counts': counts}},
+                'detection 0 has run lengths that do not fill its image',
+            )
+            for counts in (
+                '1',
+                '00000',
+                SQUARE['segmentation']['counts'][:-3],
+                SQUARE['segmentation']['counts'] + '1',
+                b'1',
+                longer(SQUARE),
+                records(1, [1], squares((0, 0), size=(64, 79)))[0]['segmentation']['counts'],
+            )
+        ),
+        *(
+            (
+                {'segmentation': {'size': [64, 80], 'counts': counts}},
+                'detection 0 has a segmentation that is neither',
+            )
+            for counts in ('', 'P', 'PPPPPPPPPPPPPP1', ' ', '\x00', 'é', 5, None)
+        ),
+    ],
+)
 def test_what_is_wrong_with_a_detection_is_said(change, sentence):
     truth = coco_truth([(64, 80)], records(1, [1], squares((0, 0))), NAMES)
     assert average_precision(truth, [SQUARE]).ap == pytest.approx(1)
@@ -141,13 +189,23 @@ def test_what_is_wrong_with_a_detection_is_said(change, sentence):
         average_precision(truth, [{**SQUARE, **change}])
 
 
-@pytest.mark.parametrize('part, change, sentence', [
-    ('annotations', {'segmentation': []}, 'annotation 1 has a segmentation that is neither'),
-    ('annotations', {'segmentation': {'size': [9, 9], 'counts': 'a'}},
-     'annotation 1 has a segmentation of 9x9 px, its image has 80x64 px'),
-    ('annotations', {'category_id': 9}, 'annotation 1 is of category 9, which the truth does not'),
-    ('images', {'id': None}, 'number 0 of the images has the id None, expected a number'),
-])
+@pytest.mark.parametrize(
+    'part, change, sentence',
+    [
+        ('annotations', {'segmentation': []}, 'annotation 1 has a segmentation that is neither'),
+        (
+            'annotations',
+            {'segmentation': {'size': [9, 9], 'counts': 'a'}},
+            'annotation 1 has a segmentation of 9x9 px, its image has 80x64 px',
+        ),
+        (
+            'annotations',
+            {'category_id': 9},
+            'annotation 1 is of category 9, which the truth does not',
+        ),
+        ('images', {'id': None}, 'number 0 of the images has the id None, expected a number'),
+    ],
+)
 def test_what_is_wrong_with_the_truth_is_said(part, change, sentence):
     truth = coco_truth([(64, 80)], records(1, [1], squares((0, 0))), NAMES)
     truth[part][0].update(change)
@@ -172,8 +230,10 @@ def test_every_kind_of_segmentation_and_what_others_leave_out():
         del annotation['iscrowd'], annotation['area']
     polygon = {**SQUARE, 'segmentation': [[0, 0, 20, 0, 20, 20, 0, 20]]}
     runs = [30 * 64, *[20, 44] * 19, 20]
-    counted = {**SQUARE, 'segmentation': {
-        'size': [64, 80], 'counts': [*runs, 64 * 80 - sum(runs)]}}
+    counted = {
+        **SQUARE,
+        'segmentation': {'size': [64, 80], 'counts': [*runs, 64 * 80 - sum(runs)]},
+    }
     compressed = records(1, [1], squares((0, 30)), [0.9])[0]
     assert average_precision(truth, [polygon, counted, compressed]).ap == pytest.approx(1)
 
@@ -196,14 +256,22 @@ def test_sizes_are_those_of_masks_or_of_boxes_where_results_have_them(tmp_path):
     from pycocotools.cocoeval import COCOeval
 
     bent = np.zeros((1, 64, 80), bool)
-    bent[0, 0, :60] = bent[0, :60, 0] = True   # 119 px in a box of 3600
+    bent[0, 0, :60] = bent[0, :60, 0] = True  # 119 px in a box of 3600
     truth = coco_truth([(64, 80)], records(1, [1], squares((30, 30))), NAMES)
     for results, expected in [
-            ([SQUARE, *records(1, [1], bent, [0.95]), *records(1, [1], squares((30, 30)), [0.5])],
-             1 / 3),
-            ([{**one, 'bbox': [0, 0, 60, 60]} for one in records(1, [1], bent, [0.95])]
-             + [{**one, 'bbox': [30, 30, 20, 20]} for one in records(
-                 1, [1], squares((30, 30)), [0.5])], 1.0)]:
+        (
+            [SQUARE, *records(1, [1], bent, [0.95]), *records(1, [1], squares((30, 30)), [0.5])],
+            1 / 3,
+        ),
+        (
+            [{**one, 'bbox': [0, 0, 60, 60]} for one in records(1, [1], bent, [0.95])]
+            + [
+                {**one, 'bbox': [30, 30, 20, 20]}
+                for one in records(1, [1], squares((30, 30)), [0.5])
+            ],
+            1.0,
+        ),
+    ]:
         (tmp_path / 'gt.json').write_text(json.dumps(truth))
         (tmp_path / 'dt.json').write_text(json.dumps(results))
         known = COCO(str(tmp_path / 'gt.json'))
@@ -221,8 +289,21 @@ def test_absent_sizes_are_said(tmp_path, capsys):
     (tmp_path / 'gt.json').write_text(json.dumps(truth))
     (tmp_path / 'dt.json').write_text(json.dumps([SQUARE]))
     figures = tmp_path / 'new' / 'figures.json'
-    assert cli.main(['evaluate', 'instances', '--pred', str(tmp_path / 'dt.json'), '--gt',
-                     str(tmp_path / 'gt.json'), '--json', str(figures)]) == 0
+    assert (
+        cli.main(
+            [
+                'evaluate',
+                'instances',
+                '--pred',
+                str(tmp_path / 'dt.json'),
+                '--gt',
+                str(tmp_path / 'gt.json'),
+                '--json',
+                str(figures),
+            ]
+        )
+        == 0
+    )
     assert capsys.readouterr().out.split()[6:] == ['1.0000'] * 4 + ['n/a'] * 2
     assert 'NaN' not in figures.read_text()
     assert json.loads(figures.read_text())['ap_large'] is None

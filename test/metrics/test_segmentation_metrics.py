@@ -69,21 +69,27 @@ def test_lwanets_figures():
     np.testing.assert_allclose(foreground.dice, golden['dice'], rtol=1e-12)
 
 
-@pytest.mark.parametrize(('prediction', 'truth', 'message'), [
-    ([1, 3], [1, 1], 'the prediction has class id 3'),
-    ([1, 1], [1, 7], 'the truth has class id 7'),
-    ([1], [1, 1], r'prediction is \(1, 1\)'),
-])
+@pytest.mark.parametrize(
+    ('prediction', 'truth', 'message'),
+    [
+        ([1, 3], [1, 1], 'the prediction has class id 3'),
+        ([1, 1], [1, 7], 'the truth has class id 7'),
+        ([1], [1, 1], r'prediction is \(1, 1\)'),
+    ],
+)
 def test_wrong_input_is_named(prediction, truth, message):
     with pytest.raises(ValueError, match=message):
         matrix(prediction, truth)
 
 
-@pytest.mark.parametrize(('ids', 'message'), [
-    (np.array([1, -1]), 'the prediction has class id -1, expected 0 to 2'),
-    (np.array([1, -1, 2]), 'the prediction has class id -1'),
-    (np.array([0.7, 1]), 'the prediction is float64, expected integer class ids'),
-])
+@pytest.mark.parametrize(
+    ('ids', 'message'),
+    [
+        (np.array([1, -1]), 'the prediction has class id -1, expected 0 to 2'),
+        (np.array([1, -1, 2]), 'the prediction has class id -1'),
+        (np.array([0.7, 1]), 'the prediction is float64, expected integer class ids'),
+    ],
+)
 def test_the_wrong_id_is_named_and_no_float_is_cut(ids, message):
     with pytest.raises(ValueError, match=message):
         ConfusionMatrix(3).add(ids, np.ones(len(ids), np.uint8))
@@ -98,8 +104,8 @@ def instrument_means(*images, num_classes=4):
 
 def test_means_over_images():
     scores = instrument_means(
-        ([1, 1, 2, 0], [1, 1, 0, 0]),    # class 1: 1; class 2, predicted only: 0
-        ([1, 3, 3, 3], [1, 1, 3, 3]),    # class 1: 1/2; class 3: 2/3
+        ([1, 1, 2, 0], [1, 1, 0, 0]),  # class 1: 1; class 2, predicted only: 0
+        ([1, 3, 3, 3], [1, 1, 3, 3]),  # class 1: 1/2; class 3: 2/3
     ).scores()
     assert scores.challenge_iou == pytest.approx((1 + (1 / 2 + 2 / 3) / 2) / 2)
     assert scores.iou == pytest.approx((1 / 2 + (1 / 2 + 2 / 3) / 2) / 2)
@@ -114,7 +120,7 @@ def test_empty_predictions_count_as_zero_and_empty_images_not_at_all():
     scores = means.scores()
     assert scores.challenge_iou == scores.iou == pytest.approx(1 / 2)
     np.testing.assert_array_equal(scores.class_iou, [1, 0, NAN])
-    assert scores.cumulative_iou == 1   # the published code leaves empty predictions out
+    assert scores.cumulative_iou == 1  # the published code leaves empty predictions out
 
 
 def test_instruments_found_where_none_are_lower_iou_but_not_challenge_iou():
@@ -126,8 +132,10 @@ def test_challenge_mean_of_the_papers_table():
     """LWANet Table III: the last column is the mean weighted by the frames of the ten datasets."""
     frames = [75] * 8 + [300] * 2
     names = [f'dataset {number}' for number in range(1, 11)]
-    table = {0.542: [.177, .766, .611, .871, .649, .593, .305, .833, .357, .609],
-             0.583: [.096, .758, .889, .898, .761, .627, .454, .875, .230, .763]}
+    table = {
+        0.542: [0.177, 0.766, 0.611, 0.871, 0.649, 0.593, 0.305, 0.833, 0.357, 0.609],
+        0.583: [0.096, 0.758, 0.889, 0.898, 0.761, 0.627, 0.454, 0.875, 0.230, 0.763],
+    }
     for printed, values in table.items():
         scores = sequence_scores(np.repeat(values, frames), list(np.repeat(names, frames)))
         assert scores.frame_mean == pytest.approx(printed, abs=5e-4)

@@ -5,17 +5,21 @@ import pytest
 
 from surgseg_ros.metrics.tracking import TrackingScore
 
-BOXES = np.zeros((4, 8, 40), bool)   # four that do not touch
+BOXES = np.zeros((4, 8, 40), bool)  # four that do not touch
 for _number in range(4):
-    BOXES[_number, :, 10 * _number:10 * _number + 8] = True
+    BOXES[_number, :, 10 * _number : 10 * _number + 8] = True
 
 
 def score(*frames):
     """Metrics of frames ({true id: box}, {id: box})."""
     judge = TrackingScore()
     for truth, found in frames:
-        judge.add(np.array(list(truth), int), BOXES[list(truth.values())],
-                  np.array(list(found), int), BOXES[list(found.values())])
+        judge.add(
+            np.array(list(truth), int),
+            BOXES[list(truth.values())],
+            np.array(list(found), int),
+            BOXES[list(found.values())],
+        )
     return judge.metrics()
 
 
@@ -28,7 +32,7 @@ def test_a_swap_is_two_switches_once() -> None:
     metrics = score(*[({1: 0, 2: 1}, {1: 0, 2: 1})] * 3, *[({1: 0, 2: 1}, {2: 0, 1: 1})] * 2)
     assert metrics.identity_switches == 2
     assert metrics.mota == 1 - 2 / 10
-    assert metrics.idf1 == 2 * 6 / (10 + 10)   # of ten, six have the id that is theirs
+    assert metrics.idf1 == 2 * 6 / (10 + 10)  # of ten, six have the id that is theirs
 
 
 def test_misses_and_false_positives() -> None:
@@ -46,7 +50,7 @@ def test_a_new_id_after_a_gap_is_a_switch_and_the_old_one_is_none() -> None:
 
 def test_a_pair_stays_one_although_another_overlaps_more() -> None:
     judge, wide = TrackingScore(), BOXES[:1].copy()
-    wide[0, :, 8:12] = True   # IoU 2/3 with the box
+    wide[0, :, 8:12] = True  # IoU 2/3 with the box
     judge.add(np.array([1]), BOXES[:1], np.array([5]), wide)
     judge.add(np.array([1]), BOXES[:1], np.array([6, 5]), np.concatenate([BOXES[:1], wide]))
     assert judge.metrics().identity_switches == 0

@@ -10,6 +10,8 @@ def resized(plane, height, width):
         place = np.clip((np.arange(after) + 0.5) * before / after - 0.5, 0, before - 1)
         low = place.astype(int)
         share = np.expand_dims(place - low, 1 - axis)
-        plane = (plane.take(low, axis) * (1 - share)
-                 + plane.take(np.minimum(low + 1, before - 1), axis) * share)
+        plane = (
+            plane.take(low, axis) * (1 - share)
+            + plane.take(np.minimum(low + 1, before - 1), axis) * share
+        )
     return plane

@@ -57,14 +57,17 @@ def test_what_is_broken_is_said(tmp_path):
         read_card(path)
 
 
-@pytest.mark.parametrize(('key', 'value', 'sentence'), [
-    ('options', '{', ''),
-    ('options', '[1]', 'options is .1., expected a mapping'),
-    ('options', '{"num_classes": "5"}', "num_classes is '5', expected a number from 1 on"),
-    ('details', '{"input_size": "64"}', "input_size is '64', expected .height, width. in px"),
-    ('details', '{"input_size": [64]}', 'input_size is .64., expected .height, width. in px'),
-    ('class_names', '[1, 2]', 'class_names is .1, 2., expected strings'),
-])
+@pytest.mark.parametrize(
+    ('key', 'value', 'sentence'),
+    [
+        ('options', '{', ''),
+        ('options', '[1]', 'options is .1., expected a mapping'),
+        ('options', '{"num_classes": "5"}', "num_classes is '5', expected a number from 1 on"),
+        ('details', '{"input_size": "64"}', "input_size is '64', expected .height, width. in px"),
+        ('details', '{"input_size": [64]}', 'input_size is .64., expected .height, width. in px'),
+        ('class_names', '[1, 2]', 'class_names is .1, 2., expected strings'),
+    ],
+)
 def test_a_broken_card_is_said(tmp_path, key, value, sentence):
     path = tmp_path / 'weights.safetensors'
     metadata = {**CARD.metadata(), key: value}

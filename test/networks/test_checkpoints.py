@@ -39,8 +39,10 @@ def test_weights_of_another_network_are_named(tmp_path, light):
     message = str(error.value)
     assert 'does not fit msdesis_light: 60 missing (feature_extractor.encoder_0' in message
     assert '216 unexpected (feature_extractor.layer_0.0.weight' in message
-    assert 'of another shape (disparity_head.disp_decoder_1.estimation.0.layer.0.weight ' \
-           '(128, 69, 3, 3) instead of (128, 21, 3, 3)' in message
+    assert (
+        'of another shape (disparity_head.disp_decoder_1.estimation.0.layer.0.weight '
+        '(128, 69, 3, 3) instead of (128, 21, 3, 3)' in message
+    )
     assert message.endswith('it looks like msdesis_resnet34')
     assert '\n' not in message
 
@@ -50,8 +52,11 @@ def test_missing_and_unexpected_keys_are_listed_and_nothing_is_loaded(tmp_path, 
     state['head.bias'] = state.pop('segmentation_head.out_conv.bias')
     torch.save(state, tmp_path / 'renamed.pt')
     before = light.segmentation_head.out_conv.weight.clone()
-    with pytest.raises(ValueError, match=r'1 missing \(segmentation_head.out_conv.bias\), '
-                                         r'1 unexpected \(head.bias\)'):
+    with pytest.raises(
+        ValueError,
+        match=r'1 missing \(segmentation_head.out_conv.bias\), '
+        r'1 unexpected \(head.bias\)',
+    ):
         networks.load_checkpoint(light, tmp_path / 'renamed.pt')
     assert torch.equal(light.segmentation_head.out_conv.weight, before)
 

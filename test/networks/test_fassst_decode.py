@@ -55,6 +55,8 @@ def test_decode_sorts_suppresses_and_names_classes_from_one():
     assert len(decode(boxes, scores, masks, (20, 40), overlap=0.99).scores) == 3
     sure = decode(boxes, scores, masks, (20, 40), mask_threshold=0.8)
     assert len(sure.scores) == 0  # sigmoid(1) = 0.73
-    nothing, everything = (decode(boxes, scores, sign * 50 * masks, (20, 40), mask_threshold=limit)
-                           for sign, limit in ((1, 1), (-1, 0)))
+    nothing, everything = (
+        decode(boxes, scores, sign * 50 * masks, (20, 40), mask_threshold=limit)
+        for sign, limit in ((1, 1), (-1, 0))
+    )
     assert len(nothing.scores) == 0 and len(everything.scores) == 2

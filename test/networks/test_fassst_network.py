@@ -60,8 +60,13 @@ def test_registered_sizes():
 def test_every_option_gives_boxes_scores_and_masks(backbone, roi_fusion, num_boxes, head_depth):
     with torch.device('meta'):
         network = networks.create(
-            'fassst_416', backbone=backbone, roi_fusion=roi_fusion, num_boxes=num_boxes,
-            head_depth=head_depth, num_classes=7)
+            'fassst_416',
+            backbone=backbone,
+            roi_fusion=roi_fusion,
+            num_boxes=num_boxes,
+            head_depth=head_depth,
+            num_classes=7,
+        )
         boxes, scores, masks = network(torch.zeros(2, 3, 416, 416))
     assert boxes.shape == (2, num_boxes, 4)
     assert scores.shape == (2, num_boxes, 7)
@@ -70,8 +75,10 @@ def test_every_option_gives_boxes_scores_and_masks(backbone, roi_fusion, num_box
 
 def test_options_change_what_they_name():
     with torch.device('meta'):
-        counts = {depth: len(networks.create('fassst_small', head_depth=depth).head)
-                  for depth in HEAD_DEPTHS}
+        counts = {
+            depth: len(networks.create('fassst_small', head_depth=depth).head)
+            for depth in HEAD_DEPTHS
+        }
         attention = networks.create('fassst_416').attention
         alone = networks.create('fassst_small', roi_fusion=False)
     assert counts == {4: 4, 5: 5, 6: 6}
@@ -86,32 +93,40 @@ def test_neither_size_nor_number_of_boxes_changes_a_weight():
             assert shapes(networks.create(name, num_boxes=num_boxes)) == expected
 
 
-@pytest.mark.parametrize('size, num_boxes, halvings', [
-    (416, 36, 5), (768, 36, 6), (768, 49, 5), (128, 81, 2), (768, 1, 8)])
+@pytest.mark.parametrize(
+    'size, num_boxes, halvings',
+    [(416, 36, 5), (768, 36, 6), (768, 49, 5), (128, 81, 2), (768, 1, 8)],
+)
 def test_the_first_convolutions_halve_down_to_the_grid(size, num_boxes, halvings):
     with torch.device('meta'):
         convs = networks.create('fassst_small', size=size, num_boxes=num_boxes).attention.convs
     assert [conv[0].stride[0] for conv in convs] == [2] * halvings + [1] * (8 - halvings)
 
 
-@pytest.mark.parametrize('options', [
-    {'backbone': 'mobilenet_v2', 'num_classes': 7, 'roi_fusion': True, 'head_depth': 5},
-    {'backbone': 'mobilenet_v2', 'num_classes': 80, 'roi_fusion': False, 'head_depth': 4},
-    {'backbone': 'resnet50_fpn', 'num_classes': 1, 'roi_fusion': True, 'head_depth': 6},
-    {'backbone': 'resnet50_fpn', 'num_classes': 3, 'roi_fusion': False, 'head_depth': 5},
-])
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'backbone': 'mobilenet_v2', 'num_classes': 7, 'roi_fusion': True, 'head_depth': 5},
+        {'backbone': 'mobilenet_v2', 'num_classes': 80, 'roi_fusion': False, 'head_depth': 4},
+        {'backbone': 'resnet50_fpn', 'num_classes': 1, 'roi_fusion': True, 'head_depth': 6},
+        {'backbone': 'resnet50_fpn', 'num_classes': 3, 'roi_fusion': False, 'head_depth': 5},
+    ],
+)
 def test_options_are_told_from_a_checkpoint(options):
     with torch.device('meta'):
         state = networks.create('fassst_768', num_boxes=49, **options).state_dict()
     assert networks.options_of('fassst_768', state) == options
 
 
-@pytest.mark.parametrize('options, sentence', [
-    ({'size': 100}, 'size is 100, expected a multiple of 32'),
-    ({'backbone': 'vgg'}, "no backbone 'vgg'; its own: mobilenet_v2, resnet50_fpn"),
-    ({'num_boxes': 12}, 'num_boxes is 12, expected a square'),
-    ({'head_depth': 3}, 'head_depth is 3, expected one of 4, 5, 6'),
-])
+@pytest.mark.parametrize(
+    'options, sentence',
+    [
+        ({'size': 100}, 'size is 100, expected a multiple of 32'),
+        ({'backbone': 'vgg'}, "no backbone 'vgg'; its own: mobilenet_v2, resnet50_fpn"),
+        ({'num_boxes': 12}, 'num_boxes is 12, expected a square'),
+        ({'head_depth': 3}, 'head_depth is 3, expected one of 4, 5, 6'),
+    ],
+)
 def test_what_cannot_be_is_refused(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         networks.create('fassst_small', **options)
@@ -191,5 +206,6 @@ def test_fusion_by_its_formula():
     fine, middle, coarse = (torch.randn(2, 3, n, n) for n in (8, 4, 2))
     up = torch.nn.Upsample(scale_factor=2, mode='bilinear', align_corners=False)
     torch.testing.assert_close(
-        fuse([fine, middle, coarse]), torch.relu(fine + up(middle + up(coarse))))
+        fuse([fine, middle, coarse]), torch.relu(fine + up(middle + up(coarse)))
+    )
     assert fuse([fine]) is fine

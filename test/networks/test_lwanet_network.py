@@ -53,18 +53,21 @@ def ptflops(network, height, width):
     encoder = torch.nn.Sequential(*(network.get_submodule(f'layer{i}') for i in range(1, 9)))
     return [
         flops.get_model_complexity_info(
-            part, (3, height, width), as_strings=False, print_per_layer_stat=False)[0] / 1e9
+            part, (3, height, width), as_strings=False, print_per_layer_stat=False
+        )[0]
+        / 1e9
         for part in (network, encoder)
     ]
 
 
 def test_operations_are_those_of_tables_1_2_and_5(network):
     whole, encoder = ptflops(network, 544, 960)
-    without, _ = ptflops(networks.create('lwanet', num_classes=11, attention_fusion=False),
-                         544, 960)
-    assert [round(x, 2) for x in (whole, without)] == [3.39, 3.38]            # Table I
+    without, _ = ptflops(
+        networks.create('lwanet', num_classes=11, attention_fusion=False), 544, 960
+    )
+    assert [round(x, 2) for x in (whole, without)] == [3.39, 3.38]  # Table I
     assert [round(x, 2) for x in (encoder, whole - encoder)] == [3.11, 0.28]  # Table II
-    sizes = (512, 640), (352, 448), (256, 320)                                # Table V
+    sizes = (512, 640), (352, 448), (256, 320)  # Table V
     assert [round(ptflops(network, *size)[0], 2) for size in sizes] == [2.12, 1.02, 0.53]
 
 
@@ -93,11 +96,14 @@ def imagenet_checkpoint():
     """What torchvision publishes, with all its keys, in order of its layers."""
     features = torch.nn.ModuleDict({'features': torch.nn.ModuleList(mobilenet_v2_features())})
     shapes = {key: tuple(x.shape) for key, x in features.state_dict().items()}
-    last = {'0.weight': (1280, 320, 1, 1), '1.num_batches_tracked': (), **dict.fromkeys(
-        ('1.weight', '1.bias', '1.running_mean', '1.running_var'), (1280,))}
+    last = {
+        '0.weight': (1280, 320, 1, 1),
+        '1.num_batches_tracked': (),
+        **dict.fromkeys(('1.weight', '1.bias', '1.running_mean', '1.running_var'), (1280,)),
+    }
     shapes |= {f'features.18.{key}': shape for key, shape in last.items()}
     shapes |= {'classifier.1.weight': (1000, 1280), 'classifier.1.bias': (1000,)}
-    assert len(shapes) == 314   # as many as mobilenet_v2-b0353104.pth has
+    assert len(shapes) == 314  # as many as mobilenet_v2-b0353104.pth has
     return {key: torch.from_numpy(fill(key, shape)) for key, shape in shapes.items()}
 
 
@@ -110,8 +116,17 @@ def test_imagenet_weights_reach_the_encoder_and_nothing_else(tmp_path):
     after = network.state_dict()
     changed = [key for key in after if not torch.equal(after[key], before[key])]
     assert all(key.startswith('layer') for key in changed)
-    starts = {'layer1': 0, 'layer2': 1, 'layer3.0': 2, 'layer3.1': 3, 'layer4.2': 6,
-              'layer5.0': 7, 'layer6.2': 13, 'layer7.0': 14, 'layer8.0': 17}
+    starts = {
+        'layer1': 0,
+        'layer2': 1,
+        'layer3.0': 2,
+        'layer3.1': 3,
+        'layer4.2': 6,
+        'layer5.0': 7,
+        'layer6.2': 13,
+        'layer7.0': 14,
+        'layer8.0': 17,
+    }
     for block, index in starts.items():
         for key, tensor in network.get_submodule(block).state_dict().items():
             assert torch.equal(tensor, published[f'features.{index}.{key}']), key

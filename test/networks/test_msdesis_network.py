@@ -60,10 +60,9 @@ def test_features_are_those_of_the_authors_code(case):
     np.testing.assert_allclose(features[4][:, ::16], golden['f5'], rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize('mode, skipped', [
-    ('disparity', 'segmentation_head'),
-    ('segmentation', 'disparity_head'),
-])
+@pytest.mark.parametrize(
+    'mode, skipped', [('disparity', 'segmentation_head'), ('segmentation', 'disparity_head')]
+)
 def test_a_mode_skips_the_other_head_and_changes_nothing_else(case, mode, skipped):
     name, network, _, pair = case
     single = networks.create(name, mode=mode).eval()

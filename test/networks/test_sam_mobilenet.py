@@ -15,8 +15,9 @@ from surgseg_ros.networks.sam_mobilenet import LayerNorm2d, MobileNetEncoder  # 
 
 
 def normalised(image, name):
-    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (networks.spec(name).mean,
-                                                         networks.spec(name).std))
+    mean, std = (
+        torch.tensor(x).view(3, 1, 1) for x in (networks.spec(name).mean, networks.spec(name).std)
+    )
     return (image - mean) / std
 
 
@@ -66,8 +67,11 @@ def test_frozen_blocks_keep_their_statistics(frozen):
     encoder.blocks.requires_grad_(not frozen)
     before = {key: x.clone() for key, x in encoder.blocks.state_dict().items()}
     encoder.train()(torch.randn(2, 3, 64, 64)).sum().backward()
-    same = [torch.equal(x, before[key]) for key, x in encoder.blocks.state_dict().items()
-            if 'running' in key]
+    same = [
+        torch.equal(x, before[key])
+        for key, x in encoder.blocks.state_dict().items()
+        if 'running' in key
+    ]
     assert all(same) if frozen else not any(same)
     assert encoder.neck[0].weight.grad is not None
     assert (encoder.blocks[0][0].weight.grad is None) == frozen

@@ -58,10 +58,8 @@ def image(golden):
 
 def assert_golden(features, golden):
     maps = features.transpose(0, 3, 1, 2)
-    np.testing.assert_allclose(
-        maps[:, ::16, ::4, ::4], golden['features'], rtol=0, atol=5e-5)
-    np.testing.assert_allclose(
-        maps[:, :4, ::2, ::2], golden['first_features'], rtol=0, atol=5e-5)
+    np.testing.assert_allclose(maps[:, ::16, ::4, ::4], golden['features'], rtol=0, atol=5e-5)
+    np.testing.assert_allclose(maps[:, :4, ::2, ::2], golden['first_features'], rtol=0, atol=5e-5)
 
 
 def test_torch(published, golden, image):
@@ -83,8 +81,12 @@ def test_torch(published, golden, image):
 @pytest.mark.parametrize('kind', ['openvino', 'onnxruntime'])
 def test_runtimes(published, golden, image, kind):
     model = Model(
-        'surgicalsam', published / 'model_ckp.pth', {'image': image.shape}, {'encoder': 'vit_b'},
-        published / 'sam_vit_b.pth')
+        'surgicalsam',
+        published / 'model_ckp.pth',
+        {'image': image.shape},
+        {'encoder': 'vit_b'},
+        published / 'sam_vit_b.pth',
+    )
     backend = backends.create(kind, model, device='cpu', precision='f32')
     assert_golden(backend.run(image)[0], golden)
     del backend
@@ -97,8 +99,7 @@ def test_import_writes_one_file_that_says_what_it_is(published, capsys):
     assert main(['models', 'import', str(published / 'model_ckp.pth'), str(out), *sam]) == 0
     card = read_card(out)
     assert card.network == 'surgicalsam'
-    assert card.options == {
-        'encoder': 'vit_b', 'num_tokens': 2, 'num_classes': 7, 'grid': 64}
+    assert card.options == {'encoder': 'vit_b', 'num_tokens': 2, 'num_classes': 7, 'grid': 64}
     assert set(card.details['sources_sha256']) == {'model_ckp.pth', 'sam_vit_b.pth'}
     assert main(['models', 'verify', str(out)]) == 0
     assert 'fits surgicalsam: all 325 tensors (encoder=vit_b' in capsys.readouterr().out

@@ -3,12 +3,7 @@ import pytest
 from golden_recipe import GOLDEN
 from plain_resizing import resized
 
-from surgseg_ros.networks.solo_decode import (
-    bit_count,
-    bit_count_by_table,
-    decode,
-    matrix_nms,
-)
+from surgseg_ros.networks.solo_decode import bit_count, bit_count_by_table, decode, matrix_nms
 
 COUNTS = [1, 1, 1, 1, 1]
 SCORES = np.array([[0.9, 0], [0, 0.8], [0.7, 0], [0.05, 0.1], [0, 0]], np.float32)
@@ -125,8 +120,11 @@ def decoded_plainly(masks, scores, counts, content, size):
     for mask, row, stride in zip(masks.astype(float), scores, strides, strict=True):
         inside = mask > 0.5
         if inside.sum() > stride:
-            found += [(score * mask[inside].mean(), label, mask)
-                      for label, score in enumerate(row) if score > 0.1]
+            found += [
+                (score * mask[inside].mean(), label, mask)
+                for label, score in enumerate(row)
+                if score > 0.1
+            ]
     found.sort(key=lambda one: -one[0])
     overlaps = np.zeros((len(found), len(found)))
     for j, (_, label, mask) in enumerate(found):
@@ -135,12 +133,15 @@ def decoded_plainly(masks, scores, counts, content, size):
             overlaps[i, j] = (label == other) * both.sum() / either.sum()
     most = overlaps.max(axis=0)
     decayed = [
-        (score * min([1, *np.exp(2 * (most[:j]**2 - overlaps[:j, j]**2))]), label, mask)
-        for j, (score, label, mask) in enumerate(found)]
+        (score * min([1, *np.exp(2 * (most[:j] ** 2 - overlaps[:j, j] ** 2))]), label, mask)
+        for j, (score, label, mask) in enumerate(found)
+    ]
     decayed = sorted((one for one in decayed if one[0] >= 0.05), key=lambda one: -one[0])[:100]
     wide = masks.shape[1] * 4, masks.shape[2] * 4
-    planes = [(label, score, resized(resized(mask, *wide)[:content[0], :content[1]], *size))
-              for score, label, mask in decayed]
+    planes = [
+        (label, score, resized(resized(mask, *wide)[: content[0], : content[1]], *size))
+        for score, label, mask in decayed
+    ]
     return [one for one in planes if one[2].max() > 0.5]
 
 
@@ -157,10 +158,18 @@ def tools(count, height=16, width=24):
     return np.array(masks, np.float32), scores.astype(np.float32)
 
 
-@pytest.mark.parametrize('content, size', [
-    ((64, 96), (128, 192)), ((64, 96), (64, 96)), ((64, 96), (16, 24)), ((64, 96), (96, 144)),
-    ((60, 80), (120, 160)), ((61, 89), (157, 230)), ((64, 71), (41, 45)),
-])
+@pytest.mark.parametrize(
+    'content, size',
+    [
+        ((64, 96), (128, 192)),
+        ((64, 96), (64, 96)),
+        ((64, 96), (16, 24)),
+        ((64, 96), (96, 144)),
+        ((60, 80), (120, 160)),
+        ((61, 89), (157, 230)),
+        ((64, 71), (41, 45)),
+    ],
+)
 def test_instances_are_those_of_the_published_steps_done_plainly(content, size):
     masks, scores = tools(60)
     labels, found, frames = decode(masks, scores, [20, 10, 10, 10, 10], content, size)
@@ -169,7 +178,7 @@ def test_instances_are_those_of_the_published_steps_done_plainly(content, size):
     np.testing.assert_array_equal(labels, [label for label, _, _ in expected])
     np.testing.assert_allclose(found, [score for _, score, _ in expected], rtol=1e-5)
     for frame, (_, _, probability) in zip(frames, expected, strict=True):
-        sure = np.abs(probability - 0.5) > 1e-5   # float32 has rounded
+        sure = np.abs(probability - 0.5) > 1e-5  # float32 has rounded
         assert sure.mean() > 0.99
         np.testing.assert_array_equal(frame[sure], (probability > 0.5)[sure])
 
@@ -177,8 +186,10 @@ def test_instances_are_those_of_the_published_steps_done_plainly(content, size):
 def test_a_final_threshold_leaves_the_others_as_they_are():
     masks, scores = tools(60)
     counts = [20, 10, 10, 10, 10]
-    every, some = decode(masks, scores, counts), decode(
-        masks, scores, counts, score_threshold=0.3, final_threshold=0.3)
+    every, some = (
+        decode(masks, scores, counts),
+        decode(masks, scores, counts, score_threshold=0.3, final_threshold=0.3),
+    )
     kept = every.scores >= 0.3
     assert 3 < kept.sum() < len(kept)
     for all_of_them, those in zip(every, some, strict=True):

@@ -38,11 +38,17 @@ def outputs(network, golden):
 @pytest.fixture(scope='module')
 def small():
     """Return a narrow network with attention whose gain is not zero, and an image for it."""
-    options = {'num_classes': 3, 'attention': True, 'width': 32, 'depth': 2,
-               'grids': (8, 7, 6, 5, 4)}
+    options = {
+        'num_classes': 3,
+        'attention': True,
+        'width': 32,
+        'depth': 2,
+        'grids': (8, 7, 6, 5, 4),
+    }
     network = fill_network(networks.create('solo_mobilenet', **options))
     return network, torch.from_numpy(
-        texture('small', 64, 96).transpose(2, 0, 1)[None] / np.float32(128) - 1)
+        texture('small', 64, 96).transpose(2, 0, 1)[None] / np.float32(128) - 1
+    )
 
 
 def count(network):
@@ -97,7 +103,7 @@ def test_outputs_are_those_of_the_authors_code(outputs, golden):
         assert masks.shape == (1, GRIDS[level] ** 2, 64, 80)
         assert scores.shape == (1, GRIDS[level], GRIDS[level], 5)
         expected = vectors[f'ins_eval{level}']
-        np.testing.assert_allclose(masks[:, ::6 * 37, ::4, ::4], expected, atol=1e-3)
+        np.testing.assert_allclose(masks[:, :: 6 * 37, ::4, ::4], expected, atol=1e-3)
         kept = np.packbits(scores.numpy() > 0)
         np.testing.assert_array_equal(kept, vectors[f'cate_eval{level}'])
         raw = torch.from_numpy(vectors[f'cate_raw{level}']).sigmoid().permute(0, 2, 3, 1)
@@ -131,8 +137,13 @@ def test_attention_without_gain_is_plain_solo_bit_for_bit(network, outputs, gold
 
 def test_only_the_gain_may_be_missing_from_a_checkpoint(tmp_path, small):
     network, _ = small
-    options = {'num_classes': 3, 'attention': True, 'width': 32, 'depth': 2,
-               'grids': (8, 7, 6, 5, 4)}
+    options = {
+        'num_classes': 3,
+        'attention': True,
+        'width': 32,
+        'depth': 2,
+        'grids': (8, 7, 6, 5, 4),
+    }
     state = network.state_dict()
     torch.save(state, tmp_path / 'attentive.pt')
     other = networks.create('solo_mobilenet', **options)
@@ -209,9 +220,11 @@ def test_infer_computes_the_masks_of_the_best_cells_and_the_same(small):
                 cells = highest.topk(stop - start).indices.sort().values
                 for n in range(2):
                     torch.testing.assert_close(
-                        best[n, start:stop], masks[level][n, cells[n]], rtol=0, atol=1e-6)
+                        best[n, start:stop], masks[level][n, cells[n]], rtol=0, atol=1e-6
+                    )
                     torch.testing.assert_close(
-                        their_scores[n, start:stop], scores[level][n].flatten(0, 1)[cells[n]])
+                        their_scores[n, start:stop], scores[level][n].flatten(0, 1)[cells[n]]
+                    )
                 start = stop
             assert best.shape[1] == their_scores.shape[1] == start
 
@@ -223,7 +236,7 @@ def test_points_nms_keeps_the_greatest_of_a_cell_and_those_above_and_left():
     scores = category_scores(logits).permute(0, 3, 1, 2)
     for i in range(6):
         for j in range(6):
-            window = logits[:, :, max(i - 1, 0):i + 1, max(j - 1, 0):j + 1].amax(dim=(2, 3))
+            window = logits[:, :, max(i - 1, 0) : i + 1, max(j - 1, 0) : j + 1].amax(dim=(2, 3))
             expected = logits[:, :, i, j].sigmoid() * (logits[:, :, i, j] == window)
             torch.testing.assert_close(scores[:, :, i, j], expected)
 
@@ -242,7 +255,8 @@ def test_gradients_reach_every_parameter_in_training():
 def test_coordinates_are_two_more_channels_of_the_first_convolution():
     with_them, without = (
         networks.create('solo_mobilenet', coordinates=on).bbox_head.ins_convs[0].conv
-        for on in (True, False))
+        for on in (True, False)
+    )
     assert (with_them.in_channels, without.in_channels) == (130, 128)
 
 

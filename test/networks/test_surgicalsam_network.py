@@ -29,8 +29,7 @@ def case(request):
     golden = np.load(GOLDEN / f'surgicalsam_decoder_T{request.param}.npz')
     network = fill_network(networks.create('surgicalsam', num_tokens=request.param))
     features = field('sam_feats', 256, 64, 64).transpose(1, 2, 0)
-    np.testing.assert_array_equal(
-        features[::8, ::8, ::32].transpose(2, 0, 1), golden['features'])
+    np.testing.assert_array_equal(features[::8, ::8, ::32].transpose(2, 0, 1), golden['features'])
     features = torch.from_numpy(np.ascontiguousarray(features))[None]
     with torch.inference_mode():
         logits, quality = network(features, torch.from_numpy(golden['class_ids']))
@@ -53,7 +52,8 @@ def test_keys_and_shapes_are_the_published_ones(encoder, tokens):
     assert shapes(network.state_dict()) == expected
     without = networks.create('surgicalsam', num_tokens=tokens).state_dict()
     assert shapes(without) == {
-        key: shape for key, shape in expected.items() if not key.startswith('image_encoder.')}
+        key: shape for key, shape in expected.items() if not key.startswith('image_encoder.')
+    }
 
 
 def test_the_spec_counts_what_the_default_has():
@@ -81,8 +81,7 @@ def test_masks_and_quality_are_those_of_the_authors_code(case):
     frame = upscale_masks(logits, (1024, 1280))[:, 0].numpy()
     np.testing.assert_allclose(frame[:, ::32, ::32], golden['frame_logits'], rtol=0, atol=4e-4)
     sure = np.abs(frame[:, ::16, ::4]) > 4e-4
-    np.testing.assert_array_equal(
-        (frame > 0)[:, ::16, ::4][sure], golden['frame_mask'][sure])
+    np.testing.assert_array_equal((frame > 0)[:, ::16, ::4][sure], golden['frame_mask'][sure])
     assert sure.mean() > 0.999
 
 
@@ -106,8 +105,9 @@ def test_a_batch_decodes_each_frame_by_itself(case):
 def test_gradients_reach_what_is_trained_as_published_and_nothing_else():
     network = networks.create('surgicalsam', encoder='mobilenet_v2').train()
     trained = {key for key, p in network.named_parameters() if p.requires_grad}
-    assert trained == {key for key in dict(network.named_parameters())
-                       if not key.startswith(FROZEN)}
+    assert trained == {
+        key for key in dict(network.named_parameters()) if not key.startswith(FROZEN)
+    }
     logits, quality = network(torch.randn(2, 64, 64, 256), torch.tensor([1, 7]))
     (logits.square().mean() + quality.square().mean()).backward()
     assert {key for key, p in network.named_parameters() if p.grad is not None} == trained
@@ -123,7 +123,11 @@ def test_smaller_images_and_grids_have_fewer_features():
     assert quality.shape == (2,)
     tensors = network.state_dict()
     assert networks.options_of('surgicalsam', tensors) == {
-        'encoder': 'mobilenet_v2', 'num_tokens': 2, 'num_classes': 7, 'grid': 16}
+        'encoder': 'mobilenet_v2',
+        'num_tokens': 2,
+        'num_classes': 7,
+        'grid': 16,
+    }
     again = networks.create('surgicalsam', **networks.options_of('surgicalsam', tensors))
     assert shapes(again.state_dict()) == shapes(tensors)
 
@@ -171,8 +175,11 @@ def test_weights_load_with_or_without_their_image_encoder(tmp_path):
     torch.save(without.state_dict(), tmp_path / 'without.pt')
     with pytest.raises(ValueError, match=r'missing \(image_encoder'):
         networks.load_checkpoint(whole, tmp_path / 'without.pt')
-    with pytest.raises(ValueError, match=r'4 of another shape \(prototype_prompt_encoder.*'
-                                         r'looks like surgicalsam'):
+    with pytest.raises(
+        ValueError,
+        match=r'4 of another shape \(prototype_prompt_encoder.*'
+        r'looks like surgicalsam',
+    ):
         networks.load_checkpoint(networks.create('surgicalsam'), tmp_path / 'without.pt')
 
 
@@ -210,7 +217,7 @@ def test_only_the_encoder_is_taken_from_a_checkpoint(tmp_path):
 
 
 def test_sams_parts_come_without_torchvision_and_leave_the_package_as_it_was():
-    code = '''
+    code = """
 import sys
 from surgseg_ros.networks import sam
 first = sam.mask_decoder()
@@ -226,7 +233,7 @@ import segment_anything  # the real package, once it can be
 assert segment_anything.sam_model_registry and segment_anything.SamPredictor
 from segment_anything.modeling import MaskDecoder
 assert MaskDecoder is type(first) is type(sam.mask_decoder())
-'''
+"""
     subprocess.run([sys.executable, '-c', code], check=True)
 
 

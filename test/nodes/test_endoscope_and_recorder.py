@@ -14,10 +14,10 @@ from synthetic_stereo import rectified_calibration, sloped_disparity, stereo_pai
 
 from surgseg_ros.bags import BagReader, BagWriter
 from surgseg_ros.bags.stereo_bag import StereoBag, write_frame
-from surgseg_ros.geometry.stereo_frame import GroundTruth, StereoFrame, ToolTruth
-from surgseg_ros.images import decode_image
-from surgseg_ros.messages import instance_map, matrix_from_pose, stamp_of
-from surgseg_ros.parts import Part
+from surgseg_ros.frames.parts import Part
+from surgseg_ros.frames.stereo_frame import GroundTruth, StereoFrame, ToolTruth
+from surgseg_ros.rosdata.images import decode_image
+from surgseg_ros.rosdata.messages import instance_map, matrix_from_pose, stamp_of
 
 HEIGHT, WIDTH, COUNT = 192, 256, 12
 TRUTH = sloped_disparity(HEIGHT, WIDTH)
@@ -31,9 +31,17 @@ def frame(index: int) -> StereoFrame:
     pose = np.eye(4)
     pose[:3, 3] = 0.01, 0.02, 0.08
     return StereoFrame(
-        STAMPS[index], left, right, rectified_calibration(WIDTH, HEIGHT), truth=GroundTruth(
-            TRUTH, np.where(slots, Part.SHAFT, 0).astype(np.uint8), slots,
-            (ToolTruth(1, 3, 'grasper', pose, 0.4),)))
+        STAMPS[index],
+        left,
+        right,
+        rectified_calibration(WIDTH, HEIGHT),
+        truth=GroundTruth(
+            TRUTH,
+            np.where(slots, Part.SHAFT, 0).astype(np.uint8),
+            slots,
+            (ToolTruth(1, 3, 'grasper', pose, 0.4),),
+        ),
+    )
 
 
 @pytest.fixture(scope='module')
@@ -113,10 +121,9 @@ def test_ground_truth_is_published_and_read_by_its_installed_types(net, bag):
     np.testing.assert_array_equal(decode_image(image), frame(index).left)
 
 
-@pytest.mark.parametrize('source, words', [
-    ('/nowhere/a.mcap', 'there is no bag'),
-    ('sim:colour=red', 'colour'),
-])
+@pytest.mark.parametrize(
+    'source, words', [('/nowhere/a.mcap', 'there is no bag'), ('sim:colour=red', 'colour')]
+)
 def test_an_unusable_source_is_one_sentence_and_an_exit_code(net, source, words):
     replay = net.surgseg('replay', source)
     assert replay.wait(40) == 1, output(replay)
@@ -149,8 +156,12 @@ def test_a_looped_picture_goes_on_in_time(net, tmp_path):
 def test_lifecycle_rounds_leave_no_publishers_behind(net, bag):
     net.start('endoscope_node', autostart=False, source=str(bag), loop=True, clock=True)
     for _ in range(2):
-        for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE,
-                           Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
+        for transition in (
+            Transition.TRANSITION_CONFIGURE,
+            Transition.TRANSITION_ACTIVATE,
+            Transition.TRANSITION_DEACTIVATE,
+            Transition.TRANSITION_CLEANUP,
+        ):
             request = Transition(id=transition)
             assert net.call(ChangeState, 'endoscope/change_state', transition=request).success
     for topic in ('/clock', '/endoscope/left/camera_info'):
@@ -158,8 +169,13 @@ def test_lifecycle_rounds_leave_no_publishers_behind(net, bag):
 
 
 def test_recording_holds_every_message_and_is_whole_after_ctrl_c(net, bag, tmp_path):
-    topics = ['left/image_rect', 'right/image_rect', 'left/camera_info', 'right/camera_info',
-              'disparity']
+    topics = [
+        'left/image_rect',
+        'right/image_rect',
+        'left/camera_info',
+        'right/camera_info',
+        'disparity',
+    ]
     start_stereo(net)
     recorder = net.start('recorder_node', bag=str(tmp_path / 'out.mcap'), topics=topics)
     wait_for(lambda: net.status('recorder'))

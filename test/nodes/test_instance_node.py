@@ -11,13 +11,14 @@ from harness import FRAME_ID, SECOND, Graph, graph, output, wait_for
 from lifecycle_msgs.srv import GetState
 from synthetic_stereo import sloped_disparity, stereo_pair
 
-from surgseg_ros import messages, networks, predictors
-from surgseg_ros.bundled import bundled_weights
+from surgseg_ros import networks, predictors
 from surgseg_ros.datasets.endovis17 import CLASS_NAMES
-from surgseg_ros.geometry.tracking import InstanceTracker
-from surgseg_ros.images import decode_image
+from surgseg_ros.networks.bundled import bundled_weights
 from surgseg_ros.networks.card import Card
 from surgseg_ros.predictors.parts import PartsPredictor
+from surgseg_ros.rosdata import messages
+from surgseg_ros.rosdata.images import decode_image
+from surgseg_ros.tracking.instance_tracker import InstanceTracker
 
 torch = pytest.importorskip('torch', reason='networks need torch')
 
@@ -25,11 +26,13 @@ HEIGHT, WIDTH = 128, 160
 FRAME = SECOND // 30
 LEFT = stereo_pair(sloped_disparity(HEIGHT, WIDTH))[0]
 NAMES = ('background', 'grasper', 'scissors')
-KINDS = {'instances': 'surgseg_ros/msg/InstrumentInstances',
-         'detections': 'vision_msgs/msg/Detection2DArray',
-         'instance/overlay': 'sensor_msgs/msg/Image'}
+KINDS = {
+    'instances': 'surgseg_ros/msg/InstrumentInstances',
+    'detections': 'vision_msgs/msg/Detection2DArray',
+    'instance/overlay': 'sensor_msgs/msg/Image',
+}
 COUNTS = ('paired', 'out', 'dropped', 'rejected')
-THRESHOLD, MOST = 0.4, 5   # random weights find dozens of things, five of them that good
+THRESHOLD, MOST = 0.4, 5  # random weights find dozens of things, five of them that good
 
 
 @pytest.fixture(scope='module')
@@ -64,10 +67,21 @@ def predictor(weights: Path):
 
 
 def start(node: Graph, weights: Path, size: str = f'{WIDTH}x{HEIGHT}', **parameters):
-    given = {'score_threshold': THRESHOLD, 'final_threshold': 0.05, 'max_instances': MOST,
-             'max_overlap': 1.0, **parameters}
-    process = node.start('instance_node', weights=str(weights), backend='openvino', threads=1,
-                         image_size=size, **given)
+    given = {
+        'score_threshold': THRESHOLD,
+        'final_threshold': 0.05,
+        'max_instances': MOST,
+        'max_overlap': 1.0,
+        **parameters,
+    }
+    process = node.start(
+        'instance_node',
+        weights=str(weights),
+        backend='openvino',
+        threads=1,
+        image_size=size,
+        **given,
+    )
     wait_for(lambda: node.status('instance'), 90, node.report)
     return process
 
@@ -116,6 +130,7 @@ def begin_epoch(node: Graph) -> int:
 
 # What comes out.
 
+
 def test_masks_boxes_and_picture_are_those_of_the_predictor(shared, predictor):
     stamp = next(shared.clock)
     shared.send_image(stamp, LEFT)
@@ -126,7 +141,8 @@ def test_masks_boxes_and_picture_are_those_of_the_predictor(shared, predictor):
     message = found['instances']
     assert (message.height, message.width, len(message.instances)) == (HEIGHT, WIDTH, MOST)
     for index, (instance, detection) in enumerate(
-            zip(message.instances, found['detections'].detections, strict=True)):
+        zip(message.instances, found['detections'].detections, strict=True)
+    ):
         parts = messages.instance_parts(instance, HEIGHT, WIDTH)
         np.testing.assert_array_equal(parts, 255 * expected.masks[index].astype(np.uint8))
         assert instance.class_id == expected.class_ids[index]
@@ -136,10 +152,10 @@ def test_masks_boxes_and_picture_are_those_of_the_predictor(shared, predictor):
         box, x0 = detection.bbox, detection.bbox.center.position.x
         y0 = box.center.position.y - box.size_y / 2
         assert (x0 - box.size_x / 2, y0, x0 + box.size_x / 2, y0 + box.size_y) == tuple(
-            expected.boxes[index])
+            expected.boxes[index]
+        )
         hypothesis = detection.results[0].hypothesis
-        assert (hypothesis.class_id, hypothesis.score) == (
-            str(instance.class_id), instance.score)
+        assert (hypothesis.class_id, hypothesis.score) == (str(instance.class_id), instance.score)
         assert detection.header == message.header
     picture = decode_image(found['instance/overlay'])
     assert (picture != LEFT).any(axis=2)[expected.masks[:MOST].any(axis=0)].mean() > 0.9
@@ -150,7 +166,8 @@ def test_late_subscribers_get_the_class_names(shared):
     shared.listen(topic, 'vision_msgs/msg/LabelInfo', latched=True)
     info = wait_for(lambda: shared.received[topic])[0]
     assert [(entry.class_id, entry.class_name) for entry in info.class_map] == list(
-        enumerate(NAMES))
+        enumerate(NAMES)
+    )
 
 
 def test_nothing_found_is_published_too(shared):
@@ -159,8 +176,7 @@ def test_nothing_found_is_published_too(shared):
     message = send(shared, stamp)
     assert (message.height, message.width, message.instances) == (HEIGHT, WIDTH, [])
     assert shared.answer(stamp, 'detections').detections == []
-    np.testing.assert_array_equal(
-        decode_image(shared.answer(stamp, 'instance/overlay')), LEFT)
+    np.testing.assert_array_equal(decode_image(shared.answer(stamp, 'instance/overlay')), LEFT)
     shared.set_parameter('instance', 'score_threshold', type=3, double_value=THRESHOLD)
     assert len(send(shared, next(shared.clock)).instances) == MOST
 
@@ -171,16 +187,21 @@ def test_masks_say_where_the_parts_are(own, weights, part_weights, predictor):
         own.listen(topic, KINDS[topic])
     connect(own)
     message = send(own, next(own.clock))
-    expected = PartsPredictor.from_weights(
-        predictor, part_weights, backend='openvino', threads=1).predict(LEFT).best(MOST)
+    expected = (
+        PartsPredictor.from_weights(predictor, part_weights, backend='openvino', threads=1)
+        .predict(LEFT)
+        .best(MOST)
+    )
     assert len(np.unique(expected.parts)) > 2
     for instance, parts, box in zip(
-            message.instances, expected.parts, expected.boxes.astype(int), strict=True):
+        message.instances, expected.parts, expected.boxes.astype(int), strict=True
+    ):
         x0, y0, x1, y1 = box
         roi = instance.roi
         assert (roi.x_offset, roi.y_offset, roi.width, roi.height) == (x0, y0, x1 - x0, y1 - y0)
         np.testing.assert_array_equal(
-            np.reshape(instance.mask, (roi.height, roi.width)), parts[y0:y1, x0:x1])
+            np.reshape(instance.mask, (roi.height, roi.width)), parts[y0:y1, x0:x1]
+        )
     assert len(own.answer(messages.stamp_of(message), 'detections').detections) == MOST
     assert float(own.fresh_values('instance')['parts p50 [ms]']) > 0
 
@@ -196,6 +217,7 @@ def test_a_higher_final_threshold_hides_what_has_less(shared, predictor):
 
 # Tracks.
 
+
 def test_ids_are_those_of_the_tracker_and_a_bag_loop_begins_anew(shared, predictor):
     send(shared, next(shared.clock))
     first, step = begin_epoch(shared), 3
@@ -207,16 +229,19 @@ def test_ids_are_those_of_the_tracker_and_a_bag_loop_begins_anew(shared, predict
     assert expected[0] == list(range(1, MOST + 1))
     assert set(expected[0]) & set(expected[-1]), 'something is tracked to the end'
     for _ in range(2):
-        found = [track_ids(send(shared, first + index * FRAME, image))
-                 for index, image in enumerate(images)]
+        found = [
+            track_ids(send(shared, first + index * FRAME, image))
+            for index, image in enumerate(images)
+        ]
         assert found == expected
-        shared.received['instances'].clear()   # the second time has the same stamps
+        shared.received['instances'].clear()  # the second time has the same stamps
 
 
 def test_a_gap_of_max_gap_frames_is_survived_and_no_longer_one(shared):
     def score_threshold(value):
         assert shared.set_parameter(
-            'instance', 'score_threshold', type=3, double_value=value).successful
+            'instance', 'score_threshold', type=3, double_value=value
+        ).successful
 
     before = track_ids(send(shared, next(shared.clock)))
     for gap, same in ((3, True), (4, False)):
@@ -232,20 +257,22 @@ def test_a_gap_of_max_gap_frames_is_survived_and_no_longer_one(shared):
     for _ in range(60):
         next(shared.clock)
     assert track_ids(send(shared, next(shared.clock))) == list(range(1, MOST + 1)), (
-        'a gap in time begins anew')
+        'a gap in time begins anew'
+    )
 
 
 def test_two_seconds_without_a_subscriber_begin_anew(shared):
     def publish(*outputs):
         assert shared.set_parameter(
-            'instance', 'outputs', type=9, string_array_value=outputs).successful
+            'instance', 'outputs', type=9, string_array_value=outputs
+        ).successful
 
-    for max_gap, threshold in ((0, 1.0), (10, THRESHOLD)):   # an image without any: other ids
+    for max_gap, threshold in ((0, 1.0), (10, THRESHOLD)):  # an image without any: other ids
         shared.set_parameter('instance', 'max_gap', type=2, integer_value=max_gap)
         shared.set_parameter('instance', 'score_threshold', type=3, double_value=threshold)
         before = track_ids(send(shared, next(shared.clock)))
     assert min(before) > 1 and track_ids(send(shared, next(shared.clock))) == before
-    publish()   # as without a subscriber; the images go on
+    publish()  # as without a subscriber; the images go on
     for _ in range(60):
         shared.send_image(next(shared.clock), LEFT)
         time.sleep(0.01)
@@ -260,10 +287,12 @@ def test_without_tracking_there_are_no_ids(shared):
         found = track_ids(send(shared, stamp))
         assert found == (list(range(1, MOST + 1)) if tracking else [0] * MOST)
         assert [one.id for one in shared.answer(stamp, 'detections').detections] == [
-            str(number or '') for number in found]
+            str(number or '') for number in found
+        ]
 
 
 # Counts, parameters, faults.
+
 
 def test_counts_are_exact_and_tracking_is_timed(shared):
     send(shared, next(shared.clock))
@@ -277,9 +306,10 @@ def test_counts_are_exact_and_tracking_is_timed(shared):
 
 def test_wrong_parameters_are_refused_while_it_runs(shared):
     for name, value, words in (
-            ('score_threshold', {'type': 3, 'double_value': 1.5}, ''),
-            ('max_instances', {'type': 2, 'integer_value': 0}, ''),
-            ('model', {'type': 4, 'string_value': 'solo_r50'}, 'configured')):
+        ('score_threshold', {'type': 3, 'double_value': 1.5}, ''),
+        ('max_instances', {'type': 2, 'integer_value': 0}, ''),
+        ('model', {'type': 4, 'string_value': 'solo_r50'}, 'configured'),
+    ):
         refused = shared.set_parameter('instance', name, **value)
         assert not refused.successful and words in refused.reason
 
@@ -317,14 +347,20 @@ def test_what_comes_with_the_package_is_the_default(own):
 
 
 def test_a_model_that_comes_without_weights_needs_some(own):
-    refused(own, start(own, '', model='solo_r18'),
-            'solo_r18 needs weights: its authors publish none, train some')
+    refused(
+        own,
+        start(own, '', model='solo_r18'),
+        'solo_r18 needs weights: its authors publish none, train some',
+    )
 
 
-@pytest.mark.parametrize('content, words', [
-    ({'layer.weight': torch.zeros(3)}, 'solo_mobilenet'),
-    (b'this is no checkpoint', 'not a plain state_dict'),
-])
+@pytest.mark.parametrize(
+    'content, words',
+    [
+        ({'layer.weight': torch.zeros(3)}, 'solo_mobilenet'),
+        (b'this is no checkpoint', 'not a plain state_dict'),
+    ],
+)
 def test_unusable_weights_fail_configuration_with_one_sentence(own, tmp_path, content, words):
     path = tmp_path / 'wrong.pt'
     if isinstance(content, bytes):

@@ -10,12 +10,12 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from harness import FRAME_ID, wait_for
 from rclpy.context import Context
 
-from surgseg_ros import messages
-from surgseg_ros.domains import reserve_domain
 from surgseg_ros.nodes import perception_node
 from surgseg_ros.nodes.image_node import ImageNode
 from surgseg_ros.nodes.messages import make_message
 from surgseg_ros.nodes.perception_node import Arrival
+from surgseg_ros.processes.domains import reserve_domain
+from surgseg_ros.rosdata import messages
 
 
 class HeldNode(ImageNode):
@@ -64,6 +64,7 @@ def test_a_computation_that_does_not_end_is_an_error(node, monkeypatch):
     def said() -> str:
         level, message, _ = node.diagnose()
         return message if level == DiagnosticStatus.ERROR else ''
+
     wait_for(lambda: said().startswith('no output: one frame has been computed for'), 5)
     node.release.set()
     wait_for(lambda: not said(), 5)

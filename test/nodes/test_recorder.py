@@ -34,7 +34,7 @@ def start(net: Graph, bag: Path, *topics: str) -> Popen[str]:
 def announce(net: Graph, topic: str, kind: str = STRING, qos: QoSProfile | int = 50) -> Publisher:
     publisher = net.node.create_publisher(type(make_message(kind)), topic, qos)
     wait_for(publisher.get_subscription_count, what=lambda: net.report())
-    time.sleep(0.3)   # the recorder has to know us, too
+    time.sleep(0.3)  # the recorder has to know us, too
     return publisher
 
 
@@ -60,11 +60,17 @@ def test_best_effort_publishers_are_recorded_and_reliable_ones_reliably(net, tmp
     tracker = announce(net, 'tracker')
     say(camera, 'a', 'b')
     say(tracker, 'c')
-    wanted = {topic: [end.qos_profile.reliability for end in
-                      net.node.get_subscriptions_info_by_topic(f'/endoscope/{topic}')]
-              for topic in ('camera', 'tracker')}
-    assert wanted == {'camera': [ReliabilityPolicy.BEST_EFFORT],
-                      'tracker': [ReliabilityPolicy.RELIABLE]}
+    wanted = {
+        topic: [
+            end.qos_profile.reliability
+            for end in net.node.get_subscriptions_info_by_topic(f'/endoscope/{topic}')
+        ]
+        for topic in ('camera', 'tracker')
+    }
+    assert wanted == {
+        'camera': [ReliabilityPolicy.BEST_EFFORT],
+        'tracker': [ReliabilityPolicy.RELIABLE],
+    }
     time.sleep(0.3)
     assert net.stop(recorder) == 0, output(recorder)
     assert heard(tmp_path / 'out.mcap', 'camera') == ['a', 'b']
@@ -93,8 +99,9 @@ def test_a_type_that_is_not_installed_is_named_and_the_rest_recorded(net, tmp_pa
     net.environment['PYTHONPATH'] = str(tmp_path)
     recorder = start(net, tmp_path / 'out.mcap', 'boxes', 'notes')
     net.node.create_publisher(type(make_message(BOX)), 'boxes', 10)
-    status = wait_for(lambda: net.status('recorder').level == b'\x02' and net.status('recorder'),
-                      what=net.report)
+    status = wait_for(
+        lambda: net.status('recorder').level == b'\x02' and net.status('recorder'), what=net.report
+    )
     assert status.message == '/endoscope/boxes is not recorded: vision_msgs is elsewhere'
     say(announce(net, 'notes'), 'a', 'b')
     time.sleep(0.3)
@@ -111,8 +118,9 @@ def test_a_full_disk_ends_the_recording_in_one_sentence(net, tmp_path):
     notes = announce(net, 'notes')
     resource.prlimit(recorder.pid, resource.RLIMIT_FSIZE, (1_500_000, 1_500_000))
     say(notes, *['x' * 400_000] * 8)
-    status = wait_for(lambda: net.status('recorder').level == b'\x02' and net.status('recorder'),
-                      what=net.report)
+    status = wait_for(
+        lambda: net.status('recorder').level == b'\x02' and net.status('recorder'), what=net.report
+    )
     assert 'cannot be written: [Errno 27] File too large' in status.message
     assert recorder.poll() is None
     wait_for(lambda: not notes.get_subscription_count())

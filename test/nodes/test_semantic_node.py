@@ -11,17 +11,13 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from golden_recipe import fill_network
 from harness import FRAME_ID, SECOND, Graph, graph, output, wait_for
 from lifecycle_msgs.srv import GetState
-from synthetic_stereo import (
-    raw_calibration,
-    rectified_calibration,
-    sloped_disparity,
-    stereo_pair,
-)
+from synthetic_stereo import raw_calibration, rectified_calibration, sloped_disparity, stereo_pair
 
-from surgseg_ros import messages, networks, predictors
+from surgseg_ros import networks, predictors
 from surgseg_ros.geometry.rectification import Rectifier
-from surgseg_ros.images import decode_image, decode_labels, decode_planes
 from surgseg_ros.nodes.messages import make_message
+from surgseg_ros.rosdata import messages
+from surgseg_ros.rosdata.images import decode_image, decode_labels, decode_planes
 
 torch = pytest.importorskip('torch', reason='networks need torch')
 
@@ -29,8 +25,11 @@ HEIGHT, WIDTH = 256, 320
 FRAME = SECOND // 30
 LEFT, RIGHT = stereo_pair(sloped_disparity(HEIGHT, WIDTH))
 CLASSES = networks.spec('lwanet').class_names
-KINDS = {'segmentation': 'sensor_msgs/msg/Image', 'semantic/overlay': 'sensor_msgs/msg/Image',
-         'segmentation/probabilities': 'sensor_msgs/msg/Image'}
+KINDS = {
+    'segmentation': 'sensor_msgs/msg/Image',
+    'semantic/overlay': 'sensor_msgs/msg/Image',
+    'segmentation/probabilities': 'sensor_msgs/msg/Image',
+}
 COUNTS = ('paired', 'out', 'dropped', 'rejected')
 
 
@@ -42,8 +41,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(node: Graph, weights: Path, size: str = f'{WIDTH}x{HEIGHT}', **parameters):
-    process = node.start('semantic_node', weights=str(weights), backend='openvino',
-                         image_size=size, **parameters)
+    process = node.start(
+        'semantic_node', weights=str(weights), backend='openvino', image_size=size, **parameters
+    )
     wait_for(lambda: node.status('semantic'), 90, node.report)
     return process
 
@@ -82,6 +82,7 @@ def predictor(weights: Path):
 
 # What comes out.
 
+
 def test_all_outputs_are_those_of_the_predictor_with_stamp_and_frame(shared, predictor):
     stamp = next(shared.clock)
     shared.send_image(stamp, LEFT)
@@ -102,7 +103,8 @@ def test_late_subscribers_get_the_class_names(shared):
     shared.listen(topic, 'vision_msgs/msg/LabelInfo', latched=True)
     info = wait_for(lambda: shared.received[topic])[0]
     assert [(entry.class_id, entry.class_name) for entry in info.class_map] == list(
-        enumerate(CLASSES))
+        enumerate(CLASSES)
+    )
 
 
 def test_the_age_of_the_features_is_in_the_diagnostics(shared):
@@ -113,10 +115,12 @@ def test_the_age_of_the_features_is_in_the_diagnostics(shared):
 def test_another_image_size_is_prepared_when_it_comes(shared, predictor):
     small = np.ascontiguousarray(LEFT[:200, :300])
     np.testing.assert_array_equal(
-        decode_labels(exchange(shared, small, timeout=60)), predictor.predict(small).labels)
+        decode_labels(exchange(shared, small, timeout=60)), predictor.predict(small).labels
+    )
 
 
 # What comes in.
+
 
 def test_an_image_that_is_none_is_refused_and_counted(shared):
     before, stamp = int(shared.fresh_values('semantic')['rejected']), next(shared.clock)
@@ -134,8 +138,9 @@ def test_an_image_that_is_none_is_refused_and_counted(shared):
 
 def test_a_silent_camera_is_an_error(shared):
     exchange(shared)
-    wait_for(lambda: shared.status('semantic').message
-             == 'no image on /endoscope/left/image_rect', 5)
+    wait_for(
+        lambda: shared.status('semantic').message == 'no image on /endoscope/left/image_rect', 5
+    )
     exchange(shared)
 
 
@@ -161,10 +166,11 @@ def test_counts_are_exact(shared):
 
 # Parameters.
 
+
 def test_outputs_change_while_it_runs_and_the_model_does_not(shared):
     def choose(*names):
-        return shared.set_parameter(
-            'semantic', 'outputs', type=9, string_array_value=list(names))
+        return shared.set_parameter('semantic', 'outputs', type=9, string_array_value=list(names))
+
     assert choose('segmentation').successful
     stamp = messages.stamp_of(exchange(shared))
     time.sleep(0.3)
@@ -172,15 +178,21 @@ def test_outputs_change_while_it_runs_and_the_model_does_not(shared):
     assert choose('segmentation', 'probabilities', 'overlay').successful
     shared.answer(messages.stamp_of(exchange(shared)), 'segmentation/probabilities')
     for refused, reason in (
-            (shared.set_parameter('semantic', 'model', type=4, string_value='surgicalsam'),
-             'configured'),
-            (shared.set_parameter('semantic', 'classes', type=7, integer_array_value=[9]),
-             'classes has 9, expected ids from 1 to 7')):
+        (
+            shared.set_parameter('semantic', 'model', type=4, string_value='surgicalsam'),
+            'configured',
+        ),
+        (
+            shared.set_parameter('semantic', 'classes', type=7, integer_array_value=[9]),
+            'classes has 9, expected ids from 1 to 7',
+        ),
+    ):
         assert not refused.successful
         assert reason in refused.reason
 
 
 # Nodes of their own.
+
 
 def test_at_30_hz_the_newest_wins_and_nothing_is_lost_from_the_books(own, weights):
     image = cv2.resize(LEFT, (640, 512))
@@ -232,9 +244,15 @@ def test_rectify_needs_the_left_camera_info_only(own, weights, predictor):
     def send():
         own.publish('left/camera_info', info)
         own.send_image(next(own.clock), LEFT, name='image_raw')
-    wait_for(lambda: own.send_image(next(own.clock), LEFT, name='image_raw')
-             or time.sleep(0.1) or 'no camera_info yet on /endoscope/left/camera_info'
-             in output(process), what=own.report)
+
+    wait_for(
+        lambda: (
+            own.send_image(next(own.clock), LEFT, name='image_raw')
+            or time.sleep(0.1)
+            or 'no camera_info yet on /endoscope/left/camera_info' in output(process)
+        ),
+        what=own.report,
+    )
     own.connect_by(send, 'semantic')
     found = decode_labels(exchange(own, name='image_raw'))
     rectified, _ = Rectifier(calibration).rectify(LEFT, RIGHT)
@@ -250,10 +268,13 @@ def test_class_names_may_be_given(own, weights):
     assert [entry.class_name for entry in info.class_map] == names
 
 
-@pytest.mark.parametrize('content, words', [
-    ({'layer.weight': torch.zeros(3)}, 'lwanet'),
-    (b'this is no checkpoint', 'not a plain state_dict'),
-])
+@pytest.mark.parametrize(
+    'content, words',
+    [
+        ({'layer.weight': torch.zeros(3)}, 'lwanet'),
+        (b'this is no checkpoint', 'not a plain state_dict'),
+    ],
+)
 def test_unusable_weights_fail_configuration_with_one_sentence(own, tmp_path, content, words):
     path = tmp_path / 'wrong.pt'
     if isinstance(content, bytes):
@@ -281,6 +302,7 @@ def test_killed_and_started_again_it_goes_on(own, weights):
         own.send_image(next(own.clock), LEFT)
         time.sleep(0.2)
         return len(own.received['segmentation']) > 1
+
     wait_for(alive, 30, own.report)
 
 

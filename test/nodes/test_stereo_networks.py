@@ -9,8 +9,8 @@ from harness import Graph, graph, wait_for
 from synthetic_stereo import rectified_calibration, sloped_disparity, stereo_pair
 
 from surgseg_ros import networks, predictors
-from surgseg_ros.images import decode_image, decode_labels
-from surgseg_ros.messages import cloud_from_message, disparity_from_message, stamp_of
+from surgseg_ros.rosdata.images import decode_image, decode_labels
+from surgseg_ros.rosdata.messages import cloud_from_message, disparity_from_message, stamp_of
 
 torch = pytest.importorskip('torch', reason='networks need torch')
 
@@ -33,15 +33,24 @@ def net():
 
 
 def start(net: Graph, weights: Path, **parameters):
-    process = net.start('stereo_node', model='msdesis_light', weights=str(weights),
-                        image_size=f'{WIDTH}x{HEIGHT}', **parameters)
+    process = net.start(
+        'stereo_node',
+        model='msdesis_light',
+        weights=str(weights),
+        image_size=f'{WIDTH}x{HEIGHT}',
+        **parameters,
+    )
     wait_for(lambda: net.status('stereo'), 90, net.report)
     return process
 
 
 def test_all_outputs_are_those_of_the_predictor(net, weights):
-    kinds = {'disparity': 'stereo_msgs/msg/DisparityImage', 'tool_mask': 'sensor_msgs/msg/Image',
-             'points2': 'sensor_msgs/msg/PointCloud2', 'stereo/overlay': 'sensor_msgs/msg/Image'}
+    kinds = {
+        'disparity': 'stereo_msgs/msg/DisparityImage',
+        'tool_mask': 'sensor_msgs/msg/Image',
+        'points2': 'sensor_msgs/msg/PointCloud2',
+        'stereo/overlay': 'sensor_msgs/msg/Image',
+    }
     for topic, kind in kinds.items():
         net.listen(topic, kind)
     process = start(net, weights, backend='openvino')
@@ -49,12 +58,13 @@ def test_all_outputs_are_those_of_the_predictor(net, weights):
     stamp = next(net.clock)
     net.send_pair(stamp, LEFT, RIGHT)
     wait_for(lambda: all(stamp in net.stamps(topic) for topic in kinds), 20, net.report)
-    found = {topic: next(m for m in net.received[topic] if stamp_of(m) == stamp)
-             for topic in kinds}
-    expected = predictors.create(
-        'msdesis_light', weights=weights, backend='openvino').predict(LEFT, RIGHT)
-    np.testing.assert_array_equal(
-        disparity_from_message(found['disparity']), expected.disparity)
+    found = {
+        topic: next(m for m in net.received[topic] if stamp_of(m) == stamp) for topic in kinds
+    }
+    expected = predictors.create('msdesis_light', weights=weights, backend='openvino').predict(
+        LEFT, RIGHT
+    )
+    np.testing.assert_array_equal(disparity_from_message(found['disparity']), expected.disparity)
     mask = decode_labels(found['tool_mask'])
     np.testing.assert_array_equal(mask, expected.tool_mask)
     np.testing.assert_array_equal(cloud_from_message(found['points2'])['label'], mask)
@@ -85,19 +95,26 @@ def test_another_image_size_is_prepared_when_it_comes(net, weights):
     assert net.received['disparity'][-1].image.width == 300
 
 
-@pytest.mark.parametrize('content, words', [
-    ({'layer.weight': torch.zeros(3)}, 'msdesis_light'),
-    (b'this is no checkpoint', 'not a plain state_dict'),
-    (None, 'needs weights'),
-])
+@pytest.mark.parametrize(
+    'content, words',
+    [
+        ({'layer.weight': torch.zeros(3)}, 'msdesis_light'),
+        (b'this is no checkpoint', 'not a plain state_dict'),
+        (None, 'needs weights'),
+    ],
+)
 def test_unusable_weights_fail_configuration_with_one_sentence(net, tmp_path, content, words):
     path = tmp_path / 'wrong.pt'
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif content is not None:
         torch.save(content, path)
-    process = net.start('stereo_node', model='msdesis_light', image_size=f'{WIDTH}x{HEIGHT}',
-                        weights=str(path) if content else '')
+    process = net.start(
+        'stereo_node',
+        model='msdesis_light',
+        image_size=f'{WIDTH}x{HEIGHT}',
+        weights=str(path) if content else '',
+    )
     status = wait_for(lambda: net.status('stereo'), 90, net.report)
     assert words in status.message
     assert len([line for line in process.lines if 'ERROR' in line]) == 1

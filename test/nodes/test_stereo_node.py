@@ -12,17 +12,13 @@ from harness import FRAME_ID, SECOND, Graph, graph, output, wait_for
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import DescribeParameters
-from synthetic_stereo import (
-    raw_calibration,
-    rectified_calibration,
-    sloped_disparity,
-    stereo_pair,
-)
+from synthetic_stereo import raw_calibration, rectified_calibration, sloped_disparity, stereo_pair
 
-from surgseg_ros import messages, predictors
-from surgseg_ros.images import decode_float, decode_image
-from surgseg_ros.messages import cloud_from_message, disparity_from_message
+from surgseg_ros import predictors
 from surgseg_ros.nodes.messages import make_message
+from surgseg_ros.rosdata import messages
+from surgseg_ros.rosdata.images import decode_float, decode_image
+from surgseg_ros.rosdata.messages import cloud_from_message, disparity_from_message
 
 HEIGHT, WIDTH = 256, 320
 FRAME = SECOND // 30
@@ -53,6 +49,7 @@ def exchange(node: Graph, left: np.ndarray = LEFT, right: np.ndarray = RIGHT, **
 
 # What comes out.
 
+
 def test_disparity_is_that_of_the_predictor_with_stamp_frame_and_geometry(shared):
     message = exchange(shared)
     expected = predictors.create('sgbm', max_disparity=96).predict(LEFT, RIGHT).disparity
@@ -64,8 +61,11 @@ def test_disparity_is_that_of_the_predictor_with_stamp_frame_and_geometry(shared
 
 
 def test_depth_points_and_overlay_come_when_somebody_subscribes(shared):
-    for topic, kind in (('depth', 'sensor_msgs/msg/Image'), ('stereo/overlay',
-                        'sensor_msgs/msg/Image'), ('points2', 'sensor_msgs/msg/PointCloud2')):
+    for topic, kind in (
+        ('depth', 'sensor_msgs/msg/Image'),
+        ('stereo/overlay', 'sensor_msgs/msg/Image'),
+        ('points2', 'sensor_msgs/msg/PointCloud2'),
+    ):
         shared.listen(topic, kind)
     time.sleep(0.5)
     stamp = messages.stamp_of(exchange(shared))
@@ -81,11 +81,15 @@ def test_depth_points_and_overlay_come_when_somebody_subscribes(shared):
 
 # What comes in.
 
+
 def as_encoding(rgb: np.ndarray, encoding: str) -> np.ndarray:
     conversions = {
-        'bgr8': cv2.COLOR_RGB2BGR, 'rgba8': cv2.COLOR_RGB2RGBA, 'bgra8': cv2.COLOR_RGB2BGRA,
-        'mono8': cv2.COLOR_RGB2GRAY}
-    if encoding.startswith('yuv422'):   # of a grey image: no chroma, luma 16 to 235
+        'bgr8': cv2.COLOR_RGB2BGR,
+        'rgba8': cv2.COLOR_RGB2RGBA,
+        'bgra8': cv2.COLOR_RGB2BGRA,
+        'mono8': cv2.COLOR_RGB2GRAY,
+    }
+    if encoding.startswith('yuv422'):  # of a grey image: no chroma, luma 16 to 235
         luma = (16 + rgb[..., 0] * (219 / 255)).round().astype(np.uint8)
         chroma = np.full_like(luma, 128)
         planes = (luma, chroma) if encoding == 'yuv422_yuy2' else (chroma, luma)
@@ -94,21 +98,35 @@ def as_encoding(rgb: np.ndarray, encoding: str) -> np.ndarray:
         mosaic = np.empty(rgb.shape[:2], np.uint8)
         pattern = ['rgb'.index(letter) for letter in encoding[6:10]]
         for i, channel in enumerate(pattern):
-            mosaic[i // 2::2, i % 2::2] = rgb[i // 2::2, i % 2::2, channel]
+            mosaic[i // 2 :: 2, i % 2 :: 2] = rgb[i // 2 :: 2, i % 2 :: 2, channel]
         return mosaic
     if encoding == 'mono16':
         return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.uint16) * 257
     return cv2.cvtColor(rgb, conversions[encoding]) if encoding in conversions else rgb
 
 
-@pytest.mark.parametrize('encoding', [
-    'bgr8', 'rgba8', 'bgra8', 'mono8', 'mono16', 'bayer_rggb8', 'bayer_gbrg8', 'yuv422',
-    'yuv422_yuy2'])
+@pytest.mark.parametrize(
+    'encoding',
+    [
+        'bgr8',
+        'rgba8',
+        'bgra8',
+        'mono8',
+        'mono16',
+        'bayer_rggb8',
+        'bayer_gbrg8',
+        'yuv422',
+        'yuv422_yuy2',
+    ],
+)
 def test_encodings(shared, encoding):
-    grey = [cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-            for image in (LEFT, RIGHT)]
-    message = exchange(shared, *(as_encoding(image, encoding) for image in grey),
-                       encoding=encoding)
+    grey = [
+        cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        for image in (LEFT, RIGHT)
+    ]
+    message = exchange(
+        shared, *(as_encoding(image, encoding) for image in grey), encoding=encoding
+    )
     error = np.abs(disparity_from_message(message) - TRUTH)
     assert np.nanmedian(error) < 0.3
     assert np.isfinite(error).mean() > 0.7
@@ -120,8 +138,9 @@ def test_colours_arrive_in_the_cloud_as_they_are(shared, encoding):
         shared.listen('points2', 'sensor_msgs/msg/PointCloud2')
         time.sleep(0.5)
     stamp = next(shared.clock)
-    shared.send_pair(stamp, *(as_encoding(image, encoding) for image in (LEFT, RIGHT)),
-                     encoding=encoding)
+    shared.send_pair(
+        stamp, *(as_encoding(image, encoding) for image in (LEFT, RIGHT)), encoding=encoding
+    )
     colours = cloud_from_message(answer(shared, stamp, 'points2'))['rgb'].copy().view(np.uint32)
     red, green, blue = (LEFT[..., channel].astype(np.uint32) for channel in range(3))
     np.testing.assert_array_equal(colours, red << 16 | green << 8 | blue)
@@ -152,6 +171,7 @@ def test_unknown_encoding(shared):
         image.encoding = 'nv21'
         for side in ('left', 'right'):
             shared.publish(f'{side}/image_rect', image)
+
     assert_refuses_then_recovers(shared, send, "encoding 'nv21' is not supported")
 
 
@@ -162,6 +182,7 @@ def test_truncated_image(shared):
         image.data = image.data[:1000]
         for side in ('left', 'right'):
             shared.publish(f'{side}/image_rect', image)
+
     assert_refuses_then_recovers(shared, send, 'left image')
 
 
@@ -169,18 +190,23 @@ def with_right(**changes):
     return replace(CALIBRATION, right=replace(CALIBRATION.right, **changes))
 
 
-@pytest.mark.parametrize('calibration, words', [
-    (with_right(K=np.zeros((3, 3)), P=np.zeros((3, 4))), 'right camera is uncalibrated'),
-    (with_right(P=CALIBRATION.right.P * [1, 1, 1, -1]), 'eyes are swapped'),
-    (with_right(P=CALIBRATION.left.P), 'no baseline'),
-    (with_right(width=WIDTH * 2), 'sizes disagree'),
-    (rectified_calibration(WIDTH * 2, HEIGHT * 2), f'left image is {WIDTH}x{HEIGHT}'),
-], ids=['uncalibrated', 'swapped', 'no-baseline', 'eyes-differ', 'other-size'])
+@pytest.mark.parametrize(
+    'calibration, words',
+    [
+        (with_right(K=np.zeros((3, 3)), P=np.zeros((3, 4))), 'right camera is uncalibrated'),
+        (with_right(P=CALIBRATION.right.P * [1, 1, 1, -1]), 'eyes are swapped'),
+        (with_right(P=CALIBRATION.left.P), 'no baseline'),
+        (with_right(width=WIDTH * 2), 'sizes disagree'),
+        (rectified_calibration(WIDTH * 2, HEIGHT * 2), f'left image is {WIDTH}x{HEIGHT}'),
+    ],
+    ids=['uncalibrated', 'swapped', 'no-baseline', 'eyes-differ', 'other-size'],
+)
 def test_bad_camera_info(shared, calibration, words):
     def send(stamp):
         shared.send_info(calibration)
         time.sleep(0.1)
         shared.send_pair(stamp, LEFT, RIGHT)
+
     assert_refuses_then_recovers(shared, send, words)
 
 
@@ -198,6 +224,7 @@ def test_leading_slash_of_a_frame_is_dropped(shared):
 
 # Parameters.
 
+
 def test_live_parameters_change_without_restart_and_others_say_why_not(shared):
     result = shared.set_parameter('stereo', 'outputs', type=9, string_array_value=['depth'])
     assert result.successful
@@ -205,14 +232,15 @@ def test_live_parameters_change_without_restart_and_others_say_why_not(shared):
     shared.send_pair(stamp, LEFT, RIGHT)
     time.sleep(0.7)
     assert stamp not in shared.stamps('disparity')
-    assert shared.set_parameter('stereo', 'outputs', type=9,
-                                string_array_value=['disparity', 'depth']).successful
+    assert shared.set_parameter(
+        'stereo', 'outputs', type=9, string_array_value=['disparity', 'depth']
+    ).successful
     exchange(shared)
     for refused, reason in (
-            (shared.set_parameter('stereo', 'model', type=4, string_value='sgbm'), 'configured'),
-            (shared.set_parameter('stereo', 'max_depth', type=3, double_value=-1.0), 'range'),
-            (shared.set_parameter('stereo', 'outputs', type=9, string_array_value=['x']),
-             'one of')):
+        (shared.set_parameter('stereo', 'model', type=4, string_value='sgbm'), 'configured'),
+        (shared.set_parameter('stereo', 'max_depth', type=3, double_value=-1.0), 'range'),
+        (shared.set_parameter('stereo', 'outputs', type=9, string_array_value=['x']), 'one of'),
+    ):
         assert not refused.successful
         assert reason in refused.reason
 
@@ -227,6 +255,7 @@ def test_parameters_are_described_and_ranged(shared):
 
 
 # Time.
+
 
 def test_a_bag_loop_costs_no_frame(shared):
     first = next(shared.clock)
@@ -243,7 +272,7 @@ def test_a_lost_eye_is_an_error_within_a_second_or_two_and_costs_no_frame_after(
     exchange(shared)
     header_stamp = next(shared.clock)
     end = time.monotonic() + 2.5
-    while time.monotonic() < end:   # only the left eye is alive
+    while time.monotonic() < end:  # only the left eye is alive
         header_stamp += FRAME
         header = messages.header(make_message, header_stamp, FRAME_ID)
         shared.publish('left/image_rect', messages.image(make_message, header, LEFT, 'rgb8'))
@@ -264,6 +293,7 @@ def test_counts_are_exact(shared):
 
 # Nodes of their own.
 
+
 @pytest.fixture
 def own():
     with graph() as made:
@@ -281,8 +311,10 @@ def test_overload_newest_wins_and_nothing_is_lost_from_the_books(own):
         time.sleep(max(0, start + i / 60 - time.monotonic()))
         own.send_pair(first + i * SECOND // 60, left, right)
     values = own.fresh_values('stereo')
-    counts = {name: int(values[name]) - int(before[name])
-              for name in ('paired', 'out', 'dropped', 'rejected')}
+    counts = {
+        name: int(values[name]) - int(before[name])
+        for name in ('paired', 'out', 'dropped', 'rejected')
+    }
     assert counts['paired'] == counts['out'] + counts['dropped'] + counts['rejected']
     assert counts['rejected'] == 0
     assert counts['dropped'] > 20, 'the test has to overload the node'
@@ -291,8 +323,7 @@ def test_overload_newest_wins_and_nothing_is_lost_from_the_books(own):
     assert stamps == sorted(stamps)
     # Newest output: at most one frame and one inference old. (The median: the machine that runs
     # the tests is busy with them, too.)
-    assert float(values['age p50 [ms]']) < 1.5 * (
-        float(values['inference p50 [ms]']) + 1000 / 60)
+    assert float(values['age p50 [ms]']) < 1.5 * (float(values['inference p50 [ms]']) + 1000 / 60)
 
 
 def test_max_rate_takes_frames_on_the_stamp_grid(own):
@@ -315,7 +346,7 @@ def test_max_rate_may_change_while_running(own):
     own.listen('disparity', 'stereo_msgs/msg/DisparityImage')
     own.connect(CALIBRATION, LEFT, RIGHT)
     assert own.set_parameter('stereo', 'max_rate', type=3, double_value=0.5).successful
-    for _ in range(4):   # a second apart
+    for _ in range(4):  # a second apart
         own.send_pair(next(own.clock), LEFT, RIGHT)
         time.sleep(0.2)
     wait_for(lambda: len(own.received['disparity']) == 2, 5, own.report)
@@ -333,6 +364,7 @@ def test_eyes_that_never_pair_are_an_error_that_says_by_how_much(own):
             own.publish(f'{side}/image_rect', messages.image(make_message, header, LEFT, 'rgb8'))
         time.sleep(0.1)
         return 'do not pair: their newest stamps are 3.0 ms' in own.status('stereo').message
+
     wait_for(reported, 20, own.report)
     assert own.status('stereo').level == DiagnosticStatus.ERROR
 
@@ -348,8 +380,10 @@ def test_rectify_takes_raw_images_and_offers_rectified_ones(own):
     calibration = raw_calibration(640, 512)
     truth = sloped_disparity(512, 640)
     pair = stereo_pair(truth)
-    raw = [unrectify(image, camera) for image, camera in
-           zip(pair, (calibration.left, calibration.right), strict=True)]
+    raw = [
+        unrectify(image, camera)
+        for image, camera in zip(pair, (calibration.left, calibration.right), strict=True)
+    ]
     own.start('stereo_node', rectify=True)
     own.listen('disparity', 'stereo_msgs/msg/DisparityImage')
     own.listen('left/image_rect', 'sensor_msgs/msg/Image')
@@ -378,24 +412,32 @@ def unrectify(image, camera):
     x, y = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
     pixels = np.stack([x, y], -1).reshape(-1, 1, 2).astype(np.float64)
     source = cv2.undistortPoints(
-        pixels, camera.K, camera.D, R=camera.R, P=camera.P[:, :3]).reshape(*x.shape, 2)
+        pixels, camera.K, camera.D, R=camera.R, P=camera.P[:, :3]
+    ).reshape(*x.shape, 2)
     return cv2.remap(image, source.astype(np.float32), None, cv2.INTER_CUBIC)
 
 
 def test_compressed_images(own):
     own.start('stereo_node', image_transport='compressed')
     own.listen('disparity', 'stereo_msgs/msg/DisparityImage')
-    files = [cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
-             for image in (LEFT, RIGHT)]
+    files = [
+        cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+        for image in (LEFT, RIGHT)
+    ]
 
     def answered():
         own.send_info(CALIBRATION)
         header = messages.header(make_message, next(own.clock), FRAME_ID)
         for side, data in zip(('left', 'right'), files, strict=True):
-            own.publish(f'{side}/image_rect/compressed', make_message(
-                'sensor_msgs/msg/CompressedImage', format='png', data=data, header=header))
+            own.publish(
+                f'{side}/image_rect/compressed',
+                make_message(
+                    'sensor_msgs/msg/CompressedImage', format='png', data=data, header=header
+                ),
+            )
         time.sleep(0.1)
         return own.received['disparity']
+
     message = wait_for(answered, what=own.report)[0]
     expected = predictors.create('sgbm').predict(LEFT, RIGHT).disparity
     np.testing.assert_array_equal(disparity_from_message(message), expected)
@@ -413,14 +455,15 @@ def test_lifecycle_by_a_manager(own):
 
     assert state() == 'unconfigured'
     for transition, expected in (
-            (Transition.TRANSITION_CONFIGURE, 'inactive'),
-            (Transition.TRANSITION_ACTIVATE, 'active'),
-            (Transition.TRANSITION_DEACTIVATE, 'inactive'),
-            (Transition.TRANSITION_ACTIVATE, 'active'),
-            (Transition.TRANSITION_DEACTIVATE, 'inactive'),
-            (Transition.TRANSITION_CLEANUP, 'unconfigured'),
-            (Transition.TRANSITION_CONFIGURE, 'inactive'),
-            (Transition.TRANSITION_ACTIVATE, 'active')):
+        (Transition.TRANSITION_CONFIGURE, 'inactive'),
+        (Transition.TRANSITION_ACTIVATE, 'active'),
+        (Transition.TRANSITION_DEACTIVATE, 'inactive'),
+        (Transition.TRANSITION_ACTIVATE, 'active'),
+        (Transition.TRANSITION_DEACTIVATE, 'inactive'),
+        (Transition.TRANSITION_CLEANUP, 'unconfigured'),
+        (Transition.TRANSITION_CONFIGURE, 'inactive'),
+        (Transition.TRANSITION_ACTIVATE, 'active'),
+    ):
         assert change(transition)
         assert state() == expected
     own.listen('disparity', 'stereo_msgs/msg/DisparityImage')
@@ -470,4 +513,5 @@ def test_killed_and_started_again_it_goes_on(own):
         own.send_pair(next(own.clock), LEFT, RIGHT)
         time.sleep(0.2)
         return len(own.received['disparity']) > 1
+
     wait_for(alive, 30)

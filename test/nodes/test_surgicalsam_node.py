@@ -11,18 +11,22 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 
 from surgseg_ros import networks, predictors
-from surgseg_ros.images import decode_labels
 from surgseg_ros.networks.card import Card
+from surgseg_ros.rosdata.images import decode_labels
 
 torch = pytest.importorskip('torch', reason='networks need torch')
 
 SIZE = (96, 128)
 FIRST, SECOND = texture('first', *SIZE), texture('second', *SIZE)
 OPTIONS = {'encoder': 'mobilenet_v2', 'num_classes': 3, 'grid': 16}
-CARD = Card('surgicalsam', OPTIONS, ('background', 'hook', 'scissors', 'forceps'),
-            {'encoder_size': 256, 'quality_threshold': 0.0, 'presence_threshold': 0.0})
-CLASSES = [1, 2]   # always two, for each number of them is another export
-DOUBLE, INTEGERS = 3, 7   # rcl_interfaces/msg/ParameterType
+CARD = Card(
+    'surgicalsam',
+    OPTIONS,
+    ('background', 'hook', 'scissors', 'forceps'),
+    {'encoder_size': 256, 'quality_threshold': 0.0, 'presence_threshold': 0.0},
+)
+CLASSES = [1, 2]  # always two, for each number of them is another export
+DOUBLE, INTEGERS = 3, 7  # rcl_interfaces/msg/ParameterType
 
 
 @pytest.fixture(scope='module')
@@ -42,7 +46,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope='module')
 def predictor(weights: Path):
     return predictors.create(
-        'surgicalsam', weights=weights, backend='openvino', threads=1, classes=CLASSES)
+        'surgicalsam', weights=weights, backend='openvino', threads=1, classes=CLASSES
+    )
 
 
 @pytest.fixture(scope='module')
@@ -50,9 +55,17 @@ def node(weights: Path, predictor):
     """One node for all tests, which shares the exports of the predictor."""
     predictor.prepare(*SIZE)
     with graph() as made:
-        made.start('semantic_node', model='surgicalsam', weights=str(weights), threads=1,
-                   backend='openvino', image_size=f'{SIZE[1]}x{SIZE[0]}', encode_every=1000,
-                   classes=CLASSES, max_feature_age=0.0)   # the clock makes steps of a second
+        made.start(
+            'semantic_node',
+            model='surgicalsam',
+            weights=str(weights),
+            threads=1,
+            backend='openvino',
+            image_size=f'{SIZE[1]}x{SIZE[0]}',
+            encode_every=1000,
+            classes=CLASSES,
+            max_feature_age=0.0,
+        )  # the clock makes steps of a second
         wait_for(lambda: made.status('semantic'), 90, made.report)
         made.listen('segmentation', 'sensor_msgs/msg/Image')
         made.connect_by(lambda: made.send_image(next(made.clock), FIRST), 'semantic')
@@ -97,7 +110,9 @@ def test_features_last_until_the_scene_is_interrupted(node, predictor, interrupt
 def test_features_that_are_too_old_reject_the_frame(node):
     def limit(seconds: float) -> None:
         assert node.set_parameter(
-            'semantic', 'max_feature_age', type=DOUBLE, double_value=seconds).successful
+            'semantic', 'max_feature_age', type=DOUBLE, double_value=seconds
+        ).successful
+
     jump_ahead(node)
     for _ in range(3):
         labels_of(node, FIRST)
@@ -108,8 +123,9 @@ def test_features_that_are_too_old_reject_the_frame(node):
     wait_for(lambda: int(node.values('semantic')['rejected']) == rejected + 1, 5, node.report)
     assert node.status('semantic').level == DiagnosticStatus.ERROR
     assert node.status('semantic').message == (
-        'its features are 3.00 s older than the frame, expected at most max_feature_age = 2.5 s')
-    jump_ahead(node)   # another scene has features of its own
+        'its features are 3.00 s older than the frame, expected at most max_feature_age = 2.5 s'
+    )
+    jump_ahead(node)  # another scene has features of its own
     labels_of(node, FIRST)
     limit(0.0)
     assert stamp not in node.stamps('segmentation')
@@ -129,6 +145,7 @@ def test_classes_are_chosen_live(node, predictor, monkeypatch):
     expected = fresh_labels(predictor, FIRST)
     assert 1 not in expected and expected.any()
     assert node.set_parameter(
-        'semantic', 'classes', type=INTEGERS, integer_array_value=[2, 3]).successful
+        'semantic', 'classes', type=INTEGERS, integer_array_value=[2, 3]
+    ).successful
     jump_ahead(node)
     np.testing.assert_array_equal(labels_of(node, FIRST), expected)

@@ -9,8 +9,8 @@ from golden_recipe import fill_network, texture
 from replay import Replay
 
 from surgseg_ros import backends, networks, predictors
+from surgseg_ros.frames.results import mask_boxes
 from surgseg_ros.networks.card import Card
-from surgseg_ros.predictors.results import mask_boxes
 
 torch = pytest.importorskip('torch', reason='networks need torch')
 
@@ -34,8 +34,9 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def reference(weights):
-    return predictors.create('fassst_small', weights=weights, backend='torch', device='cpu',
-                             score_threshold=0.2)
+    return predictors.create(
+        'fassst_small', weights=weights, backend='torch', device='cpu', score_threshold=0.2
+    )
 
 
 @pytest.mark.parametrize('size', [(256, 320), (1080, 1920), (61, 47), (8, 8)])
@@ -54,8 +55,14 @@ def test_any_size(reference, size):
 
 @pytest.mark.parametrize('kind', [kind for kind in backends.available() if kind != 'torch'])
 def test_backends_agree_with_torch(reference, weights, kind):
-    predictor = predictors.create('fassst_small', weights=weights, backend=kind, device='cpu',
-                                  precision='f32', score_threshold=0.2)
+    predictor = predictors.create(
+        'fassst_small',
+        weights=weights,
+        backend=kind,
+        device='cpu',
+        precision='f32',
+        score_threshold=0.2,
+    )
     for name in ('one', 'two', 'three'):
         image = texture(name, 120, 160)
         expected, found = reference.predict(image), predictor.predict(image)
@@ -65,7 +72,7 @@ def test_backends_agree_with_torch(reference, weights, kind):
 
 
 def test_a_cached_export_needs_no_torch(weights):
-    code = f'''
+    code = f"""
 import sys
 import numpy as np
 from surgseg_ros import predictors
@@ -73,7 +80,7 @@ predictor = predictors.create(
     'fassst_small', weights={str(weights)!r}, backend='openvino', device='cpu')
 predictor.predict(np.zeros((50, 60, 3), np.uint8))
 assert 'torch' not in sys.modules and 'onnx' not in sys.modules
-'''
+"""
     predictors.create('fassst_small', weights=weights, backend='openvino').prepare(50, 60)
     subprocess.run([sys.executable, '-c', code], check=True)
 
@@ -94,10 +101,13 @@ def test_thresholds_are_live(reference, weights):
 
 
 def test_without_a_card_the_shapes_tell_the_classes(tmp_path):
-    torch.save(networks.create('fassst_small', num_classes=7, head_depth=4).state_dict(),
-               tmp_path / 'own.pt')
+    torch.save(
+        networks.create('fassst_small', num_classes=7, head_depth=4).state_dict(),
+        tmp_path / 'own.pt',
+    )
     predictor = predictors.create(
-        'fassst_small', weights=tmp_path / 'own.pt', backend='torch', device='cpu')
+        'fassst_small', weights=tmp_path / 'own.pt', backend='torch', device='cpu'
+    )
     predictor.predict(texture('any', 64, 64))
     assert predictor.class_names == ('background', *(f'class {i}' for i in range(1, 8)))
 

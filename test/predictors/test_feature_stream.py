@@ -66,7 +66,7 @@ def test_after_an_encoder_has_failed_older_features_are_not_used(asynchronous):
     stream = FeatureStream(encode, asynchronous=asynchronous)
     stream(FIRST)
     with pytest.raises(ValueError, match='no features'):
-        while True:     # asynchronously the frames before may be served while it runs
+        while True:  # asynchronously the frames before may be served while it runs
             stream(SLOW)
             assert failed.wait(10)
     stream.every = 100  # no frame but the first would be encoded

@@ -45,7 +45,7 @@ def published(network, image):
     padded = torch.nn.functional.pad(small, (columns, columns, rows, rows))
     height, width = (2 * n for n in padded.shape[2:])
     full = upsampled(network(padded)[0], height, width)
-    return full[:, 2 * rows:height - 2 * rows, 2 * columns:width - 2 * columns]
+    return full[:, 2 * rows : height - 2 * rows, 2 * columns : width - 2 * columns]
 
 
 def assert_same_labels(labels, scores):
@@ -91,7 +91,7 @@ def test_the_card_says_what_the_network_is_and_sees(network, tmp_path):
     assert predictor.class_names == names
     image = texture('card', 180, 320)
     labels = predictor.predict(image).labels
-    tensor = np.zeros((3, 96, 160), np.float32)   # 160x90 and three rows above and below
+    tensor = np.zeros((3, 96, 160), np.float32)  # 160x90 and three rows above and below
     seen = cv2.resize(image, (160, 90), interpolation=cv2.INTER_AREA)
     tensor[:, 3:93] = (seen / np.float32(255) - np.float32(0.5)).transpose(2, 0, 1) / 0.5
     with torch.inference_mode():
@@ -104,8 +104,11 @@ def test_what_is_wrong_is_said_in_a_sentence(weights, tmp_path):
     save_file({}, tmp_path / 'w.safetensors', metadata=Card('surgicalsam').metadata())
     with pytest.raises(ValueError, match='are weights of surgicalsam, not of lwanet'):
         create(tmp_path / 'w.safetensors')
-    with pytest.raises(ValueError, match='publish them at https://github.com/nizhenliang/LWANet '
-                       '.licence: none stated, all rights reserved; weights_7.pth.$'):
+    with pytest.raises(
+        ValueError,
+        match='publish them at https://github.com/nizhenliang/LWANet '
+        '.licence: none stated, all rights reserved; weights_7.pth.$',
+    ):
         create(None)
     with pytest.raises(FileNotFoundError, match='there is no checkpoint'):
         create(tmp_path / 'nothing.pth')
@@ -117,12 +120,15 @@ def test_what_is_wrong_is_said_in_a_sentence(weights, tmp_path):
         create(weights, threads=-1).prepare(32, 32)
 
 
-@pytest.mark.parametrize(('image', 'words'), [
-    (np.zeros((8, 8), np.uint8), r'uint8 \(8, 8\)'),
-    (np.zeros((0, 8, 3), np.uint8), r'uint8 \(0, 8, 3\)'),
-    (np.zeros((8, 8, 3)), r'float64 \(8, 8, 3\)'),
-    ([[[0, 0, 0]]], 'a list'),
-])
+@pytest.mark.parametrize(
+    ('image', 'words'),
+    [
+        (np.zeros((8, 8), np.uint8), r'uint8 \(8, 8\)'),
+        (np.zeros((0, 8, 3), np.uint8), r'uint8 \(0, 8, 3\)'),
+        (np.zeros((8, 8, 3)), r'float64 \(8, 8, 3\)'),
+        ([[[0, 0, 0]]], 'a list'),
+    ],
+)
 def test_only_images_are_predicted(weights, image, words):
     with pytest.raises(ValueError, match=f'the image is {words}, expected .*uint8 HxWx3'):
         create(weights).predict(image)
@@ -147,15 +153,24 @@ def smooth_scores(classes, height, width, cell):
     """Patches of one class, and many exact ties at 0, as after a ReLU."""
     generator = np.random.default_rng(classes)
     grid = generator.normal(size=(classes, height // cell + 2, width // cell + 2))
-    planes = [cv2.resize(plane.astype(np.float32), (width, height),
-                         interpolation=cv2.INTER_CUBIC) for plane in grid]
+    planes = [
+        cv2.resize(plane.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+        for plane in grid
+    ]
     return np.maximum(np.stack(planes), 0)
 
 
-@pytest.mark.parametrize(('grid', 'size'), [
-    ((136, 240), (544, 960)), ((128, 160), (1024, 1280)), ((136, 240), (1024, 1280)),
-    ((8, 8), (25, 31)), ((8, 8), (7, 5)), ((1, 1), (32, 32)),
-])
+@pytest.mark.parametrize(
+    ('grid', 'size'),
+    [
+        ((136, 240), (544, 960)),
+        ((128, 160), (1024, 1280)),
+        ((136, 240), (1024, 1280)),
+        ((8, 8), (25, 31)),
+        ((8, 8), (7, 5)),
+        ((1, 1), (32, 32)),
+    ],
+)
 @pytest.mark.parametrize('cell', [4, 16])
 def test_labels_are_identical_to_those_of_interpolated_scores(grid, size, cell):
     scores = smooth_scores(8, *grid, cell)
@@ -181,7 +196,7 @@ def test_what_interpolates_a_score_that_is_not_finite_is_unlabelled(wrong):
     scores[1, 3, 5] = wrong
     labels = upsampler.labels(scores)
     touched = np.zeros((32, 32), bool)
-    touched[10:18, 18:26] = True   # from the centres of the cells before to those after
+    touched[10:18, 18:26] = True  # from the centres of the cells before to those after
     assert (labels[touched] == 255).all()
     np.testing.assert_array_equal(labels[~touched], usual[~touched])
 

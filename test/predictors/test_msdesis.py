@@ -28,6 +28,7 @@ def weights(tmp_path_factory):
 @pytest.fixture
 def replay(monkeypatch, weights):
     """Return replay(*outputs, **options): a predictor whose network gives these outputs."""
+
     def make(*outputs, **options):
         backend = Replay(*outputs)
         monkeypatch.setattr(backends, 'create', lambda *_, **__: backend)
@@ -67,7 +68,7 @@ def test_preprocessing_is_the_authors(prepost, replay):
     frame, golden = prepost
     predictor = replay(golden['disp'], golden['seg_logits'])
     predictor.predict(frame, frame)
-    (left, right), = predictor._backend.inputs
+    ((left, right),) = predictor._backend.inputs
     assert left.shape == (1, 3, 128, 160)
     np.testing.assert_allclose(left[:, :, ::3, ::3], golden['tensor'], rtol=0, atol=1e-6)
     np.testing.assert_array_equal(left, right)
@@ -108,15 +109,19 @@ def test_any_size_is_padded_and_cropped(size, weights):
     assert result.disparity.shape == result.tool_mask.shape == size
 
     spec = networks.spec('msdesis_light')
-    padded = [np.zeros((1, 3, -(-size[0] // 32) * 32, -(-size[1] // 32) * 32), np.float32)
-              for _ in range(2)]
+    padded = [
+        np.zeros((1, 3, -(-size[0] // 32) * 32, -(-size[1] // 32) * 32), np.float32)
+        for _ in range(2)
+    ]
     for tensor, image in zip(padded, (left, right), strict=True):
         values = (image / 255 - np.array(spec.mean)) / np.array(spec.std)
-        tensor[0, :, :size[0], :size[1]] = values.transpose(2, 0, 1)
+        tensor[0, :, : size[0], : size[1]] = values.transpose(2, 0, 1)
     network = fill_network(networks.create('msdesis_light'))
     with torch.inference_mode():
-        disparity, logits = (x[0, 0, :size[0], :size[1]].numpy()
-                             for x in network.infer(*map(torch.from_numpy, padded)))
+        disparity, logits = (
+            x[0, 0, : size[0], : size[1]].numpy()
+            for x in network.infer(*map(torch.from_numpy, padded))
+        )
     positive = disparity > 1e-3
     np.testing.assert_allclose(result.disparity[positive], disparity[positive], atol=1e-3)
     sure = np.abs(logits) > 5e-4
@@ -127,8 +132,11 @@ def test_a_mode_gives_only_what_it_computes(weights):
     pair = stereo_pair('mode', 64, 96)
     path = weights('msdesis_light')
     both, disparity, segmentation = (
-        predictors.create('msdesis_light', weights=path, backend='torch', device='cpu', mode=mode)
-        .predict(*pair) for mode in ('multitask', 'disparity', 'segmentation'))
+        predictors.create(
+            'msdesis_light', weights=path, backend='torch', device='cpu', mode=mode
+        ).predict(*pair)
+        for mode in ('multitask', 'disparity', 'segmentation')
+    )
     assert disparity.tool_mask is None and np.isnan(segmentation.disparity).all()
     np.testing.assert_allclose(disparity.disparity, both.disparity, atol=1e-4)
     np.testing.assert_array_equal(segmentation.tool_mask, both.tool_mask)
@@ -138,7 +146,8 @@ def test_a_mode_gives_only_what_it_computes(weights):
 
 def test_results_outlive_the_next_prediction_and_a_new_size(weights):
     predictor = predictors.create(
-        'msdesis_light', weights=weights('msdesis_light'), backend='torch', device='cpu')
+        'msdesis_light', weights=weights('msdesis_light'), backend='torch', device='cpu'
+    )
     pair, other = stereo_pair('one', 64, 96), stereo_pair('two', 64, 96)
     first = predictor.predict(*pair)
     kept = first.disparity.copy(), first.tool_mask.copy()
@@ -155,7 +164,8 @@ def test_what_is_missing_or_wrong_is_said_in_a_sentence(weights, tmp_path):
     with pytest.raises(FileNotFoundError, match='there is no checkpoint'):
         predictors.create('msdesis_light', weights=tmp_path / 'nothing.pt')
     predictor = predictors.create(
-        'msdesis_resnet34', weights=weights('msdesis_light'), backend='torch')
+        'msdesis_resnet34', weights=weights('msdesis_light'), backend='torch'
+    )
     image = np.zeros((32, 32, 3), np.uint8)
     with pytest.raises(ValueError, match='looks like msdesis_light'):
         predictor.predict(image, image)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from surgseg_ros.predictors.results import InstanceResult, mask_boxes
+from surgseg_ros.frames.results import InstanceResult, mask_boxes
 
 
 def result(*boxes: tuple[int, int, int, int]) -> InstanceResult:
@@ -12,8 +12,9 @@ def result(*boxes: tuple[int, int, int, int]) -> InstanceResult:
     for mask, (x0, y0, x1, y1) in zip(masks, boxes, strict=True):
         mask[y0:y1, x0:x1] = True
     scores = np.linspace(0.9, 0.1, len(boxes), dtype=np.float32)
-    return InstanceResult(np.arange(len(boxes)) + 1, scores, mask_boxes(masks), masks,
-                          parts=masks.astype(np.uint8))
+    return InstanceResult(
+        np.arange(len(boxes)) + 1, scores, mask_boxes(masks), masks, parts=masks.astype(np.uint8)
+    )
 
 
 def test_the_best_ones():

@@ -3,8 +3,8 @@ import pytest
 from synthetic_stereo import sloped_disparity, stereo_pair
 
 from surgseg_ros import predictors
+from surgseg_ros.frames.results import StereoResult
 from surgseg_ros.metrics.stereo import stereo_metrics
-from surgseg_ros.predictors.results import StereoResult
 from surgseg_ros.predictors.scaling import predict_scaled, upsample_disparity
 
 
@@ -13,9 +13,10 @@ class MaskPredictor:
 
     def predict(self, left, right):
         mask = np.zeros(left.shape[:2], np.uint8)
-        mask[:, :left.shape[1] // 2] = 1
-        return StereoResult(np.full(left.shape[:2], 4, np.float32), mask, ('tissue', 'tool'),
-                            {'inference': 1.0})
+        mask[:, : left.shape[1] // 2] = 1
+        return StereoResult(
+            np.full(left.shape[:2], 4, np.float32), mask, ('tissue', 'tool'), {'inference': 1.0}
+        )
 
 
 def test_disparity_comes_back_in_full_pixels():

@@ -58,10 +58,17 @@ def test_range_follows_the_image_width_by_default():
     assert predictor.search_range(640) == (0, 96)
 
 
-@pytest.mark.parametrize('option', [
-    {'weights': 'a.safetensors'}, {'backend': 'openvino'}, {'device': 'cuda'},
-    {'precision': 'bf16'}, {'max_disparity': 0}, {'block_size': 4},
-])
+@pytest.mark.parametrize(
+    'option',
+    [
+        {'weights': 'a.safetensors'},
+        {'backend': 'openvino'},
+        {'device': 'cuda'},
+        {'precision': 'bf16'},
+        {'max_disparity': 0},
+        {'block_size': 4},
+    ],
+)
 def test_options_that_make_no_sense_are_refused(option):
     with pytest.raises(ValueError, match=next(iter(option))):
         predictors.create('sgbm', **option)

@@ -30,7 +30,8 @@ def weights(tmp_path_factory):
 
 def create(weights, **options):
     return predictors.create(
-        'solo_mobilenet', weights=weights, backend='torch', device='cpu', **options)
+        'solo_mobilenet', weights=weights, backend='torch', device='cpu', **options
+    )
 
 
 @pytest.mark.parametrize('kind', backends.available())
@@ -41,8 +42,15 @@ def test_predictions_are_those_of_the_authors_code(tmp_path, kind):
     network = fill_network(networks.create('solo_r50', num_classes=5))
     torch.save(network.state_dict(), tmp_path / 'solo.pt')
     predictor = predictors.create(
-        'solo_r50', weights=tmp_path / 'solo.pt', backend=kind, device='cpu', precision='f32',
-        class_names=GOLDEN_NAMES, input_size=(256, 320), candidates=1600)
+        'solo_r50',
+        weights=tmp_path / 'solo.pt',
+        backend=kind,
+        device='cpu',
+        precision='f32',
+        class_names=GOLDEN_NAMES,
+        input_size=(256, 320),
+        candidates=1600,
+    )
     result = predictor.predict(image)
     np.testing.assert_array_equal(result.class_ids, golden['seg_labels'] + 1)
     np.testing.assert_allclose(result.scores, golden['seg_scores'], atol=1e-3)
@@ -57,7 +65,10 @@ def test_predictions_are_those_of_the_authors_code(tmp_path, kind):
 
 @pytest.mark.parametrize('size', [(64, 96), (96, 64), (128, 192), (37, 91), (1, 1)])
 def test_any_size_gives_what_the_network_says(size, weights):
-    predictor, image = create(weights, candidates=36), texture('any', 200, 200)[:size[0], :size[1]]
+    predictor, image = (
+        create(weights, candidates=36),
+        texture('any', 200, 200)[: size[0], : size[1]],
+    )
     result = predictor.predict(image)
     count = len(result.class_ids)
     assert result.masks.shape == (count, *size) and result.masks.dtype == bool
@@ -85,7 +96,7 @@ def test_images_are_resized_with_their_aspect_ratio_and_padded(weights, monkeypa
     backend = Replay(masks, scores)
     monkeypatch.setattr(backends, 'create', lambda *_, **__: backend)
     result = create(weights).predict(np.full((100, 200, 3), 255, np.uint8))
-    (tensor,), = backend.inputs
+    ((tensor,),) = backend.inputs
     # 96 / 200 is the smaller scale: 48 x 96 of 64 x 96 px
     assert tensor.shape == (1, 3, 64, 96)
     assert (tensor[:, :, :48] > 1).all() and (tensor[:, :, 48:] == 0).all()
@@ -138,7 +149,8 @@ def test_a_higher_mask_threshold_leaves_smaller_masks(weights):
 def test_sizes_of_one_input_shape_share_a_backend(weights, monkeypatch):
     outputs, made = (np.zeros((1, 90, 16, 24), np.float32), np.zeros((1, 90, 2), np.float32)), []
     monkeypatch.setattr(
-        backends, 'create', lambda *_, model, **__: made.append(model.inputs) or Replay(*outputs))
+        backends, 'create', lambda *_, model, **__: made.append(model.inputs) or Replay(*outputs)
+    )
     predictor = create(weights)
     for size in ((64, 96), (128, 192), (63, 96), (64, 96), (96, 64)):
         predictor.prepare(*size)
@@ -154,8 +166,11 @@ def test_without_a_card_the_shapes_tell_classes_and_attention(tmp_path):
 
 
 def test_what_is_missing_or_wrong_is_said_in_a_sentence(weights, tmp_path):
-    with pytest.raises(ValueError, match='needs weights: .* https://github.com/WXinlong/SOLO .lic'
-                       'ence: non-commercial; solo_r50_fpn_8gpu_3x.$'):
+    with pytest.raises(
+        ValueError,
+        match='needs weights: .* https://github.com/WXinlong/SOLO .lic'
+        'ence: non-commercial; solo_r50_fpn_8gpu_3x.$',
+    ):
         predictors.create('solo_r50')
     with pytest.raises(ValueError, match='solo_r18 needs weights: its authors publish none, tra'):
         predictors.create('solo_r18')
@@ -179,7 +194,7 @@ def test_outputs_that_are_not_finite_reject_the_frame(weights, monkeypatch):
     monkeypatch.setattr(backends, 'create', lambda *_, **__: Replay(masks, scores))
     predictor, image = create(weights), np.zeros((50, 70, 3), np.uint8)
     masks[0, 7, 3, 5] = np.nan
-    assert not len(predictor.predict(image).scores)    # no cell asks for this mask
+    assert not len(predictor.predict(image).scores)  # no cell asks for this mask
     scores[0, 7] = 0.9
     with pytest.raises(ValueError, match='1 of 564 outputs of solo_mobilenet are not finite'):
         predictor.predict(image)

@@ -37,8 +37,9 @@ def test_resizing_is_pillows(size, canvas):
 def blobs(count):
     """Make count x 256 x 256 float32: smooth, of all signs, with masks that overlap."""
     y, x = np.mgrid[:256, :256] / 40
-    return np.stack([np.sin(x + i) + np.cos(1.7 * y - 0.6 * i) - 0.4
-                     for i in range(count)]).astype(np.float32)
+    return np.stack(
+        [np.sin(x + i) + np.cos(1.7 * y - 0.6 * i) - 0.4 for i in range(count)]
+    ).astype(np.float32)
 
 
 @pytest.mark.parametrize('size', [(1024, 1280), (544, 960), (100, 37), (300, 1600)])
@@ -51,7 +52,8 @@ def test_painting_is_the_published_one(size):
     planes, (height, width) = torch.from_numpy(logits)[:, None], frame_on_canvas(*size)
     canvas = torch.nn.functional.interpolate(planes, (1024, 1024), mode='bilinear')
     enlarged = torch.nn.functional.interpolate(
-        canvas[..., :height, :width], size, mode='bilinear')[:, 0].numpy()
+        canvas[..., :height, :width], size, mode='bilinear'
+    )[:, 0].numpy()
     np.testing.assert_allclose(upscale_masks(planes, size)[:, 0], enlarged, rtol=0, atol=1e-4)
     np.testing.assert_allclose(scaler.upscale(logits), enlarged, rtol=0, atol=1e-4)
     labels = np.zeros(size, np.uint8)
@@ -81,9 +83,9 @@ def scene():
 def test_presence_is_confidence_times_resemblance():
     features, prototypes = scene()
     logits = np.full((4, 256, 256), -9, np.float32)
-    logits[0, :, 8:100] = 9       # on class 2, prompted as 2
-    logits[1, :, 8:100] = 9       # on class 2, prompted as 1
-    logits[2, :, 140:200] = 0.2   # on class 1, prompted as 1, but hardly sure
+    logits[0, :, 8:100] = 9  # on class 2, prompted as 2
+    logits[1, :, 8:100] = 9  # on class 2, prompted as 1
+    logits[2, :, 140:200] = 0.2  # on class 1, prompted as 1, but hardly sure
     there = presence(logits, np.array([2, 1, 1, 3]), features, prototypes)  # 3 has no mask
     assert there[0] > 0.99 and there[1] < 0.01 and there[3] == 0
     assert there[2] == pytest.approx(1 / (1 + np.exp(-0.2)), abs=1e-3)
@@ -108,7 +110,14 @@ def test_every_kth_frame_is_encoded():
     seen = []
     stream = FeatureStream(lambda image: seen.append(image[0]) or image.copy(), every=3)
     assert [(int(f[0]), age) for f, age in numbers(stream, range(7))] == [
-        (0, 0), (0, 1), (0, 2), (3, 0), (3, 1), (3, 2), (6, 0)]
+        (0, 0),
+        (0, 1),
+        (0, 2),
+        (3, 0),
+        (3, 1),
+        (3, 2),
+        (6, 0),
+    ]
     assert seen == [0, 3, 6]
     stream.every = 1
     assert numbers(stream, [7])[0][1] == 0

@@ -84,7 +84,10 @@ def test_absent_classes_are_rejected_by_presence_and_quality(weights, scene):
     assert result.presence[1] > 0.99 > 0.01 > result.presence[2]
     assert result.scores == pytest.approx(scene.qualities)
     assert result.class_names == NAMES and set(result.milliseconds) == {
-        'encode', 'decode', 'postprocess'}
+        'encode',
+        'decode',
+        'postprocess',
+    }
     predictor.quality_threshold = 0.85
     assert set(np.unique(predictor.predict(IMAGE).labels)) == {0, 1}
     predictor.quality_threshold = predictor.presence_threshold = 0.0
@@ -205,14 +208,14 @@ def test_a_frame_is_encoded_prompted_and_decoded_as_the_network_does(weights, ki
 
 def test_cached_exports_need_no_torch(weights):
     predictor_of(weights, backend='openvino').prepare(*SIZE)
-    code = f'''
+    code = f"""
 import sys
 import numpy as np
 from surgseg_ros import predictors
 predictor = predictors.create('surgicalsam', weights={str(weights)!r}, backend='openvino')
 assert predictor.predict(np.zeros((80, 100, 3), np.uint8)).labels.shape == (80, 100)
 assert not {{'torch', 'onnx', 'segment_anything'}} & sys.modules.keys()
-'''
+"""
     subprocess.run([sys.executable, '-c', code], check=True)
 
 
@@ -241,27 +244,43 @@ def test_what_is_missing_or_wrong_is_said_in_a_sentence(weights, tmp_path, scene
 
 def test_published_checkpoints_have_the_classes_of_their_data_set(tmp_path):
     (tmp_path / 'model_ckp.pth').write_bytes(b'')
-    names = {tokens: predictor_of(tmp_path / 'model_ckp.pth', num_tokens=tokens).class_names
-             for tokens in (2, 4)}
-    assert names[2][4:] == ('Monopolar Curved Scissors', 'Ultrasound Probe',
-                            'Suction Instrument', 'Clip Applier')
-    assert names[4][4:] == ('Vessel Sealer', 'Grasping Retractor',
-                            'Monopolar Curved Scissors', 'Other')
+    names = {
+        tokens: predictor_of(tmp_path / 'model_ckp.pth', num_tokens=tokens).class_names
+        for tokens in (2, 4)
+    }
+    assert names[2][4:] == (
+        'Monopolar Curved Scissors',
+        'Ultrasound Probe',
+        'Suction Instrument',
+        'Clip Applier',
+    )
+    assert names[4][4:] == (
+        'Vessel Sealer',
+        'Grasping Retractor',
+        'Monopolar Curved Scissors',
+        'Other',
+    )
 
 
 @pytest.mark.parametrize('options', [{}, {'encoder': 'mobilenet_v2'}])
 def test_weights_stored_without_their_frozen_encoder_run_upon_the_one_they_name(
-        weights, tmp_path, options):
+    weights, tmp_path, options
+):
     """As training writes them with network.store_encoder: false."""
     network = networks.create('surgicalsam', **OPTIONS)
     networks.load_checkpoint(network, weights)
     rest = {k: x for k, x in network.state_dict().items() if not k.startswith('image_encoder.')}
-    card = Card('surgicalsam', {**OPTIONS, 'encoder': None}, NAMES,
-                {'encoder': 'mobilenet_v2', 'encoder_size': CANVAS})
+    card = Card(
+        'surgicalsam',
+        {**OPTIONS, 'encoder': None},
+        NAMES,
+        {'encoder': 'mobilenet_v2', 'encoder_size': CANVAS},
+    )
     save_file(rest, tmp_path / 'rest.safetensors', metadata=card.metadata())
     image, upon = texture('frame', *SIZE), {'backend': 'torch', 'device': 'cpu'}
     found = predictor_of(
-        tmp_path / 'rest.safetensors', sam_weights=weights, **options, **upon).predict(image)
+        tmp_path / 'rest.safetensors', sam_weights=weights, **options, **upon
+    ).predict(image)
     expected = predictor_of(weights, **upon).predict(image)
     np.testing.assert_array_equal(found.labels, expected.labels)
     assert found.scores == pytest.approx(expected.scores, abs=1e-6)

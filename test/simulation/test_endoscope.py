@@ -12,8 +12,8 @@ import pytest
 
 pytest.importorskip('mujoco')
 
-from surgseg_ros.geometry.stereo_frame import StereoFrame
-from surgseg_ros.parts import Part
+from surgseg_ros.frames.parts import Part
+from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.simulation import VirtualEndoscope
 from surgseg_ros.simulation.instruments import SHAFT_RADIUS
 

@@ -7,7 +7,12 @@ import pytest
 from surgseg_ros.datasets.instances import InstanceDataset, open_instances
 
 FRAMES = {
-    'split': 'train', 'frames': 8, 'frames_per_scene': 2, 'size': [320, 256], 'tools': [2, 3]}
+    'split': 'train',
+    'frames': 8,
+    'frames_per_scene': 2,
+    'size': [320, 256],
+    'tools': [2, 3],
+}
 
 
 def root_of(factory: pytest.TempPathFactory) -> Path:

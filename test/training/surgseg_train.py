@@ -15,8 +15,17 @@ def command(
     recipe: Path, out: Path, overrides: Sequence[str], launcher: Sequence[str] = ()
 ) -> list[str]:
     settings = [word for one in overrides for word in ('--set', one)]
-    return [sys.executable, *launcher, '-m', 'surgseg_ros.cli', 'train', str(recipe),
-            '--out', str(out), *settings]
+    return [
+        sys.executable,
+        *launcher,
+        '-m',
+        'surgseg_ros.cli',
+        'train',
+        str(recipe),
+        '--out',
+        str(out),
+        *settings,
+    ]
 
 
 def environment() -> dict[str, str]:
@@ -26,7 +35,8 @@ def environment() -> dict[str, str]:
 def run(words: Sequence[str]) -> str:
     """What the command prints; it must succeed."""
     process = subprocess.Popen(
-        words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     try:
         printed, said = process.communicate(timeout=240)
     finally:

@@ -13,13 +13,16 @@ CONFIGS = sorted((REPOSITORY / 'config' / 'ablations').glob('*_simulated.yaml'))
 
 
 def test_table() -> None:
-    rows = {'plain': [{'AP': 0.25, 'AP50': 0.5}, {'AP': 0.35, 'AP50': 0.5}],
-            'other': [{'AP': 1.0, 'AP50': 0.125}]}
+    rows = {
+        'plain': [{'AP': 0.25, 'AP50': 0.5}, {'AP': 0.35, 'AP50': 0.5}],
+        'other': [{'AP': 1.0, 'AP50': 0.125}],
+    }
     assert ablation.compare(rows, ['AP', 'AP50']).splitlines() == [
         '| % | AP | AP50 | seeds |',
         '| --- | --- | --- | --- |',
         '| plain | 30.00 ± 7.07 | 50.00 ± 0.00 | 2 |',
-        '| other | 100.00 | 12.50 | 1 |']
+        '| other | 100.00 | 12.50 | 1 |',
+    ]
     with pytest.raises(ValueError, match="no run has a metric 'mAP'"):
         ablation.compare(rows, ['AP', 'mAP'])
 
@@ -30,10 +33,13 @@ TWO = 'plain: []\n  slow: [optimiser.learning_rate=0.1]'
 def write(folder: Path, variants: str = TWO) -> Path:
     (folder / 'toy.yaml').write_text(
         'task: toy\noptimiser: {learning_rate: 0.5, batch_size: 4}\nschedule: {epochs: 1}\n'
-        'evaluation: {metric: accuracy}\nmachine: {accelerator: cpu}\n')
+        'evaluation: {metric: accuracy}\nmachine: {accelerator: cpu}\n'
+    )
     path = folder / 'toy_ablation.yaml'
-    path.write_text(f'recipe: toy.yaml\nseeds: [1, 2]\nmetrics: [accuracy]\n'
-                    f'overrides: [schedule.epochs=2]\nvariants:\n  {variants}\n')
+    path.write_text(
+        f'recipe: toy.yaml\nseeds: [1, 2]\nmetrics: [accuracy]\n'
+        f'overrides: [schedule.epochs=2]\nvariants:\n  {variants}\n'
+    )
     return path
 
 

@@ -2,7 +2,8 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='training needs torch')
 lightning_fabric = pytest.importorskip(
-    'lightning_fabric', reason='training needs lightning-fabric')
+    'lightning_fabric', reason='training needs lightning-fabric'
+)
 
 from toy_task import ToyRecipe, ToyTask  # noqa: E402
 
@@ -22,8 +23,9 @@ class Memory:
             raise torch.OutOfMemoryError('CUDA out of memory')
 
 
-@pytest.mark.parametrize('fits, tried', [(40, [32]), (32, [32]), (9, [32, 16, 8]), (1, [
-    32, 16, 8, 4, 2, 1])])
+@pytest.mark.parametrize(
+    'fits, tried', [(40, [32]), (32, [32]), (9, [32, 16, 8]), (1, [32, 16, 8, 4, 2, 1])]
+)
 def test_the_batch_is_halved_until_it_fits(fits, tried):
     memory = Memory(fits)
     assert fitting_batch_size(memory, 32) == tried[-1]
@@ -57,9 +59,15 @@ class Small(ToyTask):
 
 @pytest.mark.parametrize('batch_size, asked', [(16, [12, 6, 3]), (4, [4])])
 def test_trying_a_batch_leaves_network_and_task_as_they_were(batch_size, asked):
-    recipe = parse(ToyRecipe, {'task': 'toy', 'optimiser': {
-        'learning_rate': 0.1, 'batch_size': batch_size}, 'schedule': {'epochs': 1},
-        'evaluation': {'metric': 'accuracy'}})
+    recipe = parse(
+        ToyRecipe,
+        {
+            'task': 'toy',
+            'optimiser': {'learning_rate': 0.1, 'batch_size': batch_size},
+            'schedule': {'epochs': 1},
+            'evaluation': {'metric': 'accuracy'},
+        },
+    )
     task = Small(recipe)
     before = {key: x.clone() for key, x in task.network.state_dict().items()}
     fitted = fit_memory(recipe, task, lightning_fabric.Fabric(accelerator='cpu', devices=1))

@@ -45,15 +45,18 @@ class Run(NamedTuple):
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     root, folder = root_of(tmp_path_factory), tmp_path_factory.mktemp(request.param)
     frames = render(root)
-    content = merge({
-        'task': request.param,
-        'seed': 1,
-        'data': {'name': 'simulated', 'root': str(root), 'train': FRAMES, 'val': FRAMES},
-        'optimiser': {'name': 'adam', 'learning_rate': 0.003, 'batch_size': 8},
-        'schedule': {'epochs': STEPS, 'name': 'cosine', 'warmup_steps': 5},
-        'evaluation': {'metric': 'AP50', 'every': STEPS, 'batch_size': 8},
-        'machine': {'accelerator': 'cpu'},
-    }, RECIPES[request.param])
+    content = merge(
+        {
+            'task': request.param,
+            'seed': 1,
+            'data': {'name': 'simulated', 'root': str(root), 'train': FRAMES, 'val': FRAMES},
+            'optimiser': {'name': 'adam', 'learning_rate': 0.003, 'batch_size': 8},
+            'schedule': {'epochs': STEPS, 'name': 'cosine', 'warmup_steps': 5},
+            'evaluation': {'metric': 'AP50', 'every': STEPS, 'batch_size': 8},
+            'machine': {'accelerator': 'cpu'},
+        },
+        RECIPES[request.param],
+    )
     recipe: Any = parse(tasks.task_class(request.param).Recipe, content)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # several that wait for each other on a busy machine take far longer
@@ -73,8 +76,12 @@ def test_eight_frames_are_learnt(run: Run) -> None:
 
 def test_the_trained_weights_find_them_again(run: Run) -> None:
     predictor = predictors.create(
-        run.network, weights=run.weights, backend='torch', device='cpu',
-        score_threshold=LOWEST_SCORES[run.task])
+        run.network,
+        weights=run.weights,
+        backend='torch',
+        device='cpu',
+        score_threshold=LOWEST_SCORES[run.task],
+    )
     judged = evaluate_predictor(predictor, run.frames)
     assert judged.ap50 == pytest.approx(run.metrics['AP50'], abs=1e-3)
     assert judged.ap == pytest.approx(run.metrics['AP'], abs=1e-3)

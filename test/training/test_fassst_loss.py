@@ -15,8 +15,9 @@ from surgseg_ros.training.losses.sigmoid_focal import sigmoid_focal_loss  # noqa
 
 def test_focal_loss_of_hard_targets_by_its_formula():
     logits, target = torch.tensor([-2.0, 0.3, 4.0]), torch.tensor([1.0, 0.0, 1.0])
-    for x, t, loss in zip(logits.tolist(), target, sigmoid_focal_loss(logits, target),
-                          strict=True):
+    for x, t, loss in zip(
+        logits.tolist(), target, sigmoid_focal_loss(logits, target), strict=True
+    ):
         p = 1 / (1 + math.exp(-x))
         p, alpha = (p, 0.25) if t == 1 else (1 - p, 0.75)
         assert loss.item() == pytest.approx(-alpha * (1 - p) ** 2 * math.log(p), rel=1e-4)
@@ -37,10 +38,15 @@ def test_overlap_of_boxes():
 
 
 def test_cells_hold_the_centre_and_no_cell_is_taken_twice():
-    boxes = np.array([[0.0, 0.0, 0.2, 0.2],    # centre in the first of 4 x 4
-                      [0.8, 0.5, 1.0, 0.7],    # in the third row, last column
-                      [0.1, 0.05, 0.2, 0.15],  # in the first cell, too: the nearest is below
-                      [0.0, 0.0, 0.1, 0.44]], np.float32)
+    boxes = np.array(
+        [
+            [0.0, 0.0, 0.2, 0.2],  # centre in the first of 4 x 4
+            [0.8, 0.5, 1.0, 0.7],  # in the third row, last column
+            [0.1, 0.05, 0.2, 0.15],  # in the first cell, too: the nearest is below
+            [0.0, 0.0, 0.1, 0.44],
+        ],
+        np.float32,
+    )
     assert assign_cells(boxes[:2], 4).tolist() == [0, 11]
     cells = assign_cells(boxes, 4)
     assert cells[:2].tolist() == [0, 11] and len(set(cells.tolist())) == 4
@@ -60,8 +66,13 @@ def targets(valid, masks=None):
     if masks is None:
         masks = torch.zeros(2, 2, 64, 64)
         masks[:, 0, 4:28, 4:28] = masks[:, 1, 36:60, 36:60] = 1
-    return Targets(torch.tensor(valid), boxes, torch.tensor([[0, 1], [1, 0]]),
-                   torch.tensor([[0, 3], [0, 3]]), masks)
+    return Targets(
+        torch.tensor(valid),
+        boxes,
+        torch.tensor([[0, 1], [1, 0]]),
+        torch.tensor([[0, 3], [0, 3]]),
+        masks,
+    )
 
 
 def test_the_loss_is_the_weighted_sum_of_its_parts(network):
@@ -98,15 +109,16 @@ def test_a_cell_that_overlaps_an_instance_of_the_class_is_no_negative(network):
 
     fassst_loss(Fixed(), None, targets([[True, False], [False, False]]))['class'].backward()
     spared = logits.grad == 0
-    assert spared[0, 1:, 0].all()              # its class, in the other cells of its frame
-    assert logits.grad[0, 0, 0] < 0            # its own cell
-    assert (logits.grad[0, :, 1] > 0).all()    # another class
-    assert (logits.grad[1] > 0).all()          # another frame
+    assert spared[0, 1:, 0].all()  # its class, in the other cells of its frame
+    assert logits.grad[0, 0, 0] < 0  # its own cell
+    assert (logits.grad[0, :, 1] > 0).all()  # another class
+    assert (logits.grad[1] > 0).all()  # another frame
 
 
 def test_the_mask_loss_moves_no_box(network):
     network.zero_grad()
-    fassst_loss(network, torch.rand(2, 3, 64, 64), targets([[True, True], [True, True]])
-                )['mask'].backward()
+    fassst_loss(network, torch.rand(2, 3, 64, 64), targets([[True, True], [True, True]]))[
+        'mask'
+    ].backward()
     assert network.attention.predict.weight.grad is None
     assert network.tail.masks.weight.grad.abs().sum() > 0

@@ -37,9 +37,23 @@ def test_a_process_without_instances_trains_with_one_that_has_some(tmp_path: Pat
     """Its masks' layers have no gradient; the other shall not wait for them."""
     for split in ('train', 'val'):
         write_coco(Frames(), tmp_path / 'coco', split)
-    printed = run(command(SMALL, tmp_path / 'run', [
-        'data.name=coco', f'data.root={tmp_path / "coco"}', 'data.options={}',
-        'data.train={split: train}', 'data.val={split: val}', 'network.options.size=128',
-        'optimiser.batch_size=4', 'schedule.epochs=3', 'evaluation.every=3',
-        'evaluation.batch_size=2'], TWO_PROCESSES))
+    printed = run(
+        command(
+            SMALL,
+            tmp_path / 'run',
+            [
+                'data.name=coco',
+                f'data.root={tmp_path / "coco"}',
+                'data.options={}',
+                'data.train={split: train}',
+                'data.val={split: val}',
+                'network.options.size=128',
+                'optimiser.batch_size=4',
+                'schedule.epochs=3',
+                'evaluation.every=3',
+                'evaluation.batch_size=2',
+            ],
+            TWO_PROCESSES,
+        )
+    )
     assert 'all 3 epochs are done' in printed

@@ -5,15 +5,8 @@ torch = pytest.importorskip('torch', reason='training needs torch')
 pytest.importorskip('albumentations', reason='augmented versions need albumentations')
 
 from surgseg_ros.datasets import SegmentationDataset  # noqa: E402
-from surgseg_ros.training.class_embeddings import (  # noqa: E402
-    class_embeddings,
-    foreground_cells,
-)
-from surgseg_ros.training.feature_cache import (  # noqa: E402
-    FeatureCache,
-    version_of,
-    weights_digest,
-)
+from surgseg_ros.training.class_embeddings import class_embeddings, foreground_cells  # noqa: E402
+from surgseg_ros.training.feature_cache import FeatureCache, version_of, weights_digest  # noqa: E402
 from surgseg_ros.training.surgicalsam_samples import CachedPrompts  # noqa: E402
 
 
@@ -58,9 +51,10 @@ class Encoder:
         return cells[..., None] * torch.linspace(-1, 1, 256)
 
 
-@pytest.mark.parametrize('epoch, version', [
-    (0, 0), (1, 1), (2, 0), (3, 2), (78, 0), (79, 40), (80, 0), (81, 1), (499, 10),
-])
+@pytest.mark.parametrize(
+    'epoch, version',
+    [(0, 0), (1, 1), (2, 0), (3, 2), (78, 0), (79, 40), (80, 0), (81, 1), (499, 10)],
+)
 def test_versions_follow_the_published_schedule(epoch, version):
     assert version_of(epoch) == version
 
@@ -145,8 +139,8 @@ def test_prompts_take_the_version_of_the_epoch_and_their_own_class(tmp_path):
 
 def test_class_embedding_is_the_mean_over_the_cells_of_the_mask():
     mask = torch.zeros(2, 1024, 1280, dtype=torch.bool)  # on the canvas: times 0.8
-    mask[0, 200:400, 100:500] = True                     # rows 160 to 320, columns 80 to 400
-    mask[1, 3:7, 3:7] = True                             # misses every cell's centre
+    mask[0, 200:400, 100:500] = True  # rows 160 to 320, columns 80 to 400
+    mask[1, 3:7, 3:7] = True  # misses every cell's centre
     cells = foreground_cells(mask)
     expected = torch.zeros(2, 64, 64, dtype=torch.bool)
     expected[0, 10:20, 5:25] = True

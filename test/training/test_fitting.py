@@ -14,7 +14,7 @@ from surgseg_ros.metrics.segmentation import ConfusionMatrix  # noqa: E402
 from surgseg_ros.training import checkpoints, tasks  # noqa: E402
 
 RECIPE = Path(__file__).resolve().parents[2] / 'config' / 'train' / 'lwanet_simulated_small.yaml'
-BOX = 96, 128   # height, width
+BOX = 96, 128  # height, width
 
 
 class Discs(datasets.SegmentationDataset):
@@ -45,10 +45,21 @@ class Discs(datasets.SegmentationDataset):
 def make_task(monkeypatch, size):
     monkeypatch.setitem(datasets._DATASETS, 'discs', 'test_fitting:Discs')
     height, width = BOX
-    return tasks.create(tasks.load_recipe(RECIPE, [
-        'data.name=discs', f'data.options={{size: {list(size)}}}', 'data.train={split: train}',
-        'data.val={split: val}', f'data.height={height}', f'data.width={width}',
-        'augmentation={}', 'seed=1']))
+    return tasks.create(
+        tasks.load_recipe(
+            RECIPE,
+            [
+                'data.name=discs',
+                f'data.options={{size: {list(size)}}}',
+                'data.train={split: train}',
+                'data.val={split: val}',
+                f'data.height={height}',
+                f'data.width={width}',
+                'augmentation={}',
+                'seed=1',
+            ],
+        )
+    )
 
 
 def found_by_predictor(weights, frames):
@@ -66,7 +77,7 @@ def test_validation_counts_what_the_predictor_labels(monkeypatch, tmp_path, size
     task = make_task(monkeypatch, size)
     for module in task.network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = None   # one look sets the statistics: random weights need them
+            module.momentum = None  # one look sets the statistics: random weights need them
     with torch.no_grad():
         task.loss(task.collate([task.train_samples[0, index] for index in range(4)]))
         task.network.eval()
@@ -89,6 +100,7 @@ def test_training_keeps_the_aspect_ratio_and_learns_nothing_from_padding(monkeyp
     rows, columns = np.nonzero(labels == 1)
     assert abs(np.ptp(rows) - np.ptp(columns)) <= 1, 'the disc is no ellipse'
     padded = labels == 255
-    assert padded.mean() == pytest.approx(1 - min(BOX[0] / size[0], BOX[1] / size[1])**2
-                                          * np.prod(size) / np.prod(BOX), abs=0.01)
+    assert padded.mean() == pytest.approx(
+        1 - min(BOX[0] / size[0], BOX[1] / size[1]) ** 2 * np.prod(size) / np.prod(BOX), abs=0.01
+    )
     assert (sample['image'].numpy()[:, padded] == 128).all()

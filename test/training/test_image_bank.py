@@ -18,8 +18,10 @@ def batch(*class_ids, first=0):
 
 def numbers_of(extended):
     """The samples' numbers, after checking that all fields of a sample belong together."""
-    fields = [extended[name].flatten(1)[:, 0].tolist()
-              for name in ('features', 'masks', 'class_embeddings')]
+    fields = [
+        extended[name].flatten(1)[:, 0].tolist()
+        for name in ('features', 'masks', 'class_embeddings')
+    ]
     assert fields[0] == fields[1] == fields[2]
     return [int(number) for number in fields[0]]
 
@@ -81,8 +83,10 @@ def test_an_empty_batch_on_an_empty_bank_stays_empty():
 
 def test_resumed_is_uninterrupted(tmp_path):
     whole, first = ImageBank(seed=666), ImageBank(seed=666)
-    batches = [batch(*ids, first=10 * i)
-               for i, ids in enumerate([(1, 2), (3,), (1, 1), (2, 3), (7,), (1,)])]
+    batches = [
+        batch(*ids, first=10 * i)
+        for i, ids in enumerate([(1, 2), (3,), (1, 1), (2, 3), (7,), (1,)])
+    ]
     expected = [whole.extend(b) for b in batches]
     for b in batches[:3]:
         first.extend(b)
@@ -94,6 +98,8 @@ def test_resumed_is_uninterrupted(tmp_path):
 
 
 def test_seeds_differ():
-    drawn = [ImageBank(draws=20, seed=seed).extend(batch(1, 2, 3))['class_ids'].tolist()
-             for seed in (0, 1)]
+    drawn = [
+        ImageBank(draws=20, seed=seed).extend(batch(1, 2, 3))['class_ids'].tolist()
+        for seed in (0, 1)
+    ]
     assert drawn[0] != drawn[1]

@@ -19,21 +19,17 @@ from toy_task import ToyRecipe, ToyTask  # noqa: E402
 from surgseg_ros.networks.card import read_card  # noqa: E402
 from surgseg_ros.training import loop  # noqa: E402
 from surgseg_ros.training.determinism import TrainingBatches, validation_batches  # noqa: E402
-from surgseg_ros.training.recipe import (  # noqa: E402
-    Evaluation,
-    Machine,
-    Optimiser,
-    Schedule,
-    parse,
-)
+from surgseg_ros.training.recipe import Evaluation, Machine, Optimiser, Schedule, parse  # noqa: E402
 from surgseg_ros.training.schedule import learning_rate_factor  # noqa: E402
 
 RECIPE = ToyRecipe(
-    task='toy', seed=3,
+    task='toy',
+    seed=3,
     optimiser=Optimiser(name='adam', learning_rate=0.05, batch_size=4, clip_norm=1.0),
     schedule=Schedule(epochs=4, name='cosine', warmup_steps=2),
     evaluation=Evaluation(metric='accuracy', batch_size=2),
-    machine=Machine(accelerator='cpu', save_seconds=0.0))
+    machine=Machine(accelerator='cpu', save_seconds=0.0),
+)
 
 
 class Killed(BaseException):
@@ -80,14 +76,16 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def weights(folder: Path, name: str = 'last') -> dict[str, bytes]:
-    return {key: tensor.numpy().tobytes()
-            for key, tensor in load_file(folder / f'{name}.safetensors').items()}
+    return {
+        key: tensor.numpy().tobytes()
+        for key, tensor in load_file(folder / f'{name}.safetensors').items()
+    }
 
 
 @pytest.mark.parametrize('stops', [(1,), (3,), (5, 4), (2, 0, 9)])
 def test_a_stopped_run_ends_with_the_weights_of_an_uninterrupted_one(
-        stops: tuple[int, ...], uninterrupted: Path, tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    stops: tuple[int, ...], uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for steps in stops:
         with monkeypatch.context() as patch:
             stop_at(patch, steps)
@@ -115,15 +113,16 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
     """In a process of its own, as trainings run: by now this one may have threads of DDS, OpenGL
     and OpenVINO, and workers are forked, which libraries with threads do not always survive.
     """
-    code = '''if True:
+    code = """if True:
         import sys
         from test_loop import *
         loop.tasks._TASKS = {'toy': 'toy_task:ToyTask'}
         for workers in (0, 2):
             loop.train(change(RECIPE, 'machine', workers=workers), Path(sys.argv[1], str(workers)))
-    '''
-    subprocess.run([sys.executable, '-c', code, str(tmp_path)], cwd=Path(__file__).parent,
-                   check=True)
+    """
+    subprocess.run(
+        [sys.executable, '-c', code, str(tmp_path)], cwd=Path(__file__).parent, check=True
+    )
     assert weights(tmp_path / '0') == weights(tmp_path / '2')
 
 
@@ -138,8 +137,10 @@ def test_a_finished_run_stays_finished_unless_started_over(tmp_path: Path) -> No
     before = (tmp_path / 'state.pt').stat().st_mtime_ns
     assert loop.train(short, tmp_path).ended == 'all 1 epochs are done'
     assert (tmp_path / 'state.pt').stat().st_mtime_ns == before
-    with pytest.raises(ValueError, match='holds a run with schedule.epochs 1, the recipe now says '
-                                         '4: choose another --out'):
+    with pytest.raises(
+        ValueError,
+        match='holds a run with schedule.epochs 1, the recipe now says 4: choose another --out',
+    ):
         loop.train(RECIPE, tmp_path)
     assert loop.train(RECIPE, tmp_path, resume=False).step == 12
 
@@ -153,8 +154,11 @@ def test_a_kill_while_writing_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_cards_say_what_the_weights_are(uninterrupted: Path) -> None:
     card = read_card(uninterrupted / 'best.safetensors')
     assert card is not None
-    assert (card.network, card.options, card.class_names) == ('toy', {'width': 4},
-                                                              ('dark', 'bright'))
+    assert (card.network, card.options, card.class_names) == (
+        'toy',
+        {'width': 4},
+        ('dark', 'bright'),
+    )
     again = parse(ToyRecipe, json.loads(json.dumps(card.details['recipe'])))
     assert again == RECIPE
     best = max(rows(uninterrupted), key=lambda row: float(row['accuracy']))
@@ -178,8 +182,9 @@ def test_training_stops_when_the_time_is_up(tmp_path: Path) -> None:
 
 
 def test_validation_every_other_epoch(tmp_path: Path) -> None:
-    progress = loop.train(change(change(RECIPE, 'evaluation', every=2), 'schedule', epochs=3),
-                          tmp_path)
+    progress = loop.train(
+        change(change(RECIPE, 'evaluation', every=2), 'schedule', epochs=3), tmp_path
+    )
     assert ['accuracy' in row for row in progress.rows] == [False, True, True]
 
 
@@ -194,21 +199,32 @@ def test_other_optimisers_and_bfloat16(name: str, tmp_path: Path) -> None:
     assert loop.train(recipe, tmp_path).rows[-1]['train_loss'] < 0.7
 
 
-@pytest.mark.parametrize(('section', 'values', 'message'), [
-    ('optimiser', {'batch_size': 16},
-     '12 training samples do not fill one batch: optimiser.batch_size is 16'),
-    ('optimiser', {'batch_size': 1}, 'normalise over the batch, which needs at least 2'),
-    ('evaluation', {'metric': 'mIoU'},
-     "evaluation.metric 'mIoU' is none of the metrics of the task toy: accuracy, counted"),
-])
-def test_what_does_not_fit_is_said(section: str, values: dict[str, Any], message: str,
-                                   tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ('section', 'values', 'message'),
+    [
+        (
+            'optimiser',
+            {'batch_size': 16},
+            '12 training samples do not fill one batch: optimiser.batch_size is 16',
+        ),
+        ('optimiser', {'batch_size': 1}, 'normalise over the batch, which needs at least 2'),
+        (
+            'evaluation',
+            {'metric': 'mIoU'},
+            "evaluation.metric 'mIoU' is none of the metrics of the task toy: accuracy, counted",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_said(
+    section: str, values: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match=message):
         loop.train(change(RECIPE, section, **values), tmp_path)
 
 
 def test_layers_in_evaluation_mode_need_no_batch(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def start_training(self: ToyTask) -> None:
         self.network.train()
         self.network[1].eval()
@@ -220,11 +236,13 @@ def test_layers_in_evaluation_mode_need_no_batch(
     assert not trained['1.running_mean'].any() and trained['1.bias'].any()
 
 
-@pytest.mark.parametrize(('sizes_differ', 'deterministic', 'benchmark'), [
-    (False, False, True), (True, False, False), (False, True, False)])
+@pytest.mark.parametrize(
+    ('sizes_differ', 'deterministic', 'benchmark'),
+    [(False, False, True), (True, False, False), (False, True, False)],
+)
 def test_cudnn_compares_its_algorithms_where_all_batches_have_one_size(
-        sizes_differ: bool, deterministic: bool, benchmark: bool,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes_differ: bool, deterministic: bool, benchmark: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.backends.cudnn, 'benchmark', torch.backends.cudnn.benchmark)
     monkeypatch.setattr(torch, 'use_deterministic_algorithms', lambda *_, **__: None)
     monkeypatch.setenv('CUBLAS_WORKSPACE_CONFIG', '')
@@ -252,8 +270,10 @@ def test_too_little_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_processes_share_every_batch() -> None:
     whole = list(TrainingBatches(10, 4, seed=1, epochs=3, start=1))
-    shares = [list(TrainingBatches(10, 4, seed=1, epochs=3, start=1, rank=rank, processes=2))
-              for rank in (0, 1)]
+    shares = [
+        list(TrainingBatches(10, 4, seed=1, epochs=3, start=1, rank=rank, processes=2))
+        for rank in (0, 1)
+    ]
     assert [len(batch) for batch in whole] == [4] * 5 and len(shares[0]) == 5
     assert [epoch for batch in whole for epoch, _ in batch[:1]] == [0, 1, 1, 2, 2]
     for batch, first, second in zip(whole, *shares, strict=True):
@@ -261,7 +281,10 @@ def test_processes_share_every_batch() -> None:
     with pytest.raises(ValueError, match='batch_size 4 cannot be shared equally by 3 processes'):
         TrainingBatches(10, 4, seed=1, epochs=1, processes=3)
     assert [batch for rank in (0, 1) for batch in validation_batches(5, 2, rank, 2)] == [
-        [(0, 0), (0, 1)], [(0, 4)], [(0, 2), (0, 3)]]
+        [(0, 0), (0, 1)],
+        [(0, 4)],
+        [(0, 2), (0, 3)],
+    ]
 
 
 def test_learning_rates() -> None:

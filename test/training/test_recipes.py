@@ -28,41 +28,63 @@ class Every:
 
 
 def test_values_and_defaults() -> None:
-    content = {'rate': 2, 'limit': None, 'sizes': [3, 4], 'options': {'a': [1]},
-               'schedule': {'epochs': 5}}
-    assert parse(Every, content) == Every(rate=2.0, sizes=(3, 4), options={'a': [1]},
-                                          schedule=Schedule(epochs=5))
+    content = {
+        'rate': 2,
+        'limit': None,
+        'sizes': [3, 4],
+        'options': {'a': [1]},
+        'schedule': {'epochs': 5},
+    }
+    assert parse(Every, content) == Every(
+        rate=2.0, sizes=(3, 4), options={'a': [1]}, schedule=Schedule(epochs=5)
+    )
 
 
-@pytest.mark.parametrize(('content', 'message'), [
-    ({'rate': 1, 'cuont': 2}, r'there is no key cuont; did you mean count\?'),
-    ({'rate': 1, 'zzz': 2}, 'there is no key zzz; known: count, rate, name'),
-    ({'rate': 1, 'schedule': {'epochs': 1, 'gama': 2}},
-     r'there is no key schedule.gama; did you mean schedule.gamma\?'),
-    ({}, 'the key rate is missing: expected a number'),
-    ({'rate': 1, 'schedule': {}}, 'the key schedule.epochs is missing: expected a whole number'),
-    ({'rate': '1'}, "rate must be a number, not '1'"),
-    ({'rate': True}, 'rate must be a number, not True'),
-    ({'rate': 1, 'count': 1.0}, 'count must be a whole number, not 1.0'),
-    ({'rate': 1, 'count': True}, 'count must be a whole number, not True'),
-    ({'rate': 1, 'on': 1}, 'on must be true or false, not 1'),
-    ({'rate': 1, 'limit': 'x'}, "limit must be a number or null, not 'x'"),
-    ({'rate': 1, 'kind': 'z'}, "kind must be one of x, y, not 'z'"),
-    ({'rate': 1, 'sizes': [1, 'b']}, r"sizes\[1\] must be a whole number, not 'b'"),
-    ({'rate': 1, 'sizes': 3}, 'sizes must be a list, each a whole number, not 3'),
-    ({'rate': 1, 'options': 3}, 'options must be a section with keys, not 3'),
-    ({'rate': 1, 'schedule': 3}, 'schedule must be a section with keys or null, not 3'),
-    ({'rate': 1, 'schedule': {'epochs': 0}},
-     'schedule.epochs must be a whole number of at least 1, not 0'),
-    ({'rate': 1, 'schedule': {'epochs': 1, 'max_minutes': -1}},
-     'schedule.max_minutes must be a number of at least 0 or null, not -1'),
-    ({'rate': 1, 'schedule': {'epochs': 1, 'gamma': float('nan')}},
-     'schedule.gamma must be a number of at least 0, not nan'),
-    ({'rate': 1, 'schedule': {'epochs': 1, 'at': [3, -1]}},
-     r'schedule.at\[1\] must be a whole number of at least 0, not -1'),
-    ({'rate': None}, 'rate must be a number, not None'),
-    ([1], r'a recipe must be a section with keys, not \[1\]'),
-])
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ({'rate': 1, 'cuont': 2}, r'there is no key cuont; did you mean count\?'),
+        ({'rate': 1, 'zzz': 2}, 'there is no key zzz; known: count, rate, name'),
+        (
+            {'rate': 1, 'schedule': {'epochs': 1, 'gama': 2}},
+            r'there is no key schedule.gama; did you mean schedule.gamma\?',
+        ),
+        ({}, 'the key rate is missing: expected a number'),
+        (
+            {'rate': 1, 'schedule': {}},
+            'the key schedule.epochs is missing: expected a whole number',
+        ),
+        ({'rate': '1'}, "rate must be a number, not '1'"),
+        ({'rate': True}, 'rate must be a number, not True'),
+        ({'rate': 1, 'count': 1.0}, 'count must be a whole number, not 1.0'),
+        ({'rate': 1, 'count': True}, 'count must be a whole number, not True'),
+        ({'rate': 1, 'on': 1}, 'on must be true or false, not 1'),
+        ({'rate': 1, 'limit': 'x'}, "limit must be a number or null, not 'x'"),
+        ({'rate': 1, 'kind': 'z'}, "kind must be one of x, y, not 'z'"),
+        ({'rate': 1, 'sizes': [1, 'b']}, r"sizes\[1\] must be a whole number, not 'b'"),
+        ({'rate': 1, 'sizes': 3}, 'sizes must be a list, each a whole number, not 3'),
+        ({'rate': 1, 'options': 3}, 'options must be a section with keys, not 3'),
+        ({'rate': 1, 'schedule': 3}, 'schedule must be a section with keys or null, not 3'),
+        (
+            {'rate': 1, 'schedule': {'epochs': 0}},
+            'schedule.epochs must be a whole number of at least 1, not 0',
+        ),
+        (
+            {'rate': 1, 'schedule': {'epochs': 1, 'max_minutes': -1}},
+            'schedule.max_minutes must be a number of at least 0 or null, not -1',
+        ),
+        (
+            {'rate': 1, 'schedule': {'epochs': 1, 'gamma': float('nan')}},
+            'schedule.gamma must be a number of at least 0, not nan',
+        ),
+        (
+            {'rate': 1, 'schedule': {'epochs': 1, 'at': [3, -1]}},
+            r'schedule.at\[1\] must be a whole number of at least 0, not -1',
+        ),
+        ({'rate': None}, 'rate must be a number, not None'),
+        ([1], r'a recipe must be a section with keys, not \[1\]'),
+    ],
+)
 def test_every_mistake_is_named(content: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f'^{message}'):
         parse(Every, content)
@@ -77,11 +99,17 @@ def test_overrides_and_numbers(tmp_path: Path) -> None:
     path = write(tmp_path, 'rate: 2e-4\nschedule: {epochs: 3, every: 7}\n')
     assert read_recipe(path) == {'rate': 2e-4, 'schedule': {'epochs': 3, 'every': 7}}
     changed = read_recipe(path, ['rate=1e3', 'schedule.epochs=5', 'options.a=[1, b]', 'name='])
-    assert changed == {'rate': 1000.0, 'schedule': {'epochs': 5, 'every': 7},
-                       'options': {'a': [1, 'b']}, 'name': None}
-    for wrong, message in [('rate', 'not of the form key.path=value'),
-                           ('rate.x=1', 'rate is no section'),
-                           ('rate=[', r'--set rate=\[: \[ is no YAML')]:
+    assert changed == {
+        'rate': 1000.0,
+        'schedule': {'epochs': 5, 'every': 7},
+        'options': {'a': [1, 'b']},
+        'name': None,
+    }
+    for wrong, message in [
+        ('rate', 'not of the form key.path=value'),
+        ('rate.x=1', 'rate is no section'),
+        ('rate=[', r'--set rate=\[: \[ is no YAML'),
+    ]:
         with pytest.raises(ValueError, match=message):
             read_recipe(path, [wrong])
 
@@ -108,14 +136,24 @@ def test_what_is_no_recipe_is_said(tmp_path: Path) -> None:
 
 
 def test_numbers_outside_their_range_are_named() -> None:
-    content = {'task': 'a', 'optimiser': {'learning_rate': 1, 'batch_size': 2},
-               'schedule': {'epochs': 1}, 'evaluation': {'metric': 'a'}}
+    content = {
+        'task': 'a',
+        'optimiser': {'learning_rate': 1, 'batch_size': 2},
+        'schedule': {'epochs': 1},
+        'evaluation': {'metric': 'a'},
+    }
     assert parse(Recipe, merge(content, {'optimiser': {'clip_norm': 1}})).optimiser.clip_norm == 1
-    for key, value in [('optimiser.batch_size', 0), ('optimiser.clip_norm', -1),
-                       ('schedule.every', 0), ('schedule.warmup_steps', -1),
-                       ('evaluation.every', 0), ('evaluation.batch_size', 0),
-                       ('evaluation.patience', 0), ('machine.devices', 0),
-                       ('machine.workers', -1)]:
+    for key, value in [
+        ('optimiser.batch_size', 0),
+        ('optimiser.clip_norm', -1),
+        ('schedule.every', 0),
+        ('schedule.warmup_steps', -1),
+        ('evaluation.every', 0),
+        ('evaluation.batch_size', 0),
+        ('evaluation.patience', 0),
+        ('machine.devices', 0),
+        ('machine.workers', -1),
+    ]:
         section, name = key.split('.')
         with pytest.raises(ValueError, match=f'^{key} must be .* of at least .*, not {value}'):
             parse(Recipe, merge(content, {section: {name: value}}))
@@ -130,8 +168,11 @@ def test_our_recipes_are_right_and_say_what_they_are(path: Path) -> None:
 
     assert isinstance(load_recipe(path), Recipe)
     assert path.read_text().startswith('# ')
-    with pytest.raises(ValueError, match=r'there is no key optimiser.learning_rte; '
-                                         r'did you mean optimiser.learning_rate\?'):
+    with pytest.raises(
+        ValueError,
+        match=r'there is no key optimiser.learning_rte; '
+        r'did you mean optimiser.learning_rate\?',
+    ):
         load_recipe(path, ['optimiser.learning_rte=1'])
     with pytest.raises(ValueError, match=r"there is no task 'segmentatoin'; did you mean segm"):
         load_recipe(path, ['task=segmentatoin'])

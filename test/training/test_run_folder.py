@@ -26,10 +26,16 @@ def _toy_is_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_recipe(metric: str = 'accuracy', **optimiser: Any) -> ToyRecipe:
-    return parse(ToyRecipe, {
-        'task': 'toy', 'optimiser': {'learning_rate': 0.05, 'batch_size': 4, **optimiser},
-        'schedule': {'epochs': 2}, 'evaluation': {'metric': metric},
-        'machine': {'accelerator': 'cpu', 'save_seconds': 0.0}})
+    return parse(
+        ToyRecipe,
+        {
+            'task': 'toy',
+            'optimiser': {'learning_rate': 0.05, 'batch_size': 4, **optimiser},
+            'schedule': {'epochs': 2},
+            'evaluation': {'metric': metric},
+            'machine': {'accelerator': 'cpu', 'save_seconds': 0.0},
+        },
+    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -37,8 +43,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize('wrong', [make_recipe('mIoU'), make_recipe(batch_size=16)])
-def test_a_run_is_thrown_away_only_for_one_that_can_begin(wrong: ToyRecipe, tmp_path: Path
-                                                          ) -> None:
+def test_a_run_is_thrown_away_only_for_one_that_can_begin(
+    wrong: ToyRecipe, tmp_path: Path
+) -> None:
     loop.train(make_recipe(), tmp_path)
     before = contents(tmp_path)
     assert {'state.pt', 'best.safetensors', 'metrics.csv'} <= before.keys()
@@ -48,7 +55,8 @@ def test_a_run_is_thrown_away_only_for_one_that_can_begin(wrong: ToyRecipe, tmp_
 
 
 def test_starting_over_leaves_nothing_of_the_run_before(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loop.train(make_recipe(), tmp_path)
 
     def stop(self: ToyTask, batch: dict[str, Any]) -> Any:
@@ -63,10 +71,13 @@ def test_starting_over_leaves_nothing_of_the_run_before(
 def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
     half = tmp_path / '.state.1.partial.pt'
     half.write_bytes(b'half')
-    code = ('from pathlib import Path; from surgseg_ros.files import reserved\n'
-            f'with reserved(Path({str(tmp_path)!r})): print("mine", flush=True); input()')
-    with subprocess.Popen([sys.executable, '-c', code], text=True, stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as other:
+    code = (
+        'from pathlib import Path; from surgseg_ros.media.files import reserved\n'
+        f'with reserved(Path({str(tmp_path)!r})): print("mine", flush=True); input()'
+    )
+    with subprocess.Popen(
+        [sys.executable, '-c', code], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
         assert other.stdout.readline() == 'mine\n'
         with pytest.raises(ValueError, match='another process is at work in .*: wait until'):
             loop.train(make_recipe(), tmp_path)
@@ -76,7 +87,8 @@ def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_keeps_the_batch_that_fitted(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = make_recipe(batch_size=12, fit_memory=True)
     monkeypatch.setattr(loop, 'fit_memory', lambda recipe, *_: with_batch_size(recipe, 4))
     assert loop.train(recipe, tmp_path).step == 6
@@ -91,14 +103,15 @@ def test_files_have_the_permissions_of_any_new_file(tmp_path: Path) -> None:
         loop.train(make_recipe(), tmp_path)
     finally:
         os.umask(before)
-    assert {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in tmp_path.glob('[!.]*.*')
-            } == dict.fromkeys(contents(tmp_path), '0o644')
+    assert {
+        path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in tmp_path.glob('[!.]*.*')
+    } == dict.fromkeys(contents(tmp_path), '0o644')
 
 
 def test_a_damaged_state_is_said(tmp_path: Path) -> None:
     loop.train(make_recipe(), tmp_path)
     whole = (tmp_path / 'state.pt').read_bytes()
-    for damaged in (b'', b'hello', whole[:len(whole) // 2]):
+    for damaged in (b'', b'hello', whole[: len(whole) // 2]):
         (tmp_path / 'state.pt').write_bytes(damaged)
         with pytest.raises(ValueError, match='state.pt cannot be read, it is damaged'):
             loop.train(make_recipe(), tmp_path)

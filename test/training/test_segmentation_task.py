@@ -29,9 +29,15 @@ EIGHT = '{split: train, frames: 8, frames_per_scene: 1, tools: [2, 3]}'
 
 def overrides(root: Path, width: int, height: int, **more: object) -> list[str]:
     """Eight frames of this size to train and to validate."""
-    return [f'data.root={root}', f'data.options.size=[{width}, {height}]', f'data.width={width}',
-            f'data.height={height}', f'data.train={EIGHT}', f'data.val={EIGHT}',
-            *(f'{key}={value}' for key, value in more.items())]
+    return [
+        f'data.root={root}',
+        f'data.options.size=[{width}, {height}]',
+        f'data.width={width}',
+        f'data.height={height}',
+        f'data.train={EIGHT}',
+        f'data.val={EIGHT}',
+        *(f'{key}={value}' for key, value in more.items()),
+    ]
 
 
 @pytest.fixture(scope='module')
@@ -69,10 +75,13 @@ class CloseUps(datasets.SegmentationDataset):
 
     def __init__(self, root: Path, split: str) -> None:
         frames = datasets.open_dataset(
-            'simulated', root, 'train', frames=8, frames_per_scene=1, tools=(2, 3),
-            size=(480, 384))
-        self._samples = [(name, image[window], labels[window]) for name, image, labels in frames
-                         for window in [around(labels > 0)]]
+            'simulated', root, 'train', frames=8, frames_per_scene=1, tools=(2, 3), size=(480, 384)
+        )
+        self._samples = [
+            (name, image[window], labels[window])
+            for name, image, labels in frames
+            for window in [around(labels > 0)]
+        ]
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -89,9 +98,10 @@ class CloseUps(datasets.SegmentationDataset):
 
 def around(mask: np.ndarray) -> tuple[slice, slice]:
     """A window of 160x128 px inside the image, as near to the mask's centre as can be."""
-    top, left = (int(np.clip(where.mean() - size / 2, 0, side - size))
-                 for where, size, side in zip(np.nonzero(mask), (128, 160), mask.shape,
-                                              strict=True))
+    top, left = (
+        int(np.clip(where.mean() - size / 2, 0, side - size))
+        for where, size, side in zip(np.nonzero(mask), (128, 160), mask.shape, strict=True)
+    )
     return slice(top, top + 128), slice(left, left + 160)
 
 
@@ -100,8 +110,15 @@ def close_ups(root: Path) -> Iterator[list[str]]:
     """Overrides of the recipe."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(datasets._DATASETS, 'close_ups', 'test_segmentation_task:CloseUps')
-        yield ['data.name=close_ups', f'data.root={root}', 'data.options={}', 'data.width=160',
-               'data.height=128', 'data.train={split: train}', 'data.val={split: val}']
+        yield [
+            'data.name=close_ups',
+            f'data.root={root}',
+            'data.options={}',
+            'data.width=160',
+            'data.height=128',
+            'data.train={split: train}',
+            'data.val={split: val}',
+        ]
 
 
 @pytest.fixture(scope='module')
@@ -109,9 +126,21 @@ def learnt(close_ups: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pa
     """Folder of a run of 200 steps on the close-ups."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp('learnt')
-    loop.train(tasks.load_recipe(SMALL, [
-        *close_ups, 'augmentation={}', 'optimiser.learning_rate=0.05', 'schedule.epochs=200',
-        'schedule.warmup_steps=20', 'evaluation.every=200', 'evaluation.patience=null']), folder)
+    loop.train(
+        tasks.load_recipe(
+            SMALL,
+            [
+                *close_ups,
+                'augmentation={}',
+                'optimiser.learning_rate=0.05',
+                'schedule.epochs=200',
+                'schedule.warmup_steps=20',
+                'evaluation.every=200',
+                'evaluation.patience=null',
+            ],
+        ),
+        folder,
+    )
     return folder
 
 
@@ -136,8 +165,11 @@ def test_every_trained_parameter_has_a_gradient(close_ups: list[str]) -> None:
     batch = task.collate([task.train_samples[0, index] for index in range(4)])
     task.network.train()
     task.loss(batch)['loss'].backward()
-    dead = [name for name, parameter in task.network.named_parameters()
-            if parameter.grad is None or not parameter.grad.abs().sum() > 0]
+    dead = [
+        name
+        for name, parameter in task.network.named_parameters()
+        if parameter.grad is None or not parameter.grad.abs().sum() > 0
+    ]
     assert not dead
 
 
@@ -152,8 +184,17 @@ def test_what_does_not_fit_is_said(root: Path) -> None:
         ('network.name=lwanett', "no network is called 'lwanett'"),
     ]:
         with pytest.raises(ValueError, match=message):
-            tasks.create(tasks.load_recipe(SMALL, [
-                *overrides(root, 320, 256), 'data.train.frames=1', 'data.val.frames=1', setting]))
+            tasks.create(
+                tasks.load_recipe(
+                    SMALL,
+                    [
+                        *overrides(root, 320, 256),
+                        'data.train.frames=1',
+                        'data.val.frames=1',
+                        setting,
+                    ],
+                )
+            )
 
 
 # -- processes, as users start them
@@ -181,31 +222,42 @@ def kill_at(step: int, out: Path, words: Sequence[str]) -> None:
 @pytest.mark.timeout(600)
 def test_killed_in_mid_epoch_it_ends_with_the_same_weights(root: Path, tmp_path: Path) -> None:
     """16 steps in 2 epochs; the killed run saves at every step instead of every 60 s."""
-    arguments = overrides(root, 96, 64, **{
-        'optimiser.batch_size': 2, 'schedule.epochs': 2, 'data.train.frames': 16})
+    arguments = overrides(
+        root, 96, 64, **{'optimiser.batch_size': 2, 'schedule.epochs': 2, 'data.train.frames': 16}
+    )
     run(command(SMALL, tmp_path / 'whole', arguments))
     words = command(SMALL, tmp_path / 'killed', [*arguments, 'machine.save_seconds=0'])
     kill_at(10, tmp_path / 'killed', words)
     assert saved_step(tmp_path / 'killed') % 8, 'it was to be killed in mid-epoch'
     assert 'all 2 epochs are done' in run(words)
     for name in ('last', 'best'):
-        whole, killed = (load_file(tmp_path / one / f'{name}.safetensors')
-                         for one in ('whole', 'killed'))
+        whole, killed = (
+            load_file(tmp_path / one / f'{name}.safetensors') for one in ('whole', 'killed')
+        )
         assert whole.keys() == killed.keys()
         assert all(torch.equal(whole[key], killed[key]) for key in whole)
 
 
 @pytest.mark.timeout(600)
 def test_two_processes_train_and_validate_together(root: Path, tmp_path: Path) -> None:
-    arguments = overrides(root, 96, 64, **{
-        'optimiser.batch_size': 4, 'schedule.epochs': 2, 'evaluation.batch_size': 3,
-        'schedule.warmup_steps': 0})
+    arguments = overrides(
+        root,
+        96,
+        64,
+        **{
+            'optimiser.batch_size': 4,
+            'schedule.epochs': 2,
+            'evaluation.batch_size': 3,
+            'schedule.warmup_steps': 0,
+        },
+    )
     printed = run(command(SMALL, tmp_path, arguments, TWO_PROCESSES))
     # one process speaks
     assert printed.count('epoch 2/2') == printed.count('all 2 epochs are done') == 1
     card = read_card(tmp_path / 'last.safetensors')
     assert card is not None and card.details['metrics']['step'] == 4
-    frames = datasets.open_dataset('simulated', root, 'train', frames=8, frames_per_scene=1,
-                                   tools=(2, 3), size=(96, 64))
+    frames = datasets.open_dataset(
+        'simulated', root, 'train', frames=8, frames_per_scene=1, tools=(2, 3), size=(96, 64)
+    )
     judged = found_again(tmp_path / 'last.safetensors', frames)
     assert judged == pytest.approx(card.details['metrics']['mIoU'], abs=2e-3)

@@ -41,7 +41,8 @@ def test_a_large_instance_has_its_neighbours_but_no_more() -> None:
     assert cells(assign_cells(full, 4, ALL)) == [(1, 1), (1, 2), (2, 1), (2, 2)]
     # of cells of 4 px that would be 12 to 19; the centre is in 16
     assert cells(assign_cells(full, 32, ALL)) == [
-        (row, column) for row in (15, 16, 17) for column in (15, 16, 17)]
+        (row, column) for row in (15, 16, 17) for column in (15, 16, 17)
+    ]
     # of a long one only along it
     wide = mask(slice(64, 66), slice(None))[None]
     assert cells(assign_cells(wide, 32, ALL)) == [(16, 15), (16, 16), (16, 17)]
@@ -89,11 +90,18 @@ GRIDS = (20, 18, 12, 8, 6)
 
 def test_targets_of_a_batch() -> None:
     large, small = mask(slice(0, 128), slice(0, 128)), mask(slice(8, 24), slice(8, 24))
-    frames = [(np.array([3, 1]), np.stack([large, small])),
-              (np.zeros(0, np.int64), np.zeros((0, 128, 128), bool))]
+    frames = [
+        (np.array([3, 1]), np.stack([large, small])),
+        (np.zeros(0, np.int64), np.zeros((0, 128, 128), bool)),
+    ]
     levels = make_targets(frames, (128, 128), GRIDS, [(0, 50)] * 2 + [(0, 200)] * 2 + [(0, 50)])
     assert [tuple(level.masks.shape[2:]) for level in levels] == [
-        (32, 32), (32, 32), (16, 16), (8, 8), (8, 8)]
+        (32, 32),
+        (32, 32),
+        (16, 16),
+        (8, 8),
+        (8, 8),
+    ]
     for level, grid in zip(levels, GRIDS, strict=True):
         assert level.categories.shape == (2, grid, grid)
         assert not level.categories[1].any() and (level.owners[1] == -1).all()
@@ -104,7 +112,8 @@ def test_targets_of_a_batch() -> None:
         inside = level.owners[0] >= 0
         assert inside.sum() == (level.categories[0] > 0).sum()
     assert levels[0].masks[0, 0].nonzero().tolist() == [
-        [row, column] for row in range(2, 6) for column in range(2, 6)]
+        [row, column] for row in range(2, 6) for column in range(2, 6)
+    ]
     assert levels[2].masks.shape[1] == 2 and levels[0].masks.shape[1] == 1
 
 
@@ -127,8 +136,9 @@ def test_the_loss_is_dice_and_focal_of_the_network_with_all_masks() -> None:
                 if owner >= 0:
                     p = level[frame, cell].sigmoid()
                     t = target.masks[frame, owner].float()
-                    dice.append(1 - 2 * (p * t).sum()
-                                / ((p * p).sum() + 0.001 + (t * t).sum() + 0.001))
+                    dice.append(
+                        1 - 2 * (p * t).sum() / ((p * p).sum() + 0.001 + (t * t).sum() + 0.001)
+                    )
         truth = torch.zeros_like(wanted)
         for channel in range(3):
             truth[:, channel] = (target.categories == channel + 1).float()

@@ -31,8 +31,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_task(root: Path, *overrides: str) -> Any:
     """The task of the small recipe on the eight frames."""
     torch.manual_seed(0)
-    return tasks.create(tasks.load_recipe(SMALL, [
-        f'data.root={root}', f'data.train={FRAMES}', f'data.val={FRAMES}', *overrides]))
+    return tasks.create(
+        tasks.load_recipe(
+            SMALL, [f'data.root={root}', f'data.train={FRAMES}', f'data.val={FRAMES}', *overrides]
+        )
+    )
 
 
 def batch_of(task: Any, samples: int = 2) -> dict[str, Any]:
@@ -45,8 +48,11 @@ def test_gradients_reach_every_parameter(root: Path) -> None:
     task = make_task(root, 'network.options.attention=true')
     task._ranges = [(0, 1e9)] * 5  # so that every level has something to find
     task.loss(batch_of(task))['loss'].backward()
-    still = [name for name, parameter in task.network.named_parameters()
-             if parameter.grad is None or not parameter.grad.any()]
+    still = [
+        name
+        for name, parameter in task.network.named_parameters()
+        if parameter.grad is None or not parameter.grad.any()
+    ]
     assert not still
     assert (task.network.bbox_head.attention.gain == 0).all()
 
@@ -64,14 +70,20 @@ def test_levels_without_instances_have_gradients_too(root: Path) -> None:
 def test_what_is_frozen_does_not_move(root: Path, tmp_path: Path) -> None:
     torch.save(networks.create('solo_mobilenet', num_classes=7).state_dict(), tmp_path / 'x.pt')
     task = make_task(
-        root, 'backbone.frozen_stages=1', 'backbone.frozen_norm=true',
-        f'network.weights={tmp_path / "x.pt"}')
+        root,
+        'backbone.frozen_stages=1',
+        'backbone.frozen_norm=true',
+        f'network.weights={tmp_path / "x.pt"}',
+    )
     task.start_training()
     before = {key: x.clone() for key, x in task.network.state_dict().items()}
     task.loss(batch_of(task))['loss'].backward()
     frozen = {name for name, one in task.network.named_parameters() if one.grad is None}
-    assert frozen == {name for name, _ in task.network.named_parameters()
-                      if name.startswith(tuple(f'backbone.features.{i}.' for i in range(4)))}
+    assert frozen == {
+        name
+        for name, _ in task.network.named_parameters()
+        if name.startswith(tuple(f'backbone.features.{i}.' for i in range(4)))
+    }
     statistics = [key for key in before if 'running' in key]
     now = task.network.state_dict()
     assert statistics and all(torch.equal(before[key], now[key]) for key in statistics)
@@ -97,13 +109,16 @@ def test_frozen_needs_a_start(tmp_path: Path) -> None:
         make_task(tmp_path, 'backbone.frozen_stages=1')
 
 
-@pytest.mark.parametrize(('setting', 'message'), [
-    ('data.short=[]', 'data.short is empty, expected at least one size in px'),
-    ('data.short=[64, 0]', r'data.short\[1\] must be a whole number of at least 1, not 0'),
-    ('data.long=0', 'data.long must be a whole number of at least 1, not 0'),
-    ('backbone.frozen_stages=5', 'backbone.frozen_stages must be one of 0, 1, 2, 3, 4, not 5'),
-    ('loss.mask=-1', 'loss.mask must be a number of at least 0, not -1'),
-])
+@pytest.mark.parametrize(
+    ('setting', 'message'),
+    [
+        ('data.short=[]', 'data.short is empty, expected at least one size in px'),
+        ('data.short=[64, 0]', r'data.short\[1\] must be a whole number of at least 1, not 0'),
+        ('data.long=0', 'data.long must be a whole number of at least 1, not 0'),
+        ('backbone.frozen_stages=5', 'backbone.frozen_stages must be one of 0, 1, 2, 3, 4, not 5'),
+        ('loss.mask=-1', 'loss.mask must be a number of at least 0, not -1'),
+    ],
+)
 def test_what_is_out_of_its_range_is_said(setting: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         make_task(tmp_path, setting)

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip('torch', reason='training needs torch')
 
 from surgseg_ros import networks  # noqa: E402
-from surgseg_ros.bundled import find_weights  # noqa: E402
+from surgseg_ros.networks.bundled import find_weights  # noqa: E402
 from surgseg_ros.training.encoder import load_encoder  # noqa: E402
 from surgseg_ros.training.start import Network, make_network  # noqa: E402
 
@@ -16,14 +16,18 @@ from surgseg_ros.training.start import Network, make_network  # noqa: E402
 def start(name: str, num_classes: int, **keys: Any) -> dict[str, Any]:
     torch.manual_seed(1)
     tensors: dict[str, Any] = make_network(
-        Network(name=name, **keys), {'num_classes': num_classes}).state_dict()
+        Network(name=name, **keys), {'num_classes': num_classes}
+    ).state_dict()
     return tensors
 
 
-@pytest.mark.parametrize(('name', 'prefixes'), [
-    ('solo_mobilenet', ('bbox_head.solo_cate.',)),
-    ('fassst_small', ('attention.predict.', 'tail.masks.')),
-])
+@pytest.mark.parametrize(
+    ('name', 'prefixes'),
+    [
+        ('solo_mobilenet', ('bbox_head.solo_cate.',)),
+        ('fassst_small', ('attention.predict.', 'tail.masks.')),
+    ],
+)
 def test_a_network_starts_from_one_for_other_classes(
     tmp_path: Path, name: str, prefixes: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -37,8 +41,9 @@ def test_a_network_starts_from_one_for_other_classes(
     after = start(name, 5, weights=str(weights), weights_but=prefixes)
     said = capsys.readouterr().err.strip()
     left_out = [key for key in after if key.startswith(prefixes)]
-    assert said == (f'{weights}: all but {len(left_out)} tensors, which start anew: '
-                    + ', '.join(left_out))
+    assert said == (
+        f'{weights}: all but {len(left_out)} tensors, which start anew: ' + ', '.join(left_out)
+    )
     for key, values in after.items():
         assert torch.equal(values, random[key] if key in left_out else before[key])
 
@@ -110,17 +115,24 @@ def test_what_is_no_imagenet_is_said(tmp_path: Path) -> None:
         start('fassst_small', 5, imagenet=str(tmp_path / 'x.pth'))
 
 
-@pytest.mark.parametrize(('name', 'first', 'second'), [
-    ('solo_r18', ['conv1.', 'bn1.', 'layer1.'], ['layer2.']),
-    ('solo_mobilenet', [f'features.{i}.' for i in range(4)],
-     [f'features.{i}.' for i in range(4, 7)]),
-])
+@pytest.mark.parametrize(
+    ('name', 'first', 'second'),
+    [
+        ('solo_r18', ['conv1.', 'bn1.', 'layer1.'], ['layer2.']),
+        (
+            'solo_mobilenet',
+            [f'features.{i}.' for i in range(4)],
+            [f'features.{i}.' for i in range(4, 7)],
+        ),
+    ],
+)
 def test_first_stages_of_a_backbone(name: str, first: list[str], second: list[str]) -> None:
     backbone = networks.create(name, num_classes=5).backbone
     for count, prefixes in enumerate(([], first, first + second)):
         inside = {id(one) for part in backbone.first_stages(count) for one in part.parameters()}
-        expected = {key for key, _ in backbone.named_parameters()
-                    if key.startswith(tuple(prefixes))}
+        expected = {
+            key for key, _ in backbone.named_parameters() if key.startswith(tuple(prefixes))
+        }
         assert {key for key, one in backbone.named_parameters() if id(one) in inside} == expected
     everything = {id(one) for part in backbone.first_stages(4) for one in part.parameters()}
     assert everything == {id(one) for one in backbone.parameters()}
@@ -140,8 +152,11 @@ def test_the_encoder_of_an_lwanet_reaches_the_backbone(
     x = torch.randn(1, 96, 8, 8)
     assert torch.equal(blocks[12].eval()(x), learnt[12].eval()(x))
     random = start(name, 5)
-    changed = {key for key, x in start(name, 5, encoder=str(tmp_path / 'lwanet.pt')).items()
-               if not torch.equal(x, random[key])}
+    changed = {
+        key
+        for key, x in start(name, 5, encoder=str(tmp_path / 'lwanet.pt')).items()
+        if not torch.equal(x, random[key])
+    }
     assert changed and all(key.startswith(('backbone.', 'pyramid.stages.')) for key in changed)
 
 

@@ -32,7 +32,9 @@ def test_nt_xent_by_its_definition():
     exponentials = (unit[0] @ unit[1].T / 0.5).exp()
     pairs = [
         -torch.log(exponentials[p, n] / (exponentials[p, n] + exponentials[p, ids != p + 1].sum()))
-        for p in range(3) for n in range(5) if ids[n] == p + 1
+        for p in range(3)
+        for n in range(5)
+        if ids[n] == p + 1
     ]
     loss = nt_xent(prototypes, torch.arange(1, 4), embeddings, ids, temperature=0.5)
     torch.testing.assert_close(loss, torch.stack(pairs).mean())

@@ -46,7 +46,7 @@ class Squares(SegmentationDataset):
 
     def labels(self, index):
         labels = np.zeros(SIZE, np.uint8)
-        labels[5:20, 5 + index:25 + index] = 1
+        labels[5:20, 5 + index : 25 + index] = 1
         if index % 2:
             labels[25:38, 20:45] = 2
         return labels
@@ -71,20 +71,28 @@ def sam_weights(tmp_path_factory):
 
 
 def recipe_of(folder='', sam_weights=None, network=None, loss=None, **sections):
-    return parse(SurgicalSamRecipe, {
-        'task': 'surgicalsam',
-        'seed': 3,
-        'network': {'encoder': 'mobilenet_v2', 'encoder_size': 128, 'grid': 8, **(network or {}),
-                    'sam_weights': None if sam_weights is None else str(sam_weights)},
-        'data': {'name': 'squares', 'root': '.', 'height': 40, 'width': 50},
-        'features': {'cache': f'{folder}/features'},
-        'loss': loss or {},
-        'optimiser': {'learning_rate': 1e-3, 'batch_size': 2},
-        'schedule': {'epochs': 1},
-        'evaluation': {'metric': 'published/challenge_iou', 'batch_size': 4},
-        'machine': {'accelerator': 'cpu', 'save_seconds': 0.0},
-        **sections,
-    })
+    return parse(
+        SurgicalSamRecipe,
+        {
+            'task': 'surgicalsam',
+            'seed': 3,
+            'network': {
+                'encoder': 'mobilenet_v2',
+                'encoder_size': 128,
+                'grid': 8,
+                **(network or {}),
+                'sam_weights': None if sam_weights is None else str(sam_weights),
+            },
+            'data': {'name': 'squares', 'root': '.', 'height': 40, 'width': 50},
+            'features': {'cache': f'{folder}/features'},
+            'loss': loss or {},
+            'optimiser': {'learning_rate': 1e-3, 'batch_size': 2},
+            'schedule': {'epochs': 1},
+            'evaluation': {'metric': 'published/challenge_iou', 'batch_size': 4},
+            'machine': {'accelerator': 'cpu', 'save_seconds': 0.0},
+            **sections,
+        },
+    )
 
 
 def trained(network):
@@ -93,11 +101,14 @@ def trained(network):
 
 def test_published_are_trained_prototypes_prompt_encoder_and_mask_decoder():
     names = trained(make_network(recipe_of(), num_classes=2))
-    unreached = ('mask_decoder.iou_prediction_head.', *(
-        f'mask_decoder.output_hypernetworks_mlps.{i}.' for i in (1, 2, 3)))
+    unreached = (
+        'mask_decoder.iou_prediction_head.',
+        *(f'mask_decoder.output_hypernetworks_mlps.{i}.' for i in (1, 2, 3)),
+    )
     whole = networks.create('surgicalsam', num_classes=2)
     assert names == {
-        name for name, _ in whole.named_parameters()
+        name
+        for name, _ in whole.named_parameters()
         if name.startswith(('prototypes.', 'prototype_prompt_encoder.', 'mask_decoder.'))
         and not name.startswith(('prototype_prompt_encoder.pn_cls_embeddings.', *unreached))
     }
@@ -107,8 +118,10 @@ def test_published_are_trained_prototypes_prompt_encoder_and_mask_decoder():
 @pytest.mark.parametrize('quality_weight', [0.0, 1.0])
 def test_gradients_reach_exactly_what_is_trained(quality_weight, train_backbone):
     torch.manual_seed(0)
-    recipe = recipe_of(network={'train_encoder': True, 'train_backbone': train_backbone},
-                       loss={'quality_weight': quality_weight})
+    recipe = recipe_of(
+        network={'train_encoder': True, 'train_backbone': train_backbone},
+        loss={'quality_weight': quality_weight},
+    )
     network = make_network(recipe, num_classes=2).train()
     labels = torch.from_numpy(np.stack([Squares('', 'train').labels(i) for i in (0, 1)]))
     features = network.encode(torch.randn(2, 3, 128, 128))
@@ -118,8 +131,11 @@ def test_gradients_reach_exactly_what_is_trained(quality_weight, train_backbone)
     assert ('quality' in losses) == bool(quality_weight)
     assert losses.keys() - {'quality'} == {'loss', 'dice', 'contrast'}
     losses['loss'].backward()
-    reached = {name for name, parameter in network.named_parameters()
-               if parameter.grad is not None and parameter.grad.any()}
+    reached = {
+        name
+        for name, parameter in network.named_parameters()
+        if parameter.grad is not None and parameter.grad.any()
+    }
     assert reached == trained(network)
     assert any(name.startswith('image_encoder.neck.') for name in reached)
     assert any(name.startswith('image_encoder.blocks.') for name in reached) == train_backbone
@@ -133,7 +149,8 @@ def test_a_batch_without_instruments_teaches_nothing_and_harms_nothing(quality_w
     optimiser = torch.optim.SGD(network.parameters(), lr=1.0)
     before = {key: x.clone() for key, x in network.named_parameters()}
     prompts = prompts_of_images(
-        torch.randn(2, 8, 8, 256), torch.zeros(2, 40, 50, dtype=torch.uint8), 2)
+        torch.randn(2, 8, 8, 256), torch.zeros(2, 40, 50, dtype=torch.uint8), 2
+    )
     losses = prompt_losses(network, prompts, 0.07, quality_weight)
     assert ('quality' in losses) == bool(quality_weight)
     assert losses.keys() - {'quality'} == {'loss', 'dice', 'contrast'}
@@ -149,8 +166,11 @@ def test_one_absent_class_is_asked_for_per_prompt():
     labels[0, 0] = 1
     labels[1, 0], labels[1, 1], labels[1, 2] = 1, 2, 3
     labels[2, 0], labels[2, 1] = 3, 1
-    prompts = {'features': torch.arange(3.0)[:, None], 'labels': labels,
-               'class_ids': torch.tensor([1, 3, 1])}
+    prompts = {
+        'features': torch.arange(3.0)[:, None],
+        'labels': labels,
+        'class_ids': torch.tensor([1, 3, 1]),
+    }
     seen = set()
     for seed in range(20):
         torch.manual_seed(seed)
@@ -175,11 +195,16 @@ def test_unlabelled_pixels_change_no_loss():
     features = torch.randn(1, 8, 8, 256)
     labels = torch.zeros(1, *SIZE, dtype=torch.uint8)
     labels[:, 10:20, 10:20] = 1
-    prompts = {'features': features, 'labels': labels, 'class_ids': torch.tensor([1]),
-               'class_embeddings': torch.randn(1, 256)}
+    prompts = {
+        'features': features,
+        'labels': labels,
+        'class_ids': torch.tensor([1]),
+        'class_embeddings': torch.randn(1, 256),
+    }
     with torch.no_grad():
-        logits = networks.surgicalsam.upscale_masks(network(features, prompts['class_ids'])[0],
-                                                    SIZE)[0, 0]
+        logits = networks.surgicalsam.upscale_masks(
+            network(features, prompts['class_ids'])[0], SIZE
+        )[0, 0]
         labels[0, (logits > -5) & (labels[0] != 1)] = 255  # all that could be found too much
         p = logits[10:20, 10:20].sigmoid()
         rest = logits[labels[0] == 0].sigmoid().square().sum()
@@ -225,15 +250,23 @@ def test_published_mode_takes_the_classes_of_the_truth_and_honest_mode_rejects()
     assert np.isnan(metrics['published/b'])
 
 
-@pytest.mark.parametrize('changes, message', [
-    ({'network': {'train_encoder': True}, 'loss': {'image_bank': 4}}, 'image_bank'),
-    ({'network': {'train_encoder': True}, 'features': {'versions': 40}}, 'versions'),
-    ({}, 'sam_weights or network.encoder_weights'),
-    ({'network': {'encoder': 'vit_b', 'train_encoder': True, 'backbone': 'a.pth'}}, 'backbone'),
-    ({'network': {'encoder_size': 500}},
-     'network.encoder_size is 500, expected a multiple of 16 up to 1024'),
-    ({'loss': {'temperature': 0.0}}, 'loss.temperature must be a number above 0, not 0'),
-])
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        ({'network': {'train_encoder': True}, 'loss': {'image_bank': 4}}, 'image_bank'),
+        ({'network': {'train_encoder': True}, 'features': {'versions': 40}}, 'versions'),
+        ({}, 'sam_weights or network.encoder_weights'),
+        (
+            {'network': {'encoder': 'vit_b', 'train_encoder': True, 'backbone': 'a.pth'}},
+            'backbone',
+        ),
+        (
+            {'network': {'encoder_size': 500}},
+            'network.encoder_size is 500, expected a multiple of 16 up to 1024',
+        ),
+        ({'loss': {'temperature': 0.0}}, 'loss.temperature must be a number above 0, not 0'),
+    ],
+)
 def test_keys_that_fit_nothing_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         tasks.create(recipe_of(**changes))
@@ -244,9 +277,14 @@ class Killed(BaseException):
 
 
 def test_a_killed_run_with_an_image_bank_ends_with_the_same_weights(
-        tmp_path, sam_weights, monkeypatch):
-    recipe = recipe_of(tmp_path, sam_weights, loss={'image_bank': 2, 'temperature': 0.1},
-                       network={'store_encoder': True})
+    tmp_path, sam_weights, monkeypatch
+):
+    recipe = recipe_of(
+        tmp_path,
+        sam_weights,
+        loss={'image_bank': 2, 'temperature': 0.1},
+        network={'store_encoder': True},
+    )
     loop.train(recipe, tmp_path / 'whole')
     assert read_card(tmp_path / 'whole' / 'last.safetensors').details['temperature'] == 0.1
     task, left = tasks.task_class('surgicalsam'), [2]  # of 3 steps
@@ -264,15 +302,19 @@ def test_a_killed_run_with_an_image_bank_ends_with_the_same_weights(
     monkeypatch.undo()
     monkeypatch.setitem(datasets._DATASETS, 'squares', f'{__name__}:Squares')
     loop.train(recipe, tmp_path / 'killed')
-    whole, resumed = (load_file(tmp_path / run / 'last.safetensors')
-                      for run in ('whole', 'killed'))
+    whole, resumed = (
+        load_file(tmp_path / run / 'last.safetensors') for run in ('whole', 'killed')
+    )
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
     network = networks.create('surgicalsam', encoder='mobilenet_v2', num_classes=2, grid=8)
     networks.load_checkpoint(network, tmp_path / 'whole' / 'last.safetensors')
     before = load_file(sam_weights)
-    changed = {key for key in before if before[key].shape == whole[key].shape
-               and not torch.equal(before[key], whole[key])}
+    changed = {
+        key
+        for key in before
+        if before[key].shape == whole[key].shape and not torch.equal(before[key], whole[key])
+    }
     assert not [key for key in changed if key.startswith(('image_encoder.', 'prompt_encoder.'))]
     assert 'mask_decoder.iou_token.weight' in changed
 
@@ -282,8 +324,9 @@ def test_the_contrast_reaches_the_encoder_only_where_it_is_asked_to(monkeypatch)
     images = torch.randn(2, 3, 128, 128)
     labels = torch.from_numpy(np.stack([samples.labels(i) for i in (0, 1)]))
     for wanted in (True, False):
-        recipe = recipe_of(network={'train_encoder': True},
-                           loss={'contrast_trains_encoder': wanted})
+        recipe = recipe_of(
+            network={'train_encoder': True}, loss={'contrast_trains_encoder': wanted}
+        )
         task = tasks.create(recipe)
         task.loss({'images': images, 'labels': labels})['contrast'].backward()
         gradient = task.network.image_encoder.neck[0].weight.grad
@@ -299,16 +342,26 @@ def test_eight_frames_are_learned_upon_the_bundled_backbone(tmp_path):
     network = networks.create('surgicalsam', encoder='mobilenet_v2', grid=16)
     network.image_encoder.load_blocks(REPOSITORY / 'models/lwanet_simulated.safetensors')
     save_file(network.state_dict(), tmp_path / 'encoder.safetensors')
-    recipe = tasks.load_recipe(REPOSITORY / 'config/train/surgicalsam_ibr_simulated.yaml', [
-        f'network.encoder_weights={tmp_path}/encoder.safetensors', 'loss.image_bank=0',
-        'optimiser.learning_rate=2.0e-3',
-        f'data.root={tmp_path}', 'data.height=128', 'data.width=160',
-        'data.options={target: binary, size: [320, 256], frames_per_scene: 1, tools: [1, 2], '
-        'wrist_bend: [0.0, 0.3]}',
-        'data.train={split: train, frames: 8}', 'data.val={split: train, frames: 8}',
-        f'features.cache={tmp_path}/features', 'optimiser.batch_size=8',
-        'schedule.epochs=160', 'evaluation.every=160', 'machine.save_seconds=600',
-    ])
+    recipe = tasks.load_recipe(
+        REPOSITORY / 'config/train/surgicalsam_ibr_simulated.yaml',
+        [
+            f'network.encoder_weights={tmp_path}/encoder.safetensors',
+            'loss.image_bank=0',
+            'optimiser.learning_rate=2.0e-3',
+            f'data.root={tmp_path}',
+            'data.height=128',
+            'data.width=160',
+            'data.options={target: binary, size: [320, 256], frames_per_scene: 1, tools: [1, 2], '
+            'wrist_bend: [0.0, 0.3]}',
+            'data.train={split: train, frames: 8}',
+            'data.val={split: train, frames: 8}',
+            f'features.cache={tmp_path}/features',
+            'optimiser.batch_size=8',
+            'schedule.epochs=160',
+            'evaluation.every=160',
+            'machine.save_seconds=600',
+        ],
+    )
     best = loop.train(recipe, tmp_path / 'run').best
     assert best['step'] == 160
     assert best['published/challenge_iou'] > 0.95

@@ -15,7 +15,7 @@ from surgseg_ros.training.task import Task
 @dataclass(frozen=True, kw_only=True)
 class ToyRecipe(Recipe):
     samples: int = 12
-    fail_at: int | None = None    # step whose loss is not a number
+    fail_at: int | None = None  # step whose loss is not a number
 
 
 class ToySamples:
@@ -38,8 +38,13 @@ class ToyTask(Task):
     network_name, network_options, class_names = 'toy', {'width': 4}, ('dark', 'bright')
 
     def __init__(self, recipe: ToyRecipe) -> None:
-        self.network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(),
-                                     nn.Dropout(0.2), nn.Conv2d(4, 1, 1))
+        self.network = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+            nn.Conv2d(4, 1, 1),
+        )
         self.train_samples = ToySamples(recipe.samples, recipe.seed)
         self.val_samples = ToySamples(5, recipe.seed + 1)
         self.seen, self.mean, self._fail_at = 0, torch.zeros(1), recipe.fail_at

@@ -40,8 +40,12 @@ class Targets(NamedTuple):
 
 
 def fassst_loss(
-    network: Fassst, image: Tensor, targets: Targets,
-    mask_weight: float = 5.75, location_weight: float = 3.0, class_weight: float = 1.25,
+    network: Fassst,
+    image: Tensor,
+    targets: Targets,
+    mask_weight: float = 5.75,
+    location_weight: float = 3.0,
+    class_weight: float = 1.25,
 ) -> dict[str, Tensor]:
     """Loss of normalised frames: 'loss' and its parts, each a mean per instance."""
     coordinates, logits, layers = network.locate(image)

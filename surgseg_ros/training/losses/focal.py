@@ -3,8 +3,9 @@
 from torch import Tensor
 
 
-def focal_loss(log_probabilities: Tensor, labels: Tensor, gamma: float, unlabelled: int = 255
-               ) -> Tensor:
+def focal_loss(
+    log_probabilities: Tensor, labels: Tensor, gamma: float, unlabelled: int = 255
+) -> Tensor:
     """Mean over the labelled pixels of -(1 - p)^gamma log p, p the probability of the true class.
 
     log_probabilities: N x C x H x W. labels: N x H x W class ids, `unlabelled` where unknown; 0

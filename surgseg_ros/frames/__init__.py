@@ -1,0 +1,1 @@
+"""What flows: stereo frames with their calibration, results, parts of instruments."""

@@ -1,0 +1,1 @@
+"""Running graphs watched and fed from a program."""

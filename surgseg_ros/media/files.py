@@ -1,0 +1,99 @@
+"""Write files so that whoever is stopped leaves them whole, and several at a time."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+
+def partial_path(path: Path) -> Path:
+    """Where to write what shall become `path`: beside it, with its suffix; makes the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f'.{path.stem}.{os.getpid()}.partial{path.suffix}')
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; what is there takes the place of `path`, or vanishes on errors.
+
+    Its permissions are those of any new file, whatever a library gave it.
+    """
+    partial = partial_path(path)
+    try:
+        partial.touch()
+        mode = partial.stat().st_mode
+        partial.unlink()
+        yield partial
+        partial.chmod(mode)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def reserved(folder: Path, wait: bool = False) -> Iterator[None]:
+    """Hold a folder for this process; where another one holds it, wait or raise ValueError.
+
+    The system takes it back even from a killed process, and forked ones do not inherit it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / '.lock').open('w') as lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f'another process is at work in {folder}: wait until it has ended, '
+                'or choose another folder'
+            ) from error
+        yield
+
+
+def remove_partials(folder: Path) -> None:
+    """Delete what killed processes have left of whole_file() in a folder and below it."""
+    for partial in folder.rglob('.*.partial*'):
+        partial.unlink(missing_ok=True)
+
+
+class Writers:
+    """Threads that write while the next frame is computed, never far behind it.
+
+    Encoding an image is most of the work, and OpenCV lets go of the interpreter for it. Leaving
+    the context waits for what was submitted, also on Ctrl-C.
+    """
+
+    def __init__(self, threads: int, waiting: int = 2) -> None:
+        """threads: at work; waiting: so many more per thread are taken before submit() waits."""
+        self._pool = ThreadPoolExecutor(threads)
+        self._limit = threads * (1 + waiting)
+        self._pending: set[Future] = set()
+
+    def submit(self, write: Callable[..., Any], *arguments: Any) -> None:
+        """Call write(*arguments) soon; raises what an earlier call raised."""
+        while len(self._pending) >= self._limit:
+            wait(self._pending, return_when=FIRST_COMPLETED)
+            self._collect()
+        self._collect()
+        self._pending.add(self._pool.submit(write, *arguments))
+
+    def __enter__(self) -> 'Writers':
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown()
+        if kind is None:
+            self._collect()
+
+    def _collect(self) -> None:
+        done = {future for future in self._pending if future.done()}
+        self._pending -= done
+        for future in done:
+            future.result()

@@ -1,0 +1,1 @@
+"""Pipelines, the supervisor of their processes, DDS domains."""

@@ -1,0 +1,1 @@
+"""numpy arrays <-> ROS messages, for rclpy and bags alike."""

@@ -1,0 +1,162 @@
+"""StereoFrame <-> the messages of one camera: two images, two camera_info and the ground truth.
+
+Nodes publish what frame_messages gives, bags store it; topics are relative to the namespace.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
+from surgseg_ros.frames.parts import Part
+from surgseg_ros.frames.stereo_frame import GroundTruth, StereoFrame, ToolTruth
+from surgseg_ros.rosdata import messages
+from surgseg_ros.rosdata.images import decode_labels
+from surgseg_ros.rosdata.messages import MessageFactory
+
+DISPARITY = 'ground_truth/disparity'
+PARTS = 'ground_truth/parts'
+INSTANCES = 'ground_truth/instances'
+TOOL_POSES = 'ground_truth/tool_poses'
+TRUTH_TYPES = {
+    DISPARITY: 'stereo_msgs/msg/DisparityImage',
+    PARTS: 'sensor_msgs/msg/Image',
+    INSTANCES: 'surgseg_ros/msg/InstrumentInstances',
+    TOOL_POSES: 'surgseg_ros/msg/ToolPoses',
+}
+
+
+class TopicMessage(NamedTuple):
+    """A message, its topic relative to the namespace, and its type (package/msg/Name)."""
+
+    topic: str
+    type_name: str
+    message: Any
+
+
+def is_rectified(calibration: StereoCalibration) -> bool:
+    """Whether images of this calibration are the rectified ones: no distortion, K R = P."""
+    return all(map(_is_rectified, (calibration.left, calibration.right)))
+
+
+def _is_rectified(camera: CameraModel) -> bool:
+    return (
+        not np.any(camera.D)
+        and np.allclose(camera.R, np.eye(3), atol=1e-9)
+        and np.allclose(camera.K, camera.P[:, :3], rtol=1e-9)
+    )
+
+
+def frame_messages(make: MessageFactory, frame: StereoFrame) -> Iterator[TopicMessage]:
+    """Messages of a frame, truth first, so that who pairs the images has it already.
+
+    Images are named image_rect where the calibration says that they are rectified, else
+    image_raw. Without calibration there is no camera_info, and f = t = 0 in the true disparity.
+    """
+    header = messages.header(make, frame.stamp, frame.frame_id)
+    if frame.truth:
+        yield from _truth_messages(make, header, frame.truth, frame.calibration)
+    calibration = frame.calibration
+    if calibration:
+        for side, camera in (('left', calibration.left), ('right', calibration.right)):
+            info = messages.camera_info(make, header, camera)
+            yield TopicMessage(f'{side}/camera_info', 'sensor_msgs/msg/CameraInfo', info)
+    name = 'image_rect' if calibration and is_rectified(calibration) else 'image_raw'
+    for side, pixels in (('left', frame.left), ('right', frame.right)):
+        image = messages.image(make, header, pixels, 'rgb8')
+        yield TopicMessage(f'{side}/{name}', 'sensor_msgs/msg/Image', image)
+
+
+def _truth_messages(
+    make: MessageFactory, header: Any, truth: GroundTruth, calibration: StereoCalibration | None
+) -> Iterator[TopicMessage]:
+    def made(topic: str, message: Any) -> TopicMessage:
+        return TopicMessage(topic, TRUTH_TYPES[topic], message)
+
+    if truth.disparity is not None:
+        offset = calibration.principal_offset if calibration else 0.0
+        disparity = truth.disparity - np.float32(offset)
+        yield made(DISPARITY, messages.disparity_image(make, header, disparity, calibration))
+    if truth.parts is not None:
+        yield made(PARTS, messages.image(make, header, truth.parts, 'mono8'))
+    if truth.instances is not None:
+        yield made(INSTANCES, _instances(make, header, truth.instances, truth.parts, truth.tools))
+    if truth.tools:
+        yield made(TOOL_POSES, _tool_poses(make, header, truth.tools))
+
+
+def truth_from_messages(
+    received: Mapping[str, Any], calibration: StereoCalibration | None
+) -> GroundTruth | None:
+    """GroundTruth of messages by topic (those of TRUTH_TYPES that exist); None without any."""
+    offset = calibration.principal_offset if calibration else 0.0
+    readers: dict[str, Callable[[Any], Any]] = {
+        DISPARITY: lambda message: messages.disparity_from_message(message) + np.float32(offset),
+        PARTS: decode_labels,
+        INSTANCES: messages.instance_map,
+        TOOL_POSES: _tools,
+    }
+    fields = {
+        topic.rpartition('/')[2]: read(received[topic])
+        for topic, read in readers.items()
+        if topic in received
+    }
+    if not fields:
+        return None
+    return GroundTruth(tools=fields.pop('tool_poses', ()), **fields)
+
+
+def _instances(
+    make: MessageFactory,
+    header: Any,
+    instances: np.ndarray,
+    parts: np.ndarray | None,
+    tools: Sequence[ToolTruth],
+) -> Any:
+    """surgseg_ros/InstrumentInstances of GroundTruth's maps; track_id is the tool's slot."""
+    inside = np.uint8(Part.UNKNOWN) if parts is None else parts
+    named = {tool.slot: (tool.class_id, tool.class_name) for tool in tools}
+    found = [
+        messages.instrument_instance(
+            make,
+            np.where(instances == slot, inside, np.uint8(0)),
+            *named.get(slot, (0, '')),
+            track_id=slot,
+        )
+        for slot in sorted(set(np.unique(instances).tolist()) - {0})
+    ]
+    height, width = instances.shape
+    return messages.instrument_instances(make, header, height, width, found)
+
+
+def _tool_poses(make: MessageFactory, header: Any, tools: Sequence[ToolTruth]) -> Any:
+    """surgseg_ros/ToolPoses of the true poses: state MEASURED, score 1, covariance zero."""
+    poses = [
+        messages.tool_pose(
+            make,
+            tool.slot,
+            tool.pose,
+            tool.class_id,
+            tool.class_name,
+            jaw_angle=tool.jaw_angle,
+            score=1.0,
+            track_id=int(tool.slot),
+        )
+        for tool in tools
+    ]
+    return messages.tool_poses(make, header, poses)
+
+
+def _tools(message: Any) -> tuple[ToolTruth, ...]:
+    """surgseg_ros/ToolPoses -> ToolTruth per tool."""
+    return tuple(
+        ToolTruth(
+            slot=int(tool.slot),
+            class_id=int(tool.class_id),
+            class_name=tool.class_name,
+            pose=messages.matrix_from_pose(tool.pose.pose),
+            jaw_angle=float(tool.jaw_angle),
+        )
+        for tool in message.tools
+    )
