@@ -19,9 +19,9 @@ lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-# the README's tables of topics and parameters, from the code
+# the tables of docs/topics.md, from the code
 docs: setup
-	@$(BIN)/python -m surgseg_ros.nodes.describe --write README.md
+	@$(BIN)/python -m surgseg_ros.nodes.describe --write docs/topics.md
 
 clean:
 	rm -rf .venv build install log out

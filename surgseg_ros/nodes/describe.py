@@ -1,6 +1,6 @@
-"""The README's tables of parameters and topics, from the code.
+"""The tables of topics and parameters in docs/topics.md, from the code.
 
-python -m surgseg_ros.nodes.describe [--write README.md]
+python -m surgseg_ros.nodes.describe [--write docs/topics.md]
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Parameters of a node as data: typed, described, ranged; live or read at configuration.
 
-One list per node declares them, checks every change and makes the README's table.
+One list per node declares them, checks every change and makes the table in docs/topics.md.
 """
 
 from collections.abc import Callable, Sequence

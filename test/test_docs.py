@@ -1,4 +1,4 @@
-"""What the README shows is what the code has."""
+"""What README and docs show is what the code has."""
 
 import importlib
 import re
@@ -12,13 +12,30 @@ from surgseg_ros.cli import main
 from surgseg_ros.nodes import describe
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-README = (REPOSITORY / 'README.md').read_text()
-BLOCKS = ''.join(re.findall(r'```bash\n(.*?)```', README, re.DOTALL))
-COMMANDS = re.findall(r'^surgseg .*$', BLOCKS, re.MULTILINE)
+PAGES = {
+    path.relative_to(REPOSITORY).as_posix(): path.read_text()
+    for path in (
+        REPOSITORY / 'README.md',
+        REPOSITORY / 'CONTRIBUTING.md',
+        REPOSITORY / 'models' / 'README.md',
+        *sorted((REPOSITORY / 'docs').glob('*.md')),
+    )
+}
+TABLES = PAGES['docs/topics.md']
+BLOCKS = ''.join(
+    block for page in PAGES.values() for block in re.findall(r'```bash\n(.*?)```', page, re.DOTALL)
+)
+COMMANDS = sorted(set(re.findall(r'^surgseg [a-z].*$', BLOCKS, re.MULTILINE)))
+LINKS = [
+    (page, link)
+    for page, text in PAGES.items()
+    for link in re.findall(r'\]\(([^)#\s]+)[^)]*\)', text)
+    if not link.startswith(('http://', 'https://', 'mailto:'))
+]
 
 
 def test_tables_are_those_of_the_code() -> None:
-    assert describe.filled(README) == README, 'run `make docs`'
+    assert describe.filled(TABLES) == TABLES, 'run `make docs`'
 
 
 def test_every_parameter_and_topic_of_the_nodes_is_listed() -> None:
@@ -32,7 +49,7 @@ def test_every_parameter_and_topic_of_the_nodes_is_listed() -> None:
         'backend',
         'max_gap',
     ):
-        assert f'| `{name}` |' in README
+        assert f'| `{name}` |' in TABLES
     for topic in (
         'disparity',
         'points2',
@@ -43,7 +60,7 @@ def test_every_parameter_and_topic_of_the_nodes_is_listed() -> None:
         'instances',
         'detections',
     ):
-        assert f'| `/endoscope/{topic}` |' in README
+        assert f'| `/endoscope/{topic}` |' in TABLES
 
 
 def test_a_file_without_markers_is_refused() -> None:
@@ -61,20 +78,13 @@ def test_commands_have_the_arguments_they_are_shown_with(
     assert main(words) == 0
 
 
-def test_files_that_the_readme_names_are_there() -> None:
-    for path in (
-        'LICENSE',
-        'Dockerfile',
-        'config/fastdds.xml',
-        'config/pipelines/stereo.yaml',
-        'config/pipelines/semantic.yaml',
-        'config/pipelines/instance.yaml',
-        'config/pipelines/perception.yaml',
-        'launch/stereo_pipeline.launch.py',
-        'launch/semantic_pipeline.launch.py',
-        'launch/instance_pipeline.launch.py',
-    ):
-        assert (REPOSITORY / path).is_file()
+@pytest.mark.parametrize(('page', 'link'), LINKS, ids=[f'{page}:{link}' for page, link in LINKS])
+def test_files_that_pages_link_to_are_there(page: str, link: str) -> None:
+    assert (REPOSITORY / page).parent.joinpath(link).exists()
+
+
+def test_the_readme_is_a_front_door() -> None:
+    assert len(PAGES['README.md'].splitlines()) <= 180
 
 
 def test_rviz_shows_image_overlays_and_cloud_in_the_frame_of_the_endoscope() -> None:
