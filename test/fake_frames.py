@@ -3,7 +3,8 @@
 import numpy as np
 
 from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
-from surgseg_ros.frames.stereo_frame import GroundTruth, StereoFrame, ToolTruth
+from surgseg_ros.frames.stereo_frame import GroundTruth, StereoFrame
+from surgseg_ros.frames.tool_pose import KeypointKind, ToolKeypoint, ToolPose
 
 FIRST_STAMP = 1_000_000_000
 PERIOD = 100_000_000  # 10 Hz
@@ -31,7 +32,12 @@ def fake_truth(height: int, width: int, index: int) -> GroundTruth:
         parts[top : top + 4, left : left + 6] = 3
         instances[top : top + 8, left : left + 20] = slot
     pose = np.array([[0, -1, 0, 0.01], [1, 0, 0, 0.02], [0, 0, 1, 0.07], [0, 0, 0, 1.0]])
-    tools = tuple(ToolTruth(slot, 2, 'needle_driver', pose, 0.5) for slot in (1, 2))
+    tips = ToolKeypoint(np.array([0.01, 0.02, 0.09]), np.array([12.5, 7.25]), visible=True)
+    keypoints = {KeypointKind.JAW_TIPS: tips}
+    tools = tuple(
+        ToolPose(slot, pose, pose @ pose, keypoints, 0.5, class_id=2, class_name='needle_driver')
+        for slot in (1, 2)
+    )
     return GroundTruth(disparity, parts, instances, tools)
 
 
@@ -86,5 +92,11 @@ def assert_same_truth(actual: GroundTruth, expected: GroundTruth) -> None:
             true.class_id,
             true.class_name,
         )
-        np.testing.assert_allclose(tool.pose, true.pose, atol=1e-12)
+        np.testing.assert_allclose(tool.shaft, true.shaft, atol=1e-12)
+        np.testing.assert_allclose(tool.control_point, true.control_point, atol=1e-12)
+        assert tool.keypoints.keys() == true.keypoints.keys()
+        for kind, point in true.keypoints.items():
+            np.testing.assert_allclose(tool.point(kind), point.point, atol=1e-12)
+            np.testing.assert_allclose(tool.keypoints[kind].pixel, point.pixel, atol=1e-4)
+            assert tool.keypoints[kind].visible == point.visible
         np.testing.assert_allclose(tool.jaw_angle, true.jaw_angle, rtol=1e-6)

@@ -5,22 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from surgseg_ros.frames.calibration import StereoCalibration
-
-
-@dataclass(frozen=True)
-class ToolTruth:
-    """One instrument as it really is.
-
-    pose: 4x4, left optical frame (x right, y down, z forward) from tool frame, metres; the tool's
-    origin is the midpoint of the jaw tips on the tool's centre line, +z distal along the shaft.
-    jaw_angle: full opening between the jaws, rad.
-    """
-
-    slot: int
-    class_id: int
-    class_name: str
-    pose: np.ndarray
-    jaw_angle: float
+from surgseg_ros.frames.tool_pose import ToolPose
 
 
 @dataclass(frozen=True)
@@ -29,13 +14,13 @@ class GroundTruth:
 
     disparity: HxW float32 px (x_left - x_right on the rectified pair), NaN unknown.
     parts: HxW uint8, values of parts.Part. instances: HxW uint8, 0 tissue, else the tool's slot
-    (1..).
+    (1..). tools: the true pose of each, also of one that is hidden or outside the image.
     """
 
     disparity: np.ndarray | None = None
     parts: np.ndarray | None = None
     instances: np.ndarray | None = None
-    tools: tuple[ToolTruth, ...] = field(default=())
+    tools: tuple[ToolPose, ...] = field(default=())
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ import numpy as np
 
 from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
 from surgseg_ros.frames.parts import Part
-from surgseg_ros.frames.stereo_frame import GroundTruth, StereoFrame, ToolTruth
-from surgseg_ros.rosdata import messages
+from surgseg_ros.frames.stereo_frame import GroundTruth, StereoFrame
+from surgseg_ros.frames.tool_pose import ToolPose
+from surgseg_ros.rosdata import messages, tool_poses
 from surgseg_ros.rosdata.images import decode_labels
 from surgseg_ros.rosdata.messages import MessageFactory
 
@@ -83,7 +84,7 @@ def _truth_messages(
     if truth.instances is not None:
         yield made(INSTANCES, _instances(make, header, truth.instances, truth.parts, truth.tools))
     if truth.tools:
-        yield made(TOOL_POSES, _tool_poses(make, header, truth.tools))
+        yield made(TOOL_POSES, tool_poses.tool_poses(make, header, truth.tools))
 
 
 def truth_from_messages(
@@ -95,7 +96,7 @@ def truth_from_messages(
         DISPARITY: lambda message: messages.disparity_from_message(message) + np.float32(offset),
         PARTS: decode_labels,
         INSTANCES: messages.instance_map,
-        TOOL_POSES: _tools,
+        TOOL_POSES: tool_poses.tools_from_message,
     }
     fields = {
         topic.rpartition('/')[2]: read(received[topic])
@@ -112,7 +113,7 @@ def _instances(
     header: Any,
     instances: np.ndarray,
     parts: np.ndarray | None,
-    tools: Sequence[ToolTruth],
+    tools: Sequence[ToolPose],
 ) -> Any:
     """surgseg_ros/InstrumentInstances of GroundTruth's maps; track_id is the tool's slot."""
     inside = np.uint8(Part.UNKNOWN) if parts is None else parts
@@ -128,35 +129,3 @@ def _instances(
     ]
     height, width = instances.shape
     return messages.instrument_instances(make, header, height, width, found)
-
-
-def _tool_poses(make: MessageFactory, header: Any, tools: Sequence[ToolTruth]) -> Any:
-    """surgseg_ros/ToolPoses of the true poses: state MEASURED, score 1, covariance zero."""
-    poses = [
-        messages.tool_pose(
-            make,
-            tool.slot,
-            tool.pose,
-            tool.class_id,
-            tool.class_name,
-            jaw_angle=tool.jaw_angle,
-            score=1.0,
-            track_id=int(tool.slot),
-        )
-        for tool in tools
-    ]
-    return messages.tool_poses(make, header, poses)
-
-
-def _tools(message: Any) -> tuple[ToolTruth, ...]:
-    """surgseg_ros/ToolPoses -> ToolTruth per tool."""
-    return tuple(
-        ToolTruth(
-            slot=int(tool.slot),
-            class_id=int(tool.class_id),
-            class_name=tool.class_name,
-            pose=messages.matrix_from_pose(tool.pose.pose),
-            jaw_angle=float(tool.jaw_angle),
-        )
-        for tool in message.tools
-    )

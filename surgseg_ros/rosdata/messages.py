@@ -310,43 +310,6 @@ def instance_map(message: Any) -> np.ndarray:
     return slots
 
 
-def tool_pose(
-    make: MessageFactory,
-    slot: int,
-    pose: np.ndarray,
-    class_id: int = 0,
-    class_name: str = '',
-    *,
-    jaw_angle: float = np.nan,
-    covariance: np.ndarray | None = None,
-    **fields: Any,
-) -> Any:
-    """surgseg_ros/ToolPose of a 4x4 pose in metres; twist is zero unless given in `fields`.
-
-    covariance: 6x6 of x, y, z and the rotations about the axes of header.frame_id; default zero.
-    fields: score, track_id, state, reasons, jaw_variance, twist (a TwistWithCovariance).
-    """
-    matrix = np.zeros((6, 6)) if covariance is None else covariance
-    return make(
-        'surgseg_ros/msg/ToolPose',
-        slot=int(slot),
-        class_id=int(class_id),
-        class_name=class_name,
-        jaw_angle=float(jaw_angle),
-        pose=make(
-            'geometry_msgs/msg/PoseWithCovariance',
-            pose=pose_message(make, pose),
-            covariance=np.ravel(matrix).astype(np.float64),
-        ),
-        **fields,
-    )
-
-
-def tool_poses(make: MessageFactory, header: Any, tools: Sequence[Any]) -> Any:
-    """surgseg_ros/ToolPoses from tool_pose()s."""
-    return make('surgseg_ros/msg/ToolPoses', header=header, tools=list(tools))
-
-
 def pose_message(make: MessageFactory, pose: np.ndarray) -> Any:
     """geometry_msgs/Pose of a 4x4 rigid transform in metres."""
     from scipy.spatial.transform import Rotation  # 35 MB that only poses need

@@ -35,7 +35,7 @@ the truth alone, in a fraction.
 
 Ground truth is of the left view: disparity = focal_length * baseline / depth, exact to 0.02 px;
 parts and instances of the surface at each pixel's centre, so they have no soft edges; one
-ToolTruth for each instrument, also when it is hidden or outside the image. At 640 px width tissue
+ToolPose for each instrument, also when it is hidden or outside the image. At 640 px width tissue
 has 20-43 px of disparity, a shaft near the lens up to 95.
 
 Tissue lies 40-120 mm from the camera. It fills the image from 5:4 to wider formats and down to

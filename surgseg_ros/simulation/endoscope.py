@@ -11,7 +11,8 @@ from types import TracebackType
 import numpy as np
 
 from surgseg_ros.frames.calibration import StereoCalibration
-from surgseg_ros.frames.stereo_frame import GroundTruth, StereoFrame, ToolTruth
+from surgseg_ros.frames.stereo_frame import GroundTruth, StereoFrame
+from surgseg_ros.frames.tool_pose import KeypointKind, ToolKeypoint, ToolPose
 from surgseg_ros.simulation.camera import BASELINE, pinhole_pair
 from surgseg_ros.simulation.instruments import (
     CATALOGUE,
@@ -186,10 +187,26 @@ class VirtualEndoscope:
             _per_pixel(table.part, view.geom),
             _per_pixel(table.instance, view.geom),
             tuple(
-                ToolTruth(slot, k.class_id, k.class_name, _metres(links.tip), joints.opening)
-                for slot, (k, links, joints) in enumerate(tools, 1)
+                _true_pose(slot, kind, links, joints)
+                for slot, (kind, links, joints) in enumerate(tools, 1)
             ),
         )
+
+
+def _true_pose(slot: int, kind: InstrumentType, links: LinkPoses, joints: JointState) -> ToolPose:
+    """Return the pose of an instrument; the clevis' y, the jaws' axis, is the control's x."""
+    clevis = _metres(links.clevis)
+    control = clevis @ np.array([[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    tips = ToolKeypoint(_metres(links.tip)[:3, 3])
+    return ToolPose(
+        slot,
+        _metres(links.shaft),
+        control,
+        {KeypointKind.JAW_TIPS: tips},
+        class_id=kind.class_id,
+        class_name=kind.class_name,
+        jaw_angle=joints.opening,
+    )
 
 
 def _per_pixel(values: np.ndarray, geom: np.ndarray) -> np.ndarray:

@@ -51,10 +51,12 @@ class JointState:
 
 @dataclass(frozen=True)
 class LinkPoses:
-    """4x4 each, camera from link frame, mm; tip: 4x4, origin midway between the jaw tips."""
+    """4x4 each, camera from link frame, mm; clevis: at the jaw joint;
+    tip: 4x4, origin midway between the jaw tips."""
 
     shaft: np.ndarray
     wrist: np.ndarray
+    clevis: np.ndarray
     jaws: tuple[np.ndarray, np.ndarray]
     tip: np.ndarray
 
@@ -72,7 +74,7 @@ def forward_kinematics(kind: InstrumentType, joints: JointState) -> LinkPoses:
     second = clevis @ _rotation_y(-joints.opening / 2) @ np.diag([-1.0, -1.0, 1.0, 1.0])
     tip = joints.shaft.copy()
     tip[:3, 3] = (clevis @ _move(reach(kind, joints.opening)))[:3, 3]
-    return LinkPoses(joints.shaft, wrist, (first, second), tip)
+    return LinkPoses(joints.shaft, wrist, clevis, (first, second), tip)
 
 
 def _move(z: float) -> np.ndarray:

@@ -336,7 +336,7 @@ def test_type_hashes_are_those_of_rosidl() -> None:
 def test_messages_start_at_zero_and_refuse_unknown_fields() -> None:
     pose = make_message('surgseg_ros/msg/ToolPose', slot=2)
     assert (pose.slot, pose.class_name, pose.state) == (2, '', pose.MEASURED)
-    np.testing.assert_array_equal(pose.pose.covariance, np.zeros(36))
+    np.testing.assert_array_equal(pose.shaft.covariance, np.zeros(36))
     info = make_message('sensor_msgs/msg/CameraInfo')
     assert (info.d.size, info.k.size, info.roi.do_rectify) == (0, 9, False)
     with pytest.raises(TypeError, match='ToolPose has no field colour'):

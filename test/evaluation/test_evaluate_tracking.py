@@ -9,6 +9,7 @@ pytest.importorskip('mujoco')
 
 from surgseg_ros import cli
 from surgseg_ros.evaluation.tracking import evaluate, true_instances, with_true_masks
+from surgseg_ros.frames.tool_pose import KeypointKind
 from surgseg_ros.networks.bundled import bundled_weights
 from surgseg_ros.simulation import VirtualEndoscope, crossing
 
@@ -25,7 +26,9 @@ def frames():
 @pytest.fixture(scope='module')
 def tips(frames):
     """Frames x instruments: where the tips are from left to right, m."""
-    return np.array([[tool.pose[0, 3] for tool in truth.tools] for _, truth, _ in frames])
+    return np.array(
+        [[tool.point(KeypointKind.JAW_TIPS)[0] for tool in truth.tools] for _, truth, _ in frames]
+    )
 
 
 def test_instruments_of_one_kind_change_sides_and_cover_each_other(frames, tips):
@@ -82,7 +85,7 @@ def test_crossing_moves_the_instruments_and_truth_needs_no_picture():
         VirtualEndoscope(64, 48, **options) as apart,
         VirtualEndoscope(64, 48, crossing=5.0, **options) as crossed,
     ):
-        poses = [endoscope.truth(9).tools[0].pose for endoscope in (apart, crossed)]
+        poses = [endoscope.truth(9).tools[0].shaft for endoscope in (apart, crossed)]
         assert np.abs(poses[0] - poses[1]).max() > 1e-3
         for name in ('instances', 'parts', 'disparity'):
             np.testing.assert_array_equal(

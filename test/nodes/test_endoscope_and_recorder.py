@@ -15,7 +15,8 @@ from synthetic_stereo import rectified_calibration, sloped_disparity, stereo_pai
 from surgseg_ros.bags import BagReader, BagWriter
 from surgseg_ros.bags.stereo_bag import StereoBag, write_frame
 from surgseg_ros.frames.parts import Part
-from surgseg_ros.frames.stereo_frame import GroundTruth, StereoFrame, ToolTruth
+from surgseg_ros.frames.stereo_frame import GroundTruth, StereoFrame
+from surgseg_ros.frames.tool_pose import ToolPose
 from surgseg_ros.rosdata.images import decode_image
 from surgseg_ros.rosdata.messages import instance_map, matrix_from_pose, stamp_of
 
@@ -39,7 +40,7 @@ def frame(index: int) -> StereoFrame:
             TRUTH,
             np.where(slots, Part.SHAFT, 0).astype(np.uint8),
             slots,
-            (ToolTruth(1, 3, 'grasper', pose, 0.4),),
+            (ToolPose(1, pose, pose, jaw_angle=0.4, class_id=3, class_name='grasper'),),
         ),
     )
 
@@ -115,7 +116,9 @@ def test_ground_truth_is_published_and_read_by_its_installed_types(net, bag):
     np.testing.assert_array_equal(instance_map(instances), expected.truth.instances)
     tool = net.received['ground_truth/tool_poses'][0].tools[0]
     assert (tool.slot, tool.class_name, tool.jaw_angle) == (1, 'grasper', pytest.approx(0.4))
-    np.testing.assert_allclose(matrix_from_pose(tool.pose.pose), expected.truth.tools[0].pose)
+    np.testing.assert_allclose(
+        matrix_from_pose(tool.control_point.pose), expected.truth.tools[0].control_point
+    )
     image = net.received['left/image_rect'][0]
     index = STAMPS.index(stamp_of(image))
     np.testing.assert_array_equal(decode_image(image), frame(index).left)

@@ -14,6 +14,7 @@ pytest.importorskip('mujoco')
 
 from surgseg_ros.frames.parts import Part
 from surgseg_ros.frames.stereo_frame import StereoFrame
+from surgseg_ros.frames.tool_pose import KeypointKind
 from surgseg_ros.simulation import VirtualEndoscope
 from surgseg_ros.simulation.instruments import SHAFT_RADIUS
 
@@ -34,7 +35,7 @@ def frames(endoscope) -> list[StereoFrame]:
 
 def digest(frame: StereoFrame) -> str:
     parts = frame.left, frame.right, frame.truth.disparity, frame.truth.parts
-    poses = [tool.pose for tool in frame.truth.tools]
+    poses = [tool.control_point for tool in frame.truth.tools]
     return hashlib.sha256(b''.join(a.tobytes() for a in (*parts, *poses))).hexdigest()
 
 
@@ -49,9 +50,12 @@ def points(frame: StereoFrame) -> np.ndarray:
 
 
 def in_tool_frame(frame: StereoFrame, slot: int, part: Part) -> np.ndarray:
-    """N x 3, mm: surface points of one tool's part, in that tool's frame."""
+    """N x 3, mm: surface points of one tool's part, along the shaft from the jaw tips."""
     mask = (frame.truth.instances == slot) & (frame.truth.parts == part)
-    inverse = np.linalg.inv(frame.truth.tools[slot - 1].pose)
+    tool = frame.truth.tools[slot - 1]
+    pose = tool.shaft.copy()
+    pose[:3, 3] = tool.point(KeypointKind.JAW_TIPS)
+    inverse = np.linalg.inv(pose)
     return 1e3 * (points(frame)[mask] @ inverse[:3, :3].T + inverse[:3, 3])
 
 
@@ -200,7 +204,7 @@ def test_bent_wrist_keeps_the_axis_along_the_shaft():
     for tool, links in zip(frame.truth.tools, moment.links, strict=True):
         mask = (frame.truth.instances == tool.slot) & (frame.truth.parts == Part.SHAFT)
         offset = points(frame)[mask] * 1e3 - links.shaft[:3, 3]
-        across = np.linalg.norm(np.cross(offset, tool.pose[:3, 2]), axis=1)
+        across = np.linalg.norm(np.cross(offset, tool.axis), axis=1)
         assert np.all(np.abs(across - SHAFT_RADIUS) < 0.1)
 
 
