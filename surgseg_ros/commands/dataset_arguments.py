@@ -6,12 +6,12 @@ from typing import Any
 
 import yaml
 
-from surgseg_ros.datasets.instances import InstanceDataset, available, open_instances
+from surgseg_ros.datasets import InstanceDataset, available, open_dataset
 
 
 def add_instance_dataset_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Add what open_instance_dataset needs."""
-    parser.add_argument('--dataset', choices=available(), required=required)
+    parser.add_argument('--dataset', choices=available('instances'), required=required)
     parser.add_argument('--root', type=Path, required=required, help='folder of the dataset')
     parser.add_argument('--split', default='val')
     parser.add_argument(
@@ -24,11 +24,11 @@ def add_instance_dataset_arguments(parser: argparse.ArgumentParser, required: bo
 
 
 def open_instance_dataset(args: argparse.Namespace) -> InstanceDataset:
-    """Open the dataset that the arguments name; ValueError as open_instances."""
+    """Open the dataset that the arguments name; ValueError as open_dataset."""
     if not (args.dataset and args.root):
         raise ValueError('--dataset and --root are needed, too')
     options = dict(dataset_option(text) for text in args.option)
-    return open_instances(args.dataset, args.root, args.split, **options)
+    return open_dataset(args.dataset, args.root, args.split, 'instances', **options)
 
 
 def dataset_option(text: str) -> tuple[str, Any]:

@@ -1,34 +1,89 @@
-"""Segmentation datasets in their published layouts, one file each. Imports no torch."""
+"""Datasets in their published layouts, one file each, in one registry. Imports no torch.
+
+There are three kinds: 'labels' (a class id per pixel), 'instances' (a mask and a class for each
+object) and 'stereo' (rectified pairs, with disparity or labels where they are known).
+"""
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
-from surgseg_ros.datasets.base import UNLABELLED, SegmentationDataset, SegmentationSample, opened
+from surgseg_ros.datasets.base import opened
+from surgseg_ros.datasets.kinds import (
+    InstanceDataset,
+    InstanceSample,
+    SegmentationDataset,
+    SegmentationSample,
+    StereoDataset,
+    StereoSample,
+)
+from surgseg_ros.metrics.segmentation import UNLABELLED
 
-__all__ = ['UNLABELLED', 'SegmentationDataset', 'SegmentationSample', 'available', 'open_dataset']
+__all__ = [
+    'UNLABELLED',
+    'InstanceDataset',
+    'InstanceSample',
+    'SegmentationDataset',
+    'SegmentationSample',
+    'StereoDataset',
+    'StereoSample',
+    'available',
+    'open_dataset',
+]
 
-_DATASETS = {
-    'cata7': 'surgseg_ros.datasets.cata7:Cata7',
-    'endovis17': 'surgseg_ros.datasets.endovis17:EndoVis17',
-    'endovis18': 'surgseg_ros.datasets.endovis18:EndoVis18',
-    'simulated': 'surgseg_ros.datasets.simulated:Simulated',
+Kind = Literal['labels', 'instances', 'stereo']
+
+_DATASETS: dict[Kind, dict[str, str]] = {
+    'labels': {
+        'cata7': 'cata7:Cata7',
+        'endovis17': 'endovis17:EndoVis17',
+        'endovis18': 'endovis18:EndoVis18',
+        'simulated': 'simulated:Simulated',
+    },
+    'instances': {
+        'cityscapes': 'cityscapes:Cityscapes',
+        'coco': 'coco:CocoInstances',
+        'endovis17': 'endovis17:EndoVis17Instances',
+        'simulated': 'simulated:SimulatedInstances',
+    },
+    'stereo': {},
 }
 
 
-def available() -> tuple[str, ...]:
-    """Names that open_dataset() knows."""
-    return tuple(_DATASETS)
+def available(kind: Kind = 'labels') -> tuple[str, ...]:
+    """Names of this kind that open_dataset() knows."""
+    return tuple(_DATASETS[kind])
 
 
-def open_dataset(name: str, root: str | Path, split: str, **options: Any) -> SegmentationDataset:
+@overload
+def open_dataset(
+    name: str, root: str | Path, split: str, kind: Literal['labels'] = ..., **options: Any
+) -> SegmentationDataset: ...
+
+
+@overload
+def open_dataset(
+    name: str, root: str | Path, split: str, kind: Literal['instances'], **options: Any
+) -> InstanceDataset: ...
+
+
+@overload
+def open_dataset(
+    name: str, root: str | Path, split: str, kind: Literal['stereo'], **options: Any
+) -> StereoDataset: ...
+
+
+def open_dataset(
+    name: str, root: str | Path, split: str, kind: Kind = 'labels', **options: Any
+) -> SegmentationDataset | InstanceDataset | StereoDataset:
     """Open the split ('train', 'val', 'test') of a dataset in folder root.
 
     options: as the dataset's class takes them (target, fold, size ...). Raises ValueError with
     one sentence for an unknown name, split or option, and for a folder of another layout.
     """
-    if name not in _DATASETS:
-        raise ValueError(f'no dataset is called {name!r}; known: {", ".join(available())}')
-    module, _, attribute = _DATASETS[name].partition(':')
-    kind: type[SegmentationDataset] = getattr(import_module(module), attribute)
-    return opened(name, kind, root, split, **options)
+    known = _DATASETS[kind]
+    if name not in known:
+        raise ValueError(f'no dataset of {kind} is called {name!r}; known: {", ".join(known)}')
+    module, _, attribute = known[name].partition(':')
+    made = getattr(import_module(f'{__name__}.{module}'), attribute)
+    return opened(name, made, root, split, **options)

@@ -1,6 +1,5 @@
-"""What every segmentation dataset is: named images, each with a class id per pixel."""
+"""What datasets of files share: finding images, checking class ids and options."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from inspect import signature
 from pathlib import Path
@@ -8,55 +7,13 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from surgseg_ros.datasets.kinds import SegmentationDataset
 from surgseg_ros.media.image_files import read_rgb
 from surgseg_ros.metrics.segmentation import UNLABELLED
 
 Dataset = TypeVar('Dataset')
 
 _IMAGES = ('.png', '.jpg', '.jpeg')
-
-
-class SegmentationSample(NamedTuple):
-    """name: unique in its dataset, without a suffix. image: HxWx3 uint8 RGB.
-
-    labels: HxW uint8 class ids, 0 background, 255 unlabelled.
-    """
-
-    name: str
-    image: np.ndarray
-    labels: np.ndarray
-
-
-class SegmentationDataset(ABC):
-    """A sequence of SegmentationSample that reads its files when an item is asked for.
-
-    class_names: by class id, the background first.
-    """
-
-    class_names: tuple[str, ...]
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """Number of images."""
-
-    @abstractmethod
-    def name(self, index: int) -> str:
-        """Return what image number index is called; IndexError beyond the last one."""
-
-    @abstractmethod
-    def image(self, index: int) -> np.ndarray:
-        """HxWx3 uint8 RGB."""
-
-    @abstractmethod
-    def labels(self, index: int) -> np.ndarray:
-        """HxW uint8 class ids, 255 unlabelled."""
-
-    def __getitem__(self, index: int) -> SegmentationSample:
-        """Read image and labels; IndexError beyond the last, ValueError for a broken file."""
-        name, image, labels = self.name(index), self.image(index), self.labels(index)
-        if labels.shape != image.shape[:2]:
-            raise ValueError(f'the labels of {name} are {_size(labels)}, its image {_size(image)}')
-        return SegmentationSample(name, image, labels)
 
 
 class Frame(NamedTuple):
@@ -153,7 +110,3 @@ def contents(folder: Path) -> str:
         return f'{folder} is not a folder'
     names = sorted(path.name for path in folder.iterdir())
     return f'{folder} has {", ".join(names[:6]) or "nothing"}{", ..." if names[6:] else ""}'
-
-
-def _size(image: np.ndarray) -> str:
-    return f'{image.shape[1]}x{image.shape[0]}'

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from surgseg_ros.datasets.base import choose, contents
-from surgseg_ros.datasets.instances import InstanceDataset, InstanceSample
+from surgseg_ros.datasets.kinds import InstanceDataset, InstanceSample
 from surgseg_ros.media.image_files import read_rgb
 
 # label ids of the classes that have instances

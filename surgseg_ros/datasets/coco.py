@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from surgseg_ros.datasets.base import contents
-from surgseg_ros.datasets.instances import InstanceDataset, InstanceSample
+from surgseg_ros.datasets.kinds import InstanceDataset, InstanceSample
 from surgseg_ros.media.image_files import read_rgb
 from surgseg_ros.metrics.coco_checks import Json, encode
 from surgseg_ros.metrics.instances import load_truth

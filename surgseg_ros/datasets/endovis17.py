@@ -32,7 +32,7 @@ from surgseg_ros.datasets.base import (
     divided_ids,
     image_files,
 )
-from surgseg_ros.datasets.instances import InstanceDataset, InstanceSample
+from surgseg_ros.datasets.kinds import InstanceDataset, InstanceSample
 from surgseg_ros.media.image_files import read_grey
 
 TYPES = (

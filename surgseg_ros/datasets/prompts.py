@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from surgseg_ros.datasets.base import UNLABELLED, SegmentationDataset
+from surgseg_ros.datasets.kinds import SegmentationDataset
+from surgseg_ros.metrics.segmentation import UNLABELLED
 
 
 class ClassPrompt(NamedTuple):

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from surgseg_ros.datasets.base import FileDataset, Frame, choose
+from surgseg_ros.datasets.base import FileDataset, Frame, choose, opened
 from surgseg_ros.datasets.endovis17 import CLASS_NAMES
+from surgseg_ros.datasets.kinds import InstanceDataset, InstanceSample
 from surgseg_ros.datasets.rendering import (
     FIRST_SEED,
     MAX_SCENES,
@@ -101,6 +102,34 @@ class Simulated(FileDataset):
             image_path(self.folder, 'images', number),
             (image_path(self.folder, mask, number),),
         )
+
+
+class SimulatedInstances(InstanceDataset):
+    """Instruments of the virtual endoscope; options as Simulated's, whose files these are."""
+
+    def __init__(self, root: Path, split: str = 'train', **options: Any) -> None:
+        self._frames = opened('simulated', Simulated, root, split, **options)
+        self.class_names = self._frames.class_names
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> InstanceSample:
+        """See InstanceDataset."""
+        name, image, labels = self._frames[index]
+        return InstanceSample(name, image, *instances_of(labels, self._frames.instances(index)))
+
+
+def instances_of(labels: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Class ids N and masks N x H x W of the instances that an image of numbers tells apart.
+
+    labels: HxW class ids. numbers: HxW, 0 none. An instance has the class most of its pixels have.
+    """
+    found = [number for number in np.unique(numbers) if number]
+    masks = np.array([numbers == number for number in found]).reshape(-1, *numbers.shape)
+    class_ids = [np.bincount(labels[mask]).argmax() for mask in masks]
+    return np.array(class_ids, np.int64), masks
 
 
 def _weights(kinds: Mapping[str, float]) -> dict[str, float]:

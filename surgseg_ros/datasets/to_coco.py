@@ -7,7 +7,7 @@ from typing import Any
 
 import cv2
 
-from surgseg_ros.datasets.instances import InstanceDataset, InstanceSample
+from surgseg_ros.datasets.kinds import InstanceDataset, InstanceSample
 from surgseg_ros.media.files import whole_file
 from surgseg_ros.media.progress import progress
 from surgseg_ros.metrics.instances import coco_truth

@@ -46,7 +46,7 @@ def run(config: Path, out: Path, overrides: Sequence[str] = ()) -> str:
 
 def class_counts(recipe_path: Path, overrides: Sequence[str] = ()) -> dict[str, int]:
     """Training images with each class, the most frequent class first; none without images."""
-    from surgseg_ros.training.surgicalsam import SurgicalSamRecipe
+    from surgseg_ros.training.surgicalsam.task import SurgicalSamRecipe
 
     recipe = load_recipe(recipe_path, overrides)
     if not isinstance(recipe, SurgicalSamRecipe):

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from surgseg_ros.datasets.instances import InstanceDataset
+from surgseg_ros.datasets import InstanceDataset
 from surgseg_ros.media.progress import progress
 from surgseg_ros.metrics.instances import InstanceMetrics, average_precision, coco_truth, records
 

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from surgseg_ros.training.task import Task
 
 _TASKS = {
-    'fassst': 'surgseg_ros.training.fassst:FassstTask',
-    'segmentation': 'surgseg_ros.training.segmentation:SegmentationTask',
-    'solo': 'surgseg_ros.training.solo:SoloTask',
-    'surgicalsam': 'surgseg_ros.training.surgicalsam:SurgicalSamTask',
+    'fassst': 'surgseg_ros.training.instances.fassst:FassstTask',
+    'segmentation': 'surgseg_ros.training.segmentation.task:SegmentationTask',
+    'solo': 'surgseg_ros.training.instances.solo:SoloTask',
+    'surgicalsam': 'surgseg_ros.training.surgicalsam.task:SurgicalSamTask',
 }
 
 

@@ -10,7 +10,8 @@ import pytest
 pytest.importorskip('pycocotools', reason='COCO needs pycocotools')
 
 from surgseg_ros import cli  # noqa: E402
-from surgseg_ros.datasets.instances import instances_of, open_instances  # noqa: E402
+from surgseg_ros.datasets import open_dataset  # noqa: E402
+from surgseg_ros.datasets.simulated import instances_of  # noqa: E402
 from surgseg_ros.datasets.to_coco import write_coco  # noqa: E402
 from surgseg_ros.metrics.instances import records  # noqa: E402
 from surgseg_ros.networks.coco import CLASS_NAMES  # noqa: E402
@@ -43,8 +44,8 @@ def test_coco_polygons_rle_crowds_and_sparse_ids(tmp_path):
     }
     crowd = {**encoded, 'iscrowd': 1}
     nothing = records(42, np.array([3]), np.zeros((1, 30, 40), bool))[0]
-    dataset = open_instances(
-        'coco', write(tmp_path, [encoded, polygon, crowd, nothing]), 'val2017'
+    dataset = open_dataset(
+        'coco', write(tmp_path, [encoded, polygon, crowd, nothing]), 'val2017', 'instances'
     )
     assert dataset.class_names == ('background', 'clip', 'hook')
     assert dataset.category_ids == (3, 7) and len(dataset) == 1
@@ -64,7 +65,7 @@ def test_coco_polygons_rle_crowds_and_sparse_ids(tmp_path):
 
 def test_coco_as_published(tmp_path):
     """80 classes of 90 ids in the order that published weights know, whatever the file's."""
-    dataset = open_instances('coco', layouts.coco(tmp_path), 'train2017')
+    dataset = open_dataset('coco', layouts.coco(tmp_path), 'train2017', 'instances')
     assert dataset.class_names == CLASS_NAMES
     assert dataset.category_ids[-1] == 90
     assert not set(layouts.COCO_GAPS) & set(dataset.category_ids)
@@ -81,38 +82,40 @@ def test_coco_as_published(tmp_path):
 
 
 def test_an_image_without_instances_is_a_sample(tmp_path):
-    _, image, class_ids, masks, *_ = open_instances('coco', write(tmp_path, []), 'val2017')[0]
+    _, image, class_ids, masks, *_ = open_dataset(
+        'coco', write(tmp_path, []), 'val2017', 'instances'
+    )[0]
     assert image.shape == (30, 40, 3)
     assert class_ids.shape == (0,) and masks.shape == (0, 30, 40)
 
 
 def test_what_is_wrong_is_said(tmp_path):
     with pytest.raises(ValueError, match=r'instances_train.json, expected COCO annotations'):
-        open_instances('coco', tmp_path, 'train')
+        open_dataset('coco', tmp_path, 'train', 'instances')
     wide = records(42, np.array([7]), np.ones((1, 40, 30), bool))
-    dataset = open_instances('coco', write(tmp_path, wide), 'val2017')
+    dataset = open_dataset('coco', write(tmp_path, wide), 'val2017', 'instances')
     with pytest.raises(
         ValueError, match='annotation 0 has a segmentation of 30x40 px, its image has 40x30 px'
     ):
         dataset[0]
     short = {**wide[0], 'segmentation': {'size': [30, 40], 'counts': '1'}}
-    dataset = open_instances('coco', write(tmp_path, [short]), 'val2017')
+    dataset = open_dataset('coco', write(tmp_path, [short]), 'val2017', 'instances')
     with pytest.raises(ValueError, match='annotation 0 has run lengths that do not fill its'):
         dataset[0]
     path = tmp_path / 'annotations' / 'instances_val2017.json'
     path.write_text(path.read_text().replace('"width": 40', '"width": 41'))
     with pytest.raises(ValueError, match='42.png has 40x30 px, its annotations are for 41x30'):
-        open_instances('coco', tmp_path, 'val2017')[0]
+        open_dataset('coco', tmp_path, 'val2017', 'instances')[0]
     path.write_text(path.read_text().replace('"name"', '"title"'))
     with pytest.raises(ValueError, match="json: some of the categories have no 'name'"):
-        open_instances('coco', tmp_path, 'val2017')
+        open_dataset('coco', tmp_path, 'val2017', 'instances')
     path.write_text('[]')
     with pytest.raises(ValueError, match=r'instances_val2017.json: COCO annotations are a list'):
-        open_instances('coco', tmp_path, 'val2017')
+        open_dataset('coco', tmp_path, 'val2017', 'instances')
     with pytest.raises(ValueError, match="no dataset of instances is called 'voc'; known: city"):
-        open_instances('voc', tmp_path, 'val')
+        open_dataset('voc', tmp_path, 'val', 'instances')
     with pytest.raises(ValueError, match='cannot be opened so: .*colour'):
-        open_instances('coco', tmp_path, 'val', colour=True)
+        open_dataset('coco', tmp_path, 'val', 'instances', colour=True)
 
 
 def test_instances_of_labels_and_numbers():
@@ -131,7 +134,7 @@ def cityscapes(tmp_path):
 
 
 def test_cityscapes(cityscapes):
-    dataset = open_instances('cityscapes', cityscapes, 'val')
+    dataset = open_dataset('cityscapes', cityscapes, 'val', 'instances')
     assert len(dataset) == 3 and dataset.class_names[:3] == ('background', 'person', 'rider')
     name, image, class_ids, masks = dataset[1][:4]
     assert name == 'ulm_000001_000019' and (image == 50).all()
@@ -139,22 +142,24 @@ def test_cityscapes(cityscapes):
     assert masks.sum(axis=(1, 2)).tolist() == [48, 30, 36, 45]
     np.testing.assert_array_equal(dataset[1].crowd_ids, [1])
     assert dataset[1].crowd_masks.sum() == dataset[1].crowd_masks[0, 20:25, 12:20].sum() == 40
-    some = open_instances('cityscapes', cityscapes, 'val', classes=['bus', 'car'], frames=2)
+    some = open_dataset(
+        'cityscapes', cityscapes, 'val', 'instances', classes=['bus', 'car'], frames=2
+    )
     assert [some[0].name[:10], some[1].name[:10]] == ['ulm_000000', 'ulm_000002']
     np.testing.assert_array_equal(some[0].class_ids, [2, 1])
     with pytest.raises(ValueError, match="class is 'boat', expected one of person"):
-        open_instances('cityscapes', cityscapes, 'val', classes=['boat'])
+        open_dataset('cityscapes', cityscapes, 'val', 'instances', classes=['boat'])
     with pytest.raises(ValueError, match='expected the layout of Cityscapes'):
-        open_instances('cityscapes', cityscapes, 'train')
+        open_dataset('cityscapes', cityscapes, 'train', 'instances')
     with pytest.raises(ValueError, match='frames is 4, expected 1 to 3'):
-        open_instances('cityscapes', cityscapes, 'val', frames=4)
+        open_dataset('cityscapes', cityscapes, 'val', 'instances', frames=4)
 
 
 def test_what_is_written_as_coco_is_read_again(cityscapes, tmp_path):
-    dataset = open_instances('cityscapes', cityscapes, 'val', classes=['person', 'bus'])
+    dataset = open_dataset('cityscapes', cityscapes, 'val', 'instances', classes=['person', 'bus'])
     path = write_coco(dataset, tmp_path / 'coco', 'val')
     assert path == tmp_path / 'coco' / 'annotations' / 'instances_val.json'
-    again = open_instances('coco', tmp_path / 'coco', 'val')
+    again = open_dataset('coco', tmp_path / 'coco', 'val', 'instances')
     assert again.class_names == dataset.class_names and len(again) == len(dataset)
     for index in range(len(dataset)):
         for one, other in zip(dataset[index][1:], again[index][1:], strict=True):
@@ -162,7 +167,7 @@ def test_what_is_written_as_coco_is_read_again(cityscapes, tmp_path):
 
 
 def test_endovis17_has_an_instance_per_instrument_folder(tmp_path):
-    dataset = open_instances('endovis17', layouts.endovis17(tmp_path), 'val', fold=0)
+    dataset = open_dataset('endovis17', layouts.endovis17(tmp_path), 'val', 'instances', fold=0)
     assert len(dataset) == 4  # two frames of two sequences
     name, image, class_ids, masks = dataset[0][:4]
     assert name == 'instrument_dataset_1/frame000' and image.shape == (*layouts.SIZE, 3)
@@ -188,7 +193,7 @@ def test_endovis17_with_masks_of_types_tells_no_instruments_apart(tmp_path):
         match='expected <instrument>_labels folders in .*'
         'ground_truth; .* has images, instruments_masks$',
     ):
-        open_instances('endovis17', tmp_path, 'train')
+        open_dataset('endovis17', tmp_path, 'train', 'instances')
 
 
 def test_the_command_writes_what_coco_reads(cityscapes, tmp_path, capsys):
@@ -209,8 +214,10 @@ def test_the_command_writes_what_coco_reads(cityscapes, tmp_path, capsys):
     ]
     assert cli.main(command) == 0
     assert '2 images: ' in capsys.readouterr().out
-    before = open_instances('cityscapes', cityscapes, 'val', frames=2, classes=['person', 'car'])
-    after = open_instances('coco', out, 'val')
+    before = open_dataset(
+        'cityscapes', cityscapes, 'val', 'instances', frames=2, classes=['person', 'car']
+    )
+    after = open_dataset('coco', out, 'val', 'instances')
     assert after.class_names == before.class_names
     for index in range(2):
         np.testing.assert_array_equal(after[index].image, before[index].image)

@@ -9,7 +9,7 @@ pytest.importorskip('pycocotools', reason='COCO needs pycocotools')
 
 from surgseg_ros import cli, predictors  # noqa: E402
 from surgseg_ros.commands import dataset_arguments  # noqa: E402
-from surgseg_ros.datasets.instances import InstanceDataset, InstanceSample, open_instances  # noqa: E402
+from surgseg_ros.datasets import InstanceDataset, InstanceSample, open_dataset  # noqa: E402
 from surgseg_ros.datasets.to_coco import write_coco  # noqa: E402
 from surgseg_ros.evaluation.instances import evaluate, evaluate_predictor  # noqa: E402
 from surgseg_ros.frames.results import InstanceResult, mask_boxes  # noqa: E402
@@ -88,7 +88,7 @@ def test_crowds_are_neither_right_nor_wrong_also_from_files(tmp_path):
     ]
     (tmp_path / 'dt.json').write_text(json.dumps(found))
     assert str(evaluate(tmp_path / 'dt.json', truth)) == str(metrics)
-    again = evaluate_predictor(SeesTheCrowd(), open_instances('coco', tmp_path, 'val'))
+    again = evaluate_predictor(SeesTheCrowd(), open_dataset('coco', tmp_path, 'val', 'instances'))
     assert str(again) == str(metrics)
 
 
@@ -115,7 +115,7 @@ def test_the_command(tmp_path, monkeypatch, capsys, words, threshold):
         return predictor
 
     monkeypatch.setattr(predictors, 'create', create)
-    monkeypatch.setattr(dataset_arguments, 'open_instances', lambda *_, **__: TwoFrames())
+    monkeypatch.setattr(dataset_arguments, 'open_dataset', lambda *_, **__: TwoFrames())
     command = [
         'evaluate',
         'instances',

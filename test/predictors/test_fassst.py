@@ -147,9 +147,9 @@ def test_outputs_that_are_not_finite_reject_the_frame(replay):
 def test_the_network_sees_what_it_sees_in_training(replay, size):
     from functools import partial
 
-    from surgseg_ros.datasets.instances import InstanceSample
+    from surgseg_ros.datasets import InstanceSample
     from surgseg_ros.predictors.preprocess import resize
-    from surgseg_ros.training.instances import ValidationSamples
+    from surgseg_ros.training.instances.task import ValidationSamples
 
     predictor, backend = replay
     image = texture('input', *size)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from surgseg_ros.datasets.instances import InstanceDataset, open_instances
+from surgseg_ros.datasets import InstanceDataset, open_dataset
 
 FRAMES = {
     'split': 'train',
@@ -22,4 +22,4 @@ def root_of(factory: pytest.TempPathFactory) -> Path:
 
 def render(root: Path) -> InstanceDataset:
     """The frames, which the first one who asks waits for."""
-    return open_instances('simulated', root, **FRAMES, workers=2)
+    return open_dataset('simulated', root, **FRAMES, workers=2, kind='instances')

@@ -12,7 +12,7 @@ for _package in ('lightning_fabric', 'albumentations', 'pycocotools', 'mujoco'):
 from eight_frames import FRAMES, render, root_of  # noqa: E402
 
 from surgseg_ros import networks, predictors  # noqa: E402
-from surgseg_ros.datasets.instances import InstanceDataset  # noqa: E402
+from surgseg_ros.datasets import InstanceDataset  # noqa: E402
 from surgseg_ros.evaluation.instances import evaluate_predictor  # noqa: E402
 from surgseg_ros.training import loop, tasks  # noqa: E402
 from surgseg_ros.training.recipe import merge, parse  # noqa: E402

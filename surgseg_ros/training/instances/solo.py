@@ -21,7 +21,8 @@ from surgseg_ros.networks.solo_decode import cells_per_level, decode
 from surgseg_ros.predictors.preprocess import fitted
 from surgseg_ros.training import recipe as recipes
 from surgseg_ros.training.augmentation import Augmentation, make_augmentation, resize_labels
-from surgseg_ros.training.instances import (
+from surgseg_ros.training.instances.solo_targets import make_targets, scale_ranges
+from surgseg_ros.training.instances.task import (
     Found,
     InstanceRecipe,
     InstanceTask,
@@ -29,7 +30,6 @@ from surgseg_ros.training.instances import (
     ValidationSamples,
 )
 from surgseg_ros.training.losses.solo import LevelTargets, solo_loss
-from surgseg_ros.training.solo_targets import make_targets, scale_ranges
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ for _package in ('lightning_fabric', 'albumentations', 'pycocotools'):
 from conftest import REPOSITORY  # noqa: E402
 from surgseg_train import TWO_PROCESSES, command, run  # noqa: E402
 
-from surgseg_ros.datasets.instances import InstanceSample  # noqa: E402
+from surgseg_ros.datasets import InstanceSample  # noqa: E402
 from surgseg_ros.datasets.to_coco import write_coco  # noqa: E402
 
 SMALL = REPOSITORY / 'config' / 'train' / 'fassst_simulated_small.yaml'

@@ -22,8 +22,8 @@ from surgseg_ros.datasets import UNLABELLED, SegmentationDataset, SegmentationSa
 from surgseg_ros.media.files import whole_file
 from surgseg_ros.media.progress import progress
 from surgseg_ros.training.augmentation import Augmentation, make_augmentation, surgicalsam_recipe
-from surgseg_ros.training.class_embeddings import class_embeddings, foreground_cells
 from surgseg_ros.training.determinism import derive_seed
+from surgseg_ros.training.surgicalsam.class_embeddings import class_embeddings, foreground_cells
 
 VERSIONS = 40  # augmented ones
 

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip('torch', reason='training needs torch')
 
 from surgseg_ros import networks  # noqa: E402
-from surgseg_ros.training.fassst import assign_cells  # noqa: E402
+from surgseg_ros.training.instances.fassst import assign_cells  # noqa: E402
 from surgseg_ros.training.losses.fassst import Targets, box_iou, fassst_loss  # noqa: E402
 from surgseg_ros.training.losses.sigmoid_focal import sigmoid_focal_loss  # noqa: E402
 

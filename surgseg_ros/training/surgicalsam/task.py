@@ -24,12 +24,12 @@ from surgseg_ros.networks.surgicalsam import SurgicalSam
 from surgseg_ros.predictors.sam_input import SamInput
 from surgseg_ros.training import recipe as recipes
 from surgseg_ros.training.augmentation import make_augmentation
-from surgseg_ros.training.feature_cache import FeatureCache, version_of, weights_digest
-from surgseg_ros.training.image_bank import ImageBank
-from surgseg_ros.training.segmentation import Data
-from surgseg_ros.training.surgicalsam_loss import prompt_losses, prompts_of_images
-from surgseg_ros.training.surgicalsam_samples import CachedImages, CachedPrompts, EncoderImages
-from surgseg_ros.training.surgicalsam_validation import confusions, figures
+from surgseg_ros.training.segmentation.task import Data
+from surgseg_ros.training.surgicalsam.feature_cache import FeatureCache, version_of, weights_digest
+from surgseg_ros.training.surgicalsam.image_bank import ImageBank
+from surgseg_ros.training.surgicalsam.loss import prompt_losses, prompts_of_images
+from surgseg_ros.training.surgicalsam.samples import CachedImages, CachedPrompts, EncoderImages
+from surgseg_ros.training.surgicalsam.validation import confusions, figures
 from surgseg_ros.training.task import Task
 
 # makes SAM's other three masks, which are not asked for: no gradient reaches it
@@ -121,7 +121,7 @@ class SurgicalSamTask(Task):
         }
 
     def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """See surgicalsam_loss.prompt_losses."""
+        """See loss.prompt_losses."""
         wanted = self._recipe.loss
         if self._recipe.network.train_encoder:
             features = self.network.encode(batch['images'])
@@ -133,7 +133,7 @@ class SurgicalSamTask(Task):
         return prompt_losses(self.network, prompts, wanted.temperature, wanted.quality_weight)
 
     def measure(self, batch: dict[str, Any]) -> list[dict[str, ConfusionMatrix]]:
-        """Confusion of each image, by mode; see surgicalsam_validation."""
+        """Confusion of each image, by mode; see validation."""
         features = (
             batch['features'] if 'features' in batch else self.network.encode(batch['images'])
         )
@@ -151,7 +151,7 @@ class SurgicalSamTask(Task):
         ]
 
     def metrics(self, measurements: list[list[dict[str, ConfusionMatrix]]]) -> dict[str, float]:
-        """SurgicalSAM's figures in both modes; see surgicalsam_validation.figures."""
+        """SurgicalSAM's figures in both modes; see validation.figures."""
         return figures([image for batch in measurements for image in batch], self.class_names)
 
     def weights(self) -> dict[str, Tensor]:

@@ -5,9 +5,9 @@ torch = pytest.importorskip('torch', reason='training needs torch')
 pytest.importorskip('albumentations', reason='augmented versions need albumentations')
 
 from surgseg_ros.datasets import SegmentationDataset  # noqa: E402
-from surgseg_ros.training.class_embeddings import class_embeddings, foreground_cells  # noqa: E402
-from surgseg_ros.training.feature_cache import FeatureCache, version_of, weights_digest  # noqa: E402
-from surgseg_ros.training.surgicalsam_samples import CachedPrompts  # noqa: E402
+from surgseg_ros.training.surgicalsam.class_embeddings import class_embeddings, foreground_cells  # noqa: E402
+from surgseg_ros.training.surgicalsam.feature_cache import FeatureCache, version_of, weights_digest  # noqa: E402
+from surgseg_ros.training.surgicalsam.samples import CachedPrompts  # noqa: E402
 
 
 class Squares(SegmentationDataset):

@@ -18,14 +18,14 @@ from surgseg_ros.datasets import SegmentationDataset  # noqa: E402
 from surgseg_ros.networks.card import read_card  # noqa: E402
 from surgseg_ros.training import loop, tasks  # noqa: E402
 from surgseg_ros.training.recipe import parse  # noqa: E402
-from surgseg_ros.training.surgicalsam import SurgicalSamRecipe, make_network  # noqa: E402
-from surgseg_ros.training.surgicalsam_loss import (  # noqa: E402
+from surgseg_ros.training.surgicalsam.loss import (  # noqa: E402
     mask_iou,
     prompt_losses,
     prompts_of_images,
     with_absent_classes,
 )
-from surgseg_ros.training.surgicalsam_validation import confusions, figures  # noqa: E402
+from surgseg_ros.training.surgicalsam.task import SurgicalSamRecipe, make_network  # noqa: E402
+from surgseg_ros.training.surgicalsam.validation import confusions, figures  # noqa: E402
 
 SIZE = 40, 50
 

@@ -2,7 +2,7 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='training needs torch')
 
-from surgseg_ros.training.image_bank import ImageBank  # noqa: E402
+from surgseg_ros.training.surgicalsam.image_bank import ImageBank  # noqa: E402
 
 
 def batch(*class_ids, first=0):

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from surgseg_ros import networks
-from surgseg_ros.datasets.instances import InstanceDataset, InstanceSample, open_instances
+from surgseg_ros.datasets import InstanceDataset, InstanceSample, open_dataset
 from surgseg_ros.metrics.instances import average_precision, coco_truth, records
 from surgseg_ros.training import recipe as recipes
 from surgseg_ros.training.augmentation import Augmentation
@@ -91,7 +92,7 @@ class InstanceTask(Task):
         Raises ValueError with one sentence where the recipe and the data do not fit.
         """
         wanted = recipe.network
-        self.train_data, self.val_data = recipe.data.opened(open_instances)
+        self.train_data, self.val_data = recipe.data.opened(_open_instances)
         self.class_names = self.train_data.class_names
         if self.val_data.class_names != self.class_names:
             raise ValueError('data.train and data.val have different classes')
@@ -149,6 +150,10 @@ class InstanceTask(Task):
     def normalised(self, image: Tensor) -> Tensor:
         """N x 3 x H x W uint8 RGB -> as the network takes it."""
         return normalised(image, self._mean, self._std)
+
+
+def _open_instances(name: str, root: Path, split: str, **options: Any) -> InstanceDataset:
+    return open_dataset(name, root, split, 'instances', **options)
 
 
 def augmented(

@@ -8,10 +8,10 @@ import pytest
 torch = pytest.importorskip('torch', reason='training needs torch')
 
 from surgseg_ros import networks  # noqa: E402
-from surgseg_ros.training import solo_targets  # noqa: E402
+from surgseg_ros.training.instances import solo_targets  # noqa: E402
+from surgseg_ros.training.instances.solo_targets import make_targets, scale_ranges  # noqa: E402
 from surgseg_ros.training.losses.sigmoid_focal import sigmoid_focal_loss  # noqa: E402
 from surgseg_ros.training.losses.solo import solo_loss  # noqa: E402
-from surgseg_ros.training.solo_targets import make_targets, scale_ranges  # noqa: E402
 
 ALL = (0.0, math.inf)
 

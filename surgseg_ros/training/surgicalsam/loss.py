@@ -9,9 +9,9 @@ from torch import Tensor
 
 from surgseg_ros.datasets import UNLABELLED
 from surgseg_ros.networks.surgicalsam import SurgicalSam, upscale_masks
-from surgseg_ros.training.class_embeddings import class_embeddings, foreground_cells
 from surgseg_ros.training.losses.dice import dice_loss
 from surgseg_ros.training.losses.nt_xent import nt_xent
+from surgseg_ros.training.surgicalsam.class_embeddings import class_embeddings, foreground_cells
 
 Prompts = dict[str, Tensor]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from surgseg_ros.datasets import SegmentationDataset
 from surgseg_ros.training.augmentation import Augmentation, resize_labels
 from surgseg_ros.training.determinism import derive_seed
-from surgseg_ros.training.feature_cache import CachedImage, FeatureCache, version_of
+from surgseg_ros.training.surgicalsam.feature_cache import CachedImage, FeatureCache, version_of
 
 Size = tuple[int, int] | None  # height, width of the labels; None: the frame's
 

@@ -15,7 +15,7 @@ from surgseg_ros.networks.fassst_decode import decode
 from surgseg_ros.predictors.preprocess import resize
 from surgseg_ros.training import recipe as recipes
 from surgseg_ros.training.augmentation import make_augmentation
-from surgseg_ros.training.instances import (
+from surgseg_ros.training.instances.task import (
     Found,
     InstanceRecipe,
     InstanceTask,

@@ -1,0 +1,1 @@
+"""Instances: SOLO and FASSST, judged by COCO's average precision."""
