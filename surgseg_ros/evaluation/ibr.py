@@ -16,12 +16,12 @@ import numpy as np
 from surgseg_ros.datasets import open_dataset
 from surgseg_ros.datasets.prompts import ClassPrompts
 from surgseg_ros.training.ablation import Row, percent, train_all
-from surgseg_ros.training.recipe import parse, read_recipe
+from surgseg_ros.training.recipe import Section, parse, read_recipe
 from surgseg_ros.training.tasks import load_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ablation:
+class Ablation(Section):
     """recipe: path beside the file. variants: by name, overrides as of surgseg train --set."""
 
     recipe: str

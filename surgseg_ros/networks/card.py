@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from surgseg_ros.networks.checked import Count, Section, parse
+
 _MAX_HEADER = 100_000_000  # bytes; what the safetensors library accepts
 
 
 @dataclass(frozen=True)
-class Card:
+class Card(Section):
     """Which network the weights belong to, and where they come from.
 
     network, options: as for networks.create. class_names: index = class id, 0 = background.
@@ -33,6 +35,17 @@ class Card:
         }
 
 
+_JSON = ('options', 'class_names', 'details')
+
+
+@dataclass(frozen=True)
+class _Known(Section):
+    """What some options and details have, and others rely on."""
+
+    num_classes: Count = 1
+    input_size: tuple[Count, Count] = (1, 1)  # height, width, px
+
+
 def read_card(path: str | Path) -> Card | None:
     """Read the card of a .safetensors file; None where there is none or the file is another.
 
@@ -42,30 +55,13 @@ def read_card(path: str | Path) -> Card | None:
     if 'network' not in metadata:
         return None
     try:
-        options, details = (json.loads(metadata.get(key, '{}')) for key in ('options', 'details'))
-        class_names = tuple(json.loads(metadata.get('class_names', '[]')))
-    except (TypeError, ValueError) as error:
+        written = {key: json.loads(metadata[key]) for key in _JSON if key in metadata}
+        card = parse(Card, {'network': metadata['network'], **written})
+        both = {**card.options, **card.details}
+        parse(_Known, {key: both[key] for key in ('num_classes', 'input_size') if key in both})
+    except ValueError as error:
         raise ValueError(f'the card of {path} is broken: {error}') from error
-    card = Card(metadata['network'], options, class_names, details)
-    flaw = _flaw(card)
-    if flaw:
-        raise ValueError(f'the card of {path} is broken: {flaw}')
     return card
-
-
-def _flaw(card: Card) -> str:
-    """What JSON may hold but a card may not; empty if there is nothing."""
-    for what, values in (('options', card.options), ('details', card.details)):
-        if not isinstance(values, dict):
-            return f'{what} is {values!r}, expected a mapping'
-    if not all(isinstance(name, str) for name in card.class_names):
-        return f'class_names is {card.class_names!r}, expected strings'
-    count, size = card.options.get('num_classes', 1), card.details.get('input_size', [1, 1])
-    if type(count) is not int or count < 1:
-        return f'num_classes is {count!r}, expected a number from 1 on'
-    if not isinstance(size, list) or [type(n) for n in size] != [int, int] or min(size) < 1:
-        return f'input_size is {size!r}, expected [height, width] in px'
-    return ''
 
 
 def _metadata(path: Path) -> Mapping[str, str]:

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from surgseg_ros.training.recipe import parse, read_recipe
+from surgseg_ros.training.recipe import Section, parse, read_recipe
 from surgseg_ros.training.tasks import load_recipe
 
 Row = Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ablation:
+class Ablation(Section):
     """recipe: path beside the file. variants: by name, overrides as of surgseg train --set.
 
     overrides: in all variants. metrics: columns of the table, by the names of the task.

@@ -280,7 +280,7 @@ def test_class_prompts(ev17):
             "class_names is 'ten chars.', expected a",
         ),
         ('cata7', 'train', {'fold': 1}, 'dataset cata7 cannot be opened so: .*fold'),
-        ('cityscapes', 'train', {}, "no dataset of labels is called 'cityscapes'; known: cata7, endovis17"),
+        ('cityscapes', 'train', {}, "no dataset of labels is called 'cityscapes'; known: cata7"),
     ],
 )
 def test_what_was_expected_and_what_was_found(tmp_path, name, split, options, message):

@@ -61,11 +61,23 @@ def test_what_is_broken_is_said(tmp_path):
     ('key', 'value', 'sentence'),
     [
         ('options', '{', ''),
-        ('options', '[1]', 'options is .1., expected a mapping'),
-        ('options', '{"num_classes": "5"}', "num_classes is '5', expected a number from 1 on"),
-        ('details', '{"input_size": "64"}', "input_size is '64', expected .height, width. in px"),
-        ('details', '{"input_size": [64]}', 'input_size is .64., expected .height, width. in px'),
-        ('class_names', '[1, 2]', 'class_names is .1, 2., expected strings'),
+        ('options', '[1]', 'options must be a section with keys, not .1.'),
+        (
+            'options',
+            '{"num_classes": "5"}',
+            "num_classes must be a whole number of at least 1, not '5'",
+        ),
+        (
+            'details',
+            '{"input_size": "64"}',
+            "input_size must be a list of 2, each a whole number of at least 1, not '64'",
+        ),
+        (
+            'details',
+            '{"input_size": [64]}',
+            r'the key input_size.1. is missing: expected a whole number',
+        ),
+        ('class_names', '[1, 2]', 'class_names.0. must be a text, not 1'),
     ],
 )
 def test_a_broken_card_is_said(tmp_path, key, value, sentence):

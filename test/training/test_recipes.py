@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import pytest
 
-from surgseg_ros.training.recipe import Recipe, Schedule, merge, parse, read_recipe
+from surgseg_ros.training.recipe import Recipe, Schedule, Section, merge, parse, read_recipe
 
 RECIPES = sorted((Path(__file__).resolve().parents[2] / 'config' / 'train').glob('*.yaml'))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Every:
+class Every(Section):
     """Every kind of field."""
 
     count: int = 1
@@ -90,6 +90,21 @@ def test_every_mistake_is_named(content: Any, message: str) -> None:
         parse(Every, content)
 
 
+@dataclass(frozen=True)
+class Part:
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Above(Section):
+    part: Part | None = None
+
+
+def test_a_dataclass_within_knows_its_keys_too() -> None:
+    with pytest.raises(ValueError, match=r'no key part.sise; did you mean part.size\?'):
+        parse(Above, {'part': {'sise': 2}})
+
+
 def write(folder: Path, text: str, name: str = 'recipe.yaml') -> Path:
     (folder / name).write_text(text)
     return folder / name
@@ -124,11 +139,11 @@ def test_a_recipe_upon_another(tmp_path: Path) -> None:
 def test_what_is_no_recipe_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match='there is no recipe'):
         read_recipe(tmp_path / 'none.yaml')
-    with pytest.raises(ValueError, match='is no YAML: .*line 1'):
+    with pytest.raises(ValueError, match='is no YAML: .*, in line 2$'):
         read_recipe(write(tmp_path, 'a: [1\n'))
     with pytest.raises(ValueError, match='is no recipe: expected keys'):
         read_recipe(write(tmp_path, '- 1\n'))
-    with pytest.raises(ValueError, match='is no YAML: the key b comes twice .*line 2'):
+    with pytest.raises(ValueError, match='is no YAML: found duplicate key "b" .*, in line 2$'):
         read_recipe(write(tmp_path, 'a: 1\nc: {b: 1, b: 2}\n'))
     write(tmp_path, 'base: recipe.yaml\n', 'other.yaml')
     with pytest.raises(ValueError, match='recipe.yaml is its own base'):
