@@ -9,6 +9,24 @@ from surgseg_ros.frames.tool_pose import ToolPose
 
 
 @dataclass(frozen=True)
+class ArmState:
+    """What a robot arm says of the instrument that it holds, in the terms of the CRTK.
+
+    name: 'PSM1'; measured_cp: 4x4, base frame from control point, m. joint_names, positions: of
+    measured_js, rad or m. jaw: opening, rad. base: 4x4, left optical frame from base frame, m, as
+    it really is, which the arm does not know.
+    """
+
+    name: str
+    slot: int
+    measured_cp: np.ndarray
+    joint_names: tuple[str, ...]
+    positions: np.ndarray
+    jaw: float
+    base: np.ndarray
+
+
+@dataclass(frozen=True)
 class GroundTruth:
     """Exact truth of a frame in the left view; what a source does not know is None.
 
@@ -25,7 +43,10 @@ class GroundTruth:
 
 @dataclass(frozen=True)
 class StereoFrame:
-    """One pair of images: HxWx3 uint8 RGB, stamp in nanoseconds, calibration or None."""
+    """One pair of images: HxWx3 uint8 RGB, stamp in nanoseconds, calibration or None.
+
+    arms: what robot arms reported at that time.
+    """
 
     stamp: int
     left: np.ndarray
@@ -33,3 +54,4 @@ class StereoFrame:
     calibration: StereoCalibration | None = None
     frame_id: str = 'endoscope_left_optical'
     truth: GroundTruth | None = None
+    arms: tuple[ArmState, ...] = ()

@@ -76,10 +76,10 @@ class ToolKeypoint:
 
 @dataclass(frozen=True)
 class ToolJoints:
-    """Joints as on a da Vinci, rad; all zero when the instrument is straight and closed.
+    """Joints as on a da Vinci, rad, with the signs of the dVRK.
 
-    roll: about the shaft. pitch, yaw: of the wrist; yaw is the jaws' common angle. opening:
-    between the two jaws.
+    roll: about the shaft, the arm's fourth joint. pitch, yaw: of the wrist, 0 where it is
+    straight; yaw is the jaws' common angle. opening: between the two jaws.
     """
 
     roll: float
@@ -99,7 +99,8 @@ class ToolPose:
     keypoints: by kind; what is unknown is absent.
     twist: (6,) linear m/s and angular rad/s of the control point.
     jaw_angle: full opening, rad, NaN unknown; jaw_variance: rad^2.
-    joints: where they are known.
+    joints: where they are known. insertion_point: (3,) m, the remote centre about which the
+    instrument pivots, where it is known.
     """
 
     slot: int
@@ -119,6 +120,7 @@ class ToolPose:
     twist: np.ndarray = field(default_factory=lambda: np.zeros(6))
     twist_covariance: np.ndarray = field(default_factory=lambda: np.zeros((6, 6)))
     joints: ToolJoints | None = None
+    insertion_point: np.ndarray | None = None
 
     def point(self, kind: KeypointKind) -> np.ndarray:
         """(3,) m of a keypoint, NaN where it is unknown."""
@@ -128,6 +130,13 @@ class ToolPose:
     def axis(self) -> np.ndarray:
         """(3,) direction of the shaft, towards its distal end."""
         return self.shaft[:3, 2]
+
+    @property
+    def pose(self) -> np.ndarray:
+        """4x4: the shaft's axes, at the middle of the jaw tips."""
+        pose = self.shaft.copy()
+        pose[:3, 3] = self.point(KeypointKind.JAW_TIPS)
+        return pose
 
 
 def jaw_tips_pose(tool: ToolPose) -> np.ndarray:

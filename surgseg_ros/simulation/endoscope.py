@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, repeat
 from types import TracebackType
@@ -11,24 +11,26 @@ from types import TracebackType
 import numpy as np
 
 from surgseg_ros.frames.calibration import StereoCalibration
-from surgseg_ros.frames.stereo_frame import GroundTruth, StereoFrame
-from surgseg_ros.frames.tool_pose import KeypointKind, ToolKeypoint, ToolPose
+from surgseg_ros.frames.stereo_frame import ArmState, GroundTruth, StereoFrame
+from surgseg_ros.simulation.arm import KINEMATICS, KinematicError, VirtualArm
 from surgseg_ros.simulation.camera import BASELINE, pinhole_pair
 from surgseg_ros.simulation.instruments import (
     CATALOGUE,
     InstrumentType,
     JointState,
     LinkPoses,
+    da_vinci,
     forward_kinematics,
 )
 from surgseg_ros.simulation.materials import MM
-from surgseg_ros.simulation.motion import PORTS, Axis, EndoscopeMotion, ToolMotion
+from surgseg_ros.simulation.motion import PORTS, Articulation, Axis, EndoscopeMotion, ToolMotion
 from surgseg_ros.simulation.raster import BACKGROUND, Rasterizer
 from surgseg_ros.simulation.scene import Scene
 from surgseg_ros.simulation.sensor import develop
 from surgseg_ros.simulation.shading import Surfaces, View, shade_rows
 from surgseg_ros.simulation.shadows import shadow_casters
 from surgseg_ros.simulation.tissue import make_tissue
+from surgseg_ros.simulation.truth import tool_truth
 
 MAX_TOOLS = len(PORTS)
 BANDS = 8  # of rows, shared among the threads
@@ -64,8 +66,11 @@ class VirtualEndoscope:
         *,
         kinds: Sequence[str] | None = None,
         ports: Sequence[int] | None = None,
-        wrist_bend: float = 0.0,
+        articulated: bool = False,
+        wrist_bend: float | None = None,
+        wrist_yaw: float | None = None,
         crossing: float = 0.0,
+        kinematics: str = '',
         noise: float = 1.0,
         focal_length: float | None = None,
         baseline: float = BASELINE,
@@ -75,6 +80,8 @@ class VirtualEndoscope:
     ) -> None:
         rng = np.random.default_rng([seed, 2])
         self.kinds = _choose_kinds(rng, num_tools) if kinds is None else _named_kinds(kinds)
+        if articulated:
+            self.kinds = da_vinci(self.kinds)
         _check(width, height, rate, len(self.kinds))
         entries = _entries(len(self.kinds), ports)
         self.calibration: StereoCalibration = pinhole_pair(width, height, focal_length, baseline)
@@ -83,10 +90,16 @@ class VirtualEndoscope:
         self._endoscope = EndoscopeMotion(rng)
         if crossing < 0:
             raise ValueError(f'crossing is {crossing} s, expected 0 (never) or more')
+        bends = [_articulation(k, articulated, wrist_bend, wrist_yaw) for k in self.kinds]
         self._tools = [
-            ToolMotion(rng, port, kind, wrist_bend, crossing)
-            for port, kind in zip(entries, self.kinds, strict=True)
+            ToolMotion(rng, port, kind, bend, crossing, np.random.default_rng([seed, 3, i]))
+            for i, (port, kind, bend) in enumerate(zip(entries, self.kinds, bends, strict=True))
         ]
+        self._arms = [
+            VirtualArm(np.random.default_rng([seed, 4, i]), kind, tool)
+            for i, (kind, tool) in enumerate(zip(self.kinds, self._tools, strict=True))
+        ]
+        self._errors = _kinematic_errors(seed, kinematics, len(self._arms))
         self._tissue = make_tissue(seed)
         self._scene = Scene(self._tissue, self.kinds, self.calibration)
         self._raster = Rasterizer(self._scene, width, height)
@@ -99,7 +112,8 @@ class VirtualEndoscope:
         left, right = (self._develop(moment, view, eye) for eye, view in enumerate(views))
         truth = self._ground_truth(moment, views[0]) if self._truth else None
         stamp = round(index * 1e9 / self.rate)
-        return StereoFrame(stamp, left, right, calibration=self.calibration, truth=truth)
+        arms = self._arm_states(moment)
+        return StereoFrame(stamp, left, right, self.calibration, truth=truth, arms=arms)
 
     def render_left(self, index: int) -> tuple[np.ndarray, GroundTruth]:
         """Return the left image of render(index) and its truth, in about half the time."""
@@ -125,6 +139,10 @@ class VirtualEndoscope:
         links = [forward_kinematics(k, j) for k, j in zip(self.kinds, joints, strict=True)]
         return Moment(index, tissue, joints, links)
 
+    def arm_states(self, index: int) -> tuple[ArmState, ...]:
+        """Return what the robot's arms report at render(index); none unless kinematics is set."""
+        return self._arm_states(self.moment(index))
+
     def depth_pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the exact depth of the left and of the right view, HxW float32 m."""
         left, right = self._views(self.moment(index))
@@ -149,6 +167,10 @@ class VirtualEndoscope:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _arm_states(self, moment: Moment) -> tuple[ArmState, ...]:
+        tools = zip(self._arms, moment.joints, self._errors, strict=False)  # of all arms or none
+        return tuple(arm.report(i, state, error) for i, (arm, state, error) in enumerate(tools, 1))
 
     def _views(self, moment: Moment) -> tuple[View, View]:
         return self._view(moment, 'left'), self._view(moment, 'right')
@@ -181,32 +203,14 @@ class VirtualEndoscope:
         scale = self.calibration.focal_length * self.calibration.baseline
         disparity = np.where(view.geom == BACKGROUND, np.nan, scale / view.depth)
         table = self._scene.table
-        tools = zip(self.kinds, moment.links, moment.joints, strict=True)
+        instances = _per_pixel(table.instance, view.geom)
+        tools = zip(self.kinds, moment.joints, moment.links, self._arms, strict=True)
         return GroundTruth(
             disparity.astype(np.float32),
             _per_pixel(table.part, view.geom),
-            _per_pixel(table.instance, view.geom),
-            tuple(
-                _true_pose(slot, kind, links, joints)
-                for slot, (kind, links, joints) in enumerate(tools, 1)
-            ),
+            instances,
+            tuple(tool_truth(i, *tool, view, instances) for i, tool in enumerate(tools, 1)),
         )
-
-
-def _true_pose(slot: int, kind: InstrumentType, links: LinkPoses, joints: JointState) -> ToolPose:
-    """Return the pose of an instrument; the clevis' y, the jaws' axis, is the control's x."""
-    clevis = _metres(links.clevis)
-    control = clevis @ np.array([[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
-    tips = ToolKeypoint(_metres(links.tip)[:3, 3])
-    return ToolPose(
-        slot,
-        _metres(links.shaft),
-        control,
-        {KeypointKind.JAW_TIPS: tips},
-        class_id=kind.class_id,
-        class_name=kind.class_name,
-        jaw_angle=joints.opening,
-    )
 
 
 def _per_pixel(values: np.ndarray, geom: np.ndarray) -> np.ndarray:
@@ -214,10 +218,25 @@ def _per_pixel(values: np.ndarray, geom: np.ndarray) -> np.ndarray:
     return np.pad(values, (0, 256 - len(values)))[geom]
 
 
-def _metres(pose: np.ndarray) -> np.ndarray:
-    pose = pose.copy()
-    pose[:3, 3] *= MM
-    return pose
+def _articulation(
+    kind: InstrumentType, articulated: bool, bend: float | None, yaw: float | None
+) -> Articulation:
+    """Return how far a kind's joints move; pitch and yaw as far as is given, if it is."""
+    joints = Articulation.full(kind) if articulated else Articulation()
+    pitch = joints.pitch if bend is None else bend
+    return replace(joints, pitch=pitch, yaw=joints.yaw if yaw is None else yaw)
+
+
+def _kinematic_errors(seed: int, kinematics: str, arms: int) -> list[KinematicError]:
+    """Return one for each arm; none where no arm reports."""
+    if not kinematics:
+        return []
+    if kinematics not in KINEMATICS:
+        raise ValueError(
+            f'kinematics is {kinematics!r}, expected {" or ".join(KINEMATICS)}, or nothing'
+        )
+    rngs = [np.random.default_rng([seed, 5, i]) for i in range(arms)]
+    return [KinematicError.draw(rng, kinematics) for rng in rngs]
 
 
 def _choose_kinds(rng: np.random.Generator, num_tools: int) -> list[InstrumentType]:

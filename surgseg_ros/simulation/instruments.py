@@ -1,10 +1,13 @@
 """Articulated instruments like da Vinci's EndoWrist: shaft, wrist with clevis, two jaws.
 
 Shaft frame: origin on the centre line at the shaft's distal end, z distal, y the jaw joint's axis
-when the wrist is straight. The wrist pitches about x, the jaws open about y. Millimetres.
+when the wrist is straight. The wrist pitches about x; its yaw turns both jaws, and these open,
+about y. Signs are those of the da Vinci Research Kit, whose roll link has the axes
+(-y, x, z) of the shaft frame (see geometry.dvrk_kinematics). Millimetres.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,17 +17,24 @@ SHAFT_RADIUS = 4.0
 SHAFT_LENGTH = 220.0
 COLLAR = 3.5  # steel end of the shaft
 PITCH_JOINT = 7.5  # from the shaft's end
-JAW_JOINT = 7.5  # from the pitch joint
+CLASSIC_WRIST = 7.5  # pitch axis to jaw axis of all instruments whose wrists are not da Vinci's
 
 
 @dataclass(frozen=True)
 class InstrumentType:
-    """What one kind of instrument is called (EndoVis 2017 ids and names) and how its jaws look."""
+    """What one kind of instrument is called (EndoVis 2017 ids and names) and how it is built.
+
+    widest: largest opening between the jaws, rad. wrist: from the pitch axis to the jaws' axis.
+    pitch_limit, yaw_limit: of the wrist, to both sides, rad.
+    """
 
     class_id: int
     class_name: str
     jaw: JawShape
-    widest: float  # rad, largest opening between the jaws
+    widest: float
+    wrist: float = CLASSIC_WRIST
+    pitch_limit: float = np.deg2rad(80.0)
+    yaw_limit: float = np.deg2rad(80.0)
 
 
 CATALOGUE = (
@@ -36,23 +46,49 @@ CATALOGUE = (
     InstrumentType(6, 'Monopolar Curved Scissors', JawShape(12.0, (3.6, 0.7), (1.4, 0.5)), 0.7),
 )
 
+# Wrists of real instruments, from the research kit's files: from pitch to yaw axis in mm, limits
+# of pitch and yaw in degrees. Prograsp Forceps 400093, Large Needle Driver 400006, Fenestrated
+# Bipolar Forceps 400205, Monopolar Curved Scissors 400179.
+DA_VINCI_WRISTS = {
+    'Prograsp Forceps': (10.7, 80.0, 80.0),
+    'Large Needle Driver': (9.1, 80.0, 80.0),
+    'Bipolar Forceps': (10.7, 70.0, 90.0),
+    'Monopolar Curved Scissors': (9.1, 80.0, 80.0),
+}
+
+
+def da_vinci(kinds: Sequence[InstrumentType]) -> list[InstrumentType]:
+    """Return these kinds with the wrists of the real instruments."""
+    return [_with_wrist(kind, *DA_VINCI_WRISTS[kind.class_name]) for kind in kinds]
+
+
+def _with_wrist(kind: InstrumentType, wrist: float, pitch: float, yaw: float) -> InstrumentType:
+    limits = {'pitch_limit': np.deg2rad(pitch), 'yaw_limit': np.deg2rad(yaw)}
+    return replace(kind, wrist=wrist, **limits)
+
 
 @dataclass(frozen=True)
 class JointState:
     """Where an instrument's joints stand.
 
     shaft: 4x4, camera from shaft frame, mm. bend: wrist pitch, rad. opening: between jaws, rad.
+    yaw: of both jaws, rad. roll: as commanded, rad; part of `shaft` already.
     """
 
     shaft: np.ndarray
     bend: float
     opening: float
+    yaw: float = 0.0
+    roll: float = 0.0
 
 
 @dataclass(frozen=True)
 class LinkPoses:
-    """4x4 each, camera from link frame, mm; clevis: at the jaw joint;
-    tip: 4x4, origin midway between the jaw tips."""
+    """4x4 each, camera from link frame, mm.
+
+    clevis: origin on the jaws' axis, turned with their bisector. tip: origin midway between the
+    jaw tips, axes of the shaft.
+    """
 
     shaft: np.ndarray
     wrist: np.ndarray
@@ -69,7 +105,7 @@ def reach(kind: InstrumentType, opening: float) -> float:
 def forward_kinematics(kind: InstrumentType, joints: JointState) -> LinkPoses:
     """Return the poses of all links; the second jaw is the first turned by pi about z."""
     wrist = joints.shaft @ _move(PITCH_JOINT) @ _rotation_x(joints.bend)
-    clevis = wrist @ _move(JAW_JOINT)
+    clevis = wrist @ _move(kind.wrist) @ _rotation_y(-joints.yaw)
     first = clevis @ _rotation_y(joints.opening / 2)
     second = clevis @ _rotation_y(-joints.opening / 2) @ np.diag([-1.0, -1.0, 1.0, 1.0])
     tip = joints.shaft.copy()

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from surgseg_ros.simulation.instruments import (
-    JAW_JOINT,
     PITCH_JOINT,
     SHAFT_RADIUS,
     InstrumentType,
     JointState,
+    LinkPoses,
+    forward_kinematics,
     reach,
 )
 from surgseg_ros.simulation.tissue import Tissue
@@ -23,6 +24,7 @@ SHEET_SHIFT = 14.0  # mm, the sheet's centre lies this much up-field of the opti
 PORTS = ((92.0, 22.0, -25.0), (-92.0, 36.0, -22.0), (80.0, -62.0, -15.0), (-84.0, -58.0, -15.0))
 ZONES = ((5.0, 1.0), (-5.0, -5.0), (6.0, 23.0), (-6.0, 19.0))  # mm around the optical axis
 SWING = 20.0  # mm, of instruments that cross: far beyond the 5 from a zone to the middle
+FULL_ROLL = 1.2  # rad, to both sides, of instruments whose joints all move
 
 
 class Wave:
@@ -70,23 +72,58 @@ class Axis:
         return Axis(self.port, self.tip + (0.0, 0.0, height))
 
 
+@dataclass(frozen=True)
+class Articulation:
+    """How far the joints move, rad to both sides: wrist pitch, wrist yaw, roll about the shaft.
+
+    close: whether the bent wrist itself keeps clear of the tissue, so that it can work close
+    above it; otherwise the instrument keeps as far away as any direction of its jaws might need.
+    """
+
+    pitch: float = 0.0
+    yaw: float = 0.0
+    roll: float = 0.7
+    close: bool = False
+
+    @staticmethod
+    def full(kind: InstrumentType) -> 'Articulation':
+        """Return the whole range of a kind's joints."""
+        return Articulation(kind.pitch_limit, kind.yaw_limit, FULL_ROLL, close=True)
+
+
 class ToolMotion:
-    """One instrument that pivots about its port while its tip wanders over the tissue."""
+    """One instrument that pivots about its port while its tip wanders over the tissue.
+
+    yaw_rng: draws the motion of the wrist's yaw; all else comes from rng. roll_offset: rad, the
+    middle of its turns about the shaft.
+    """
 
     def __init__(
         self,
         rng: np.random.Generator,
         place: int,
         kind: InstrumentType,
-        wrist_bend: float,
+        articulation: Articulation,
         crossing: float,
+        yaw_rng: np.random.Generator,
     ) -> None:
-        self._kind, self._wrist_bend, self._crossing = kind, wrist_bend, crossing
+        self._kind, self._articulation, self._crossing = kind, articulation, crossing
+        self._yaw = Wave(yaw_rng, 7.0)
         self._port = np.array(PORTS[place]) + rng.uniform(-8.0, 8.0, 3)
         self._zone = np.array(ZONES[place])
         self._wander = [Wave(rng, 9.0) for _ in range(3)]
         self._roll, self._bend, self._jaw = Wave(rng, 12.0), Wave(rng, 8.0), Wave(rng, 5.0)
-        self._roll_offset = rng.uniform(-np.pi, np.pi)
+        self.roll_offset = rng.uniform(-np.pi, np.pi)
+
+    @property
+    def port(self) -> np.ndarray:
+        """Where the instrument pivots, camera frame, mm."""
+        return self._port
+
+    @property
+    def middle(self) -> np.ndarray:
+        """About where its tip works, camera frame, mm."""
+        return np.array([*self._zone, WORKING_DISTANCE])
 
     def axis(self, t: float, tissue: Tissue, tissue_pose: np.ndarray, others: list[Axis]) -> Axis:
         """Return the centre line at t, lifted clear of the tissue and over the other tools."""
@@ -95,9 +132,15 @@ class ToolMotion:
         hover = 1.2 + 13.0 * (0.5 + 0.5 * self._wander[2](t)) ** 2
         z = float(tissue.height(np.array([x]), np.array([y]))[0]) + hover
         port = (self._port - tissue_pose[:3, 3]) @ tissue_pose[:3, :3]
-        margin = self._sideways(t)
-        axis = Axis(port, np.array([x, y, z]))
-        axis = axis.lifted(_lift_from_tissue(axis, tissue, margin))
+        axis, margin = Axis(port, np.array([x, y, z])), self._sideways(t)
+        if self._articulation.close:
+            axis = axis.lifted(_lift_from_tissue(axis, tissue, 0.0))
+            for _ in range(3):  # lifting tilts the instrument a little
+                links = forward_kinematics(self._kind, self.joints(t, axis, tissue_pose))
+                axis = axis.lifted(_lift_wrist(links, self._kind, tissue, tissue_pose))
+            margin *= 0.35  # jaws seldom point at the neighbour
+        else:
+            axis = axis.lifted(_lift_from_tissue(axis, tissue, margin))
         return axis.lifted(max([0.0, *(_lift_over(axis, other, margin) for other in others)]))
 
     def _swing(self, t: float) -> float:
@@ -108,24 +151,36 @@ class ToolMotion:
 
     def _sideways(self, t: float) -> float:
         """Return how far a bent wrist takes the jaws from the centre line, mm."""
-        return (JAW_JOINT + self._kind.jaw.length) * abs(np.sin(self._wrist_bend * self._bend(t)))
+        pitch, yaw = self._wrist(t)
+        length = self._kind.jaw.length
+        bent = (self._kind.wrist + length) * abs(np.sin(pitch))
+        return float(bent + length * abs(np.sin(yaw)))
+
+    def _wrist(self, t: float) -> tuple[float, float]:
+        """Return pitch and yaw at t, rad."""
+        joints = self._articulation
+        return joints.pitch * self._bend(t), joints.yaw * self._yaw(t)
 
     def joints(self, t: float, axis: Axis, tissue_pose: np.ndarray) -> JointState:
-        """Return the joint state that puts a straight instrument on the centre line."""
+        """Return the joint state whose shaft lies on the centre line.
+
+        With a straight wrist the midpoint of the jaw tips is the axis' tip.
+        """
         opening = self._kind.widest * (0.5 + 0.5 * self._jaw(t)) + 0.03
         tip = tissue_pose[:3, :3] @ axis.tip + tissue_pose[:3, 3]
         z = (tip - self._port) / np.linalg.norm(tip - self._port)
         x = np.cross((0.0, 1.0, 0.0), z)
         x /= np.linalg.norm(x)
         y = np.cross(z, x)
-        roll = self._roll_offset + 0.7 * self._roll(t)
+        roll = self.roll_offset + self._articulation.roll * self._roll(t)
         shaft = np.eye(4)
         shaft[:3, 0] = np.cos(roll) * x + np.sin(roll) * y
         shaft[:3, 1] = np.cos(roll) * y - np.sin(roll) * x
         shaft[:3, 2] = z
-        distance = PITCH_JOINT + JAW_JOINT + reach(self._kind, opening)
+        distance = PITCH_JOINT + self._kind.wrist + reach(self._kind, opening)
         shaft[:3, 3] = tip - z * distance
-        return JointState(shaft, self._wrist_bend * self._bend(t), opening)
+        pitch, yaw = self._wrist(t)
+        return JointState(shaft, pitch, opening, yaw, roll)
 
 
 def _lift_from_tissue(axis: Axis, tissue: Tissue, tip_margin: float) -> float:
@@ -136,6 +191,19 @@ def _lift_from_tissue(axis: Axis, tissue: Tissue, tip_margin: float) -> float:
     radii = (1.0 + tip_margin, SHAFT_RADIUS + 0.5 * tip_margin, SHAFT_RADIUS)
     radius = np.interp(back, (0.0, 20.0, 30.0), radii)
     sunk = tissue.height(points[:, 0], points[:, 1]) + radius + 0.5 - points[:, 2]
+    return float(max(0.0, sunk.max()))
+
+
+def _lift_wrist(
+    links: LinkPoses, kind: InstrumentType, tissue: Tissue, tissue_pose: np.ndarray
+) -> float:
+    """Return by how much a bent wrist and its jaws must rise to clear the tissue, mm."""
+    along = kind.jaw.length * np.array([0.3, 0.65, 1.0])
+    ends = [(links.wrist[:3, 3], 4.0), (links.clevis[:3, 3], 3.5)]
+    ends += [(jaw[:3, 3] + z * jaw[:3, 2], 2.5) for jaw in links.jaws for z in along]
+    points = (np.array([p for p, _ in ends]) - tissue_pose[:3, 3]) @ tissue_pose[:3, :3]
+    radius = np.array([r for _, r in ends])
+    sunk = tissue.height(points[:, 0], points[:, 1]) + radius + 0.3 - points[:, 2]
     return float(max(0.0, sunk.max()))
 
 

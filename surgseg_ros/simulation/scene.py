@@ -9,7 +9,6 @@ from surgseg_ros.frames.parts import Part
 from surgseg_ros.simulation.gl import mujoco
 from surgseg_ros.simulation.instruments import (
     COLLAR,
-    JAW_JOINT,
     PITCH_JOINT,
     SHAFT_LENGTH,
     SHAFT_RADIUS,
@@ -104,7 +103,7 @@ class Scene:
         self._geom(shaft, Material.SHAFT, Part.SHAFT, slot, **tube)
         for shape in _shaft_end():
             self._geom(shaft, Material.STEEL, Part.WRIST, slot, **shape)
-        for shape in _wrist():
+        for shape in _wrist(kind.wrist):
             self._geom(wrist, Material.STEEL, Part.WRIST, slot, **shape)
         for body, shape in ((shaft, _pin((1, 0, 0), PITCH_JOINT, 3.7)), (wrist, _hub())):
             self._geom(body, Material.DARK_STEEL, Part.WRIST, slot, **shape)
@@ -126,13 +125,13 @@ def _shaft_end() -> list[Shape]:
     return shapes
 
 
-def _wrist() -> list[Shape]:
-    """Return the neck and the distal clevis that holds the jaws."""
+def _wrist(length: float) -> list[Shape]:
+    """Return the neck and the distal clevis that holds the jaws, `length` from pitch to yaw."""
     shapes = [_cylinder(1.7, (0, 0, 0.5), (0, 0, 3.5))]
     for side in (-2.3, 2.3):
-        shapes.append(_box((0, side), (1.9, 0.55), 2.0, JAW_JOINT))
-        shapes.append(_disc((0, 1, 0), JAW_JOINT, 2.3, side, 1.4))
-    shapes.append(_pin((0, 1, 0), JAW_JOINT, 3.2))
+        shapes.append(_box((0, side), (1.9, 0.55), 2.0, length))
+        shapes.append(_disc((0, 1, 0), length, 2.3, side, 1.4))
+    shapes.append(_pin((0, 1, 0), length, 3.2))
     return shapes
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from surgseg_ros.simulation.instruments import JAW_JOINT, SHAFT_RADIUS, InstrumentType, LinkPoses
+from surgseg_ros.simulation.instruments import SHAFT_RADIUS, InstrumentType, LinkPoses
 from surgseg_ros.simulation.shading import KEY_LAMP, SHADOW_MARGIN, View
 
 VISIBLE_SHAFT = 90.0  # mm of shaft that can throw a shadow into view
@@ -14,7 +14,7 @@ def shadow_casters(tools: list[LinkPoses], kinds: list[InstrumentType], view: Vi
     rows = []
     for slot, (tool, kind) in enumerate(zip(tools, kinds, strict=True), 1):
         end, z = tool.shaft[:3, 3], tool.shaft[:3, 2]
-        joint = (tool.wrist @ (0.0, 0.0, JAW_JOINT, 1.0))[:3]
+        joint = (tool.wrist @ (0.0, 0.0, kind.wrist, 1.0))[:3]
         tips = [(jaw @ (0.7, 0.0, kind.jaw.length - 1.0, 1.0))[:3] for jaw in tool.jaws]
         capsules = [(end - VISIBLE_SHAFT * z, end + 3.0 * z, SHAFT_RADIUS), (end, joint, 2.6)]
         capsules += [(joint, tip, 1.2) for tip in tips]
