@@ -37,7 +37,8 @@ _FIRST = 10  # images that tell the frame period
 def write_frame(writer: BagWriter, frame: StereoFrame, namespace: str = NAMESPACE) -> None:
     """Append a frame and its truth under `namespace`, recorded at its own stamp."""
     for topic, type_name, message in frame_messages(make_message, frame):
-        writer.write(f'{namespace}/{topic}', type_name, message, frame.stamp)
+        name = topic if topic.startswith('/') else f'{namespace}/{topic}'
+        writer.write(name, type_name, message, frame.stamp)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seed', type=int, default=0, help='same seed, same bag, bit for bit')
     parser.add_argument('--rate', type=float, default=10.0, help='frames per second')
     parser.add_argument('--tools', type=whole_number(0), default=2, help='number of instruments')
+    parser.add_argument(
+        '--articulated',
+        action='store_true',
+        help='real da Vinci wrists, whose joints move over their whole ranges',
+    )
+    parser.add_argument(
+        '--kinematic-error',
+        choices=('none', 'kit'),
+        help='also write /PSM1/measured_cp, measured_js and jaw/measured_js of virtual arms: '
+        'exact, or wrong by about 5 mm and 3.6 degrees as those of a real kit',
+    )
     parser.add_argument('--storage', choices=('mcap', 'sqlite3'), help='default mcap')
     parser.add_argument('--namespace', default=NAMESPACE, help='topics lie below this')
     parser.add_argument('--overwrite', action='store_true', help='replace an existing bag')
@@ -34,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         rate=args.rate,
         num_tools=args.tools,
+        articulated=args.articulated,
+        kinematics={'none': 'exact', 'kit': 'kit', None: ''}[args.kinematic_error],
         frames=args.frames,
     )
     with source, BagWriter(args.out, args.storage, args.overwrite) as writer:

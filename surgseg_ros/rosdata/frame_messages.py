@@ -1,6 +1,7 @@
 """StereoFrame <-> the messages of one camera: two images, two camera_info and the ground truth.
 
-Nodes publish what frame_messages gives, bags store it; topics are relative to the namespace.
+Nodes publish what frame_messages gives, bags store it; topics are relative to the namespace,
+except those of robot arms (/PSM1/measured_cp), which do not belong to the camera.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ import numpy as np
 
 from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
 from surgseg_ros.frames.parts import Part
-from surgseg_ros.frames.stereo_frame import GroundTruth, StereoFrame
+from surgseg_ros.frames.stereo_frame import ArmState, GroundTruth, StereoFrame
 from surgseg_ros.frames.tool_pose import ToolPose
 from surgseg_ros.rosdata import messages, tool_poses
 from surgseg_ros.rosdata.images import decode_labels
@@ -29,7 +30,7 @@ TRUTH_TYPES = {
 
 
 class TopicMessage(NamedTuple):
-    """A message, its topic relative to the namespace, and its type (package/msg/Name)."""
+    """A message, its topic relative to the namespace or absolute, its type (package/msg/Name)."""
 
     topic: str
     type_name: str
@@ -58,6 +59,8 @@ def frame_messages(make: MessageFactory, frame: StereoFrame) -> Iterator[TopicMe
     header = messages.header(make, frame.stamp, frame.frame_id)
     if frame.truth:
         yield from _truth_messages(make, header, frame.truth, frame.calibration)
+    for arm in frame.arms:
+        yield from _arm_messages(make, frame, arm)
     calibration = frame.calibration
     if calibration:
         for side, camera in (('left', calibration.left), ('right', calibration.right)):
@@ -67,6 +70,28 @@ def frame_messages(make: MessageFactory, frame: StereoFrame) -> Iterator[TopicMe
     for side, pixels in (('left', frame.left), ('right', frame.right)):
         image = messages.image(make, header, pixels, 'rgb8')
         yield TopicMessage(f'{side}/{name}', 'sensor_msgs/msg/Image', image)
+
+
+def _arm_messages(
+    make: MessageFactory, frame: StereoFrame, arm: ArmState
+) -> Iterator[TopicMessage]:
+    """What a dVRK's arm publishes (CRTK), and beside it where its base really is."""
+    pose_type, joints_type = 'geometry_msgs/msg/PoseStamped', 'sensor_msgs/msg/JointState'
+    header = messages.header(make, frame.stamp, f'{arm.name}_base')
+
+    def pose(topic: str, header: Any, matrix: np.ndarray) -> TopicMessage:
+        pose = messages.pose_message(make, matrix)
+        return TopicMessage(topic, pose_type, make(pose_type, header=header, pose=pose))
+
+    def joints(topic: str, names: Sequence[str], positions: np.ndarray) -> TopicMessage:
+        state = make(joints_type, header=header, name=list(names), position=positions)
+        return TopicMessage(f'/{arm.name}/{topic}', joints_type, state)
+
+    camera = messages.header(make, frame.stamp, frame.frame_id)
+    yield pose(f'ground_truth/{arm.name}/base_frame', camera, arm.base)
+    yield pose(f'/{arm.name}/measured_cp', header, arm.measured_cp)
+    yield joints('measured_js', arm.joint_names, np.asarray(arm.positions, np.float64))
+    yield joints('jaw/measured_js', ['jaw'], np.array([arm.jaw], np.float64))
 
 
 def _truth_messages(

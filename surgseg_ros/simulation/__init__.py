@@ -18,10 +18,14 @@ What to choose
   3 Large Needle Driver, 6 Monopolar Curved Scissors); kinds gives them by name instead, in slot
   order. Two tools enter from the sides, the third and fourth from above, unless ports says
   otherwise, for each tool: 0 right, 1 left, 2 upper right, 3 upper left.
-- wrist_bend: largest pitch of the wrist, rad. At 0, the default, the jaws stay on the shaft's
-  centre line, and so does the tool pose's origin, the midpoint of the jaw tips. With a bend the
-  origin still is that midpoint and +z still runs along the shaft, but the shaft's centre line no
-  longer passes through the origin.
+- articulated: real da Vinci wrists (pitch to yaw axis 9.1 or 10.7 mm by kind, as the research
+  kit's files say, instead of 7.5 for all), and roll, wrist pitch, wrist yaw and opening move over
+  their whole ranges; what poses are measured on. False by default: the wrist is straight.
+- wrist_bend, wrist_yaw: largest pitch and yaw of the wrist, rad; 0 by default, the joints' limits
+  (about 80 degrees) with articulated. At 0 the jaws stay on the shaft's centre line.
+- kinematics: 'exact' or 'kit' adds what the robot's arms report (StereoFrame.arms): a virtual PSM
+  for each instrument, whose remote centre is the instrument's port and whose base stands still.
+  'kit' has constant joint offsets and a scale as a real kit has: about 5 mm and 3.6 degrees.
 - crossing: seconds in which the instruments' tips go over to the other side of the image and
   back, passing over and behind each other; 0, the default, keeps each to its own side, where they
   meet now and then.
@@ -35,7 +39,8 @@ the truth alone, in a fraction.
 
 Ground truth is of the left view: disparity = focal_length * baseline / depth, exact to 0.02 px;
 parts and instances of the surface at each pixel's centre, so they have no soft edges; one
-ToolPose for each instrument, also when it is hidden or outside the image. At 640 px width tissue
+ToolPose for each instrument, also when it is hidden or outside the image, with keypoints, the
+dVRK's control point, joints and insertion point. At 640 px width tissue
 has 20-43 px of disparity, a shaft near the lens up to 95.
 
 Tissue lies 40-120 mm from the camera. It fills the image from 5:4 to wider formats and down to

@@ -26,8 +26,8 @@ KINEMATICS = ('exact', 'kit')  # how true an arm's joints are
 # What a real kit's joints are wrong by: constant offsets of the positioning joints (rad, rad, m)
 # and of roll and wrist (rad), and a scale. Of random sign or direction they displace the control
 # point by 5 mm and turn it by 3.6 degrees on average, what arXiv 2406.07375 measures.
-POSITION_OFFSETS, WRIST_OFFSET, SCALE = (0.026, 0.026, 0.003), 0.047, 0.01
-# The kit's roll link from the shaft frame's axes, and the control point's axes on the clevis
+POSITION_OFFSETS, WRIST_OFFSET, SCALE = (0.023, 0.023, 0.003), 0.047, 0.01
+# The axes of the kit's roll link, as columns in the shaft frame; the control point's in the clevis
 _ROLL_LINK = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 _CONTROL_POINT = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 
@@ -90,7 +90,7 @@ class VirtualArm:
         q = np.array([np.arctan2(x, -z), -np.arcsin(y), 0.0, 0.0, state.bend, state.yaw])
         q[2] = distance - INSERTION_OFFSET - SHAFT
         inserted = self._model.links(q)[2][:3, :3]
-        turned = inserted.T @ self.base[:3, :3].T @ state.shaft[:3, :3] @ _ROLL_LINK.T
+        turned = inserted.T @ self.base[:3, :3].T @ state.shaft[:3, :3] @ _ROLL_LINK
         roll = np.arctan2(turned[1, 0], turned[0, 0])
         expected = state.roll + self._turn
         q[3] = expected + np.arctan2(np.sin(roll - expected), np.cos(roll - expected))

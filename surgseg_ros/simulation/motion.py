@@ -164,7 +164,8 @@ class ToolMotion:
     def joints(self, t: float, axis: Axis, tissue_pose: np.ndarray) -> JointState:
         """Return the joint state whose shaft lies on the centre line.
 
-        With a straight wrist the midpoint of the jaw tips is the axis' tip.
+        With a straight wrist the midpoint of the jaw tips is the axis' tip; where the joints all
+        move, the middle of the jaws is, so that enough of the shaft stays in view.
         """
         opening = self._kind.widest * (0.5 + 0.5 * self._jaw(t)) + 0.03
         tip = tissue_pose[:3, :3] @ axis.tip + tissue_pose[:3, 3]
@@ -177,7 +178,8 @@ class ToolMotion:
         shaft[:3, 0] = np.cos(roll) * x + np.sin(roll) * y
         shaft[:3, 1] = np.cos(roll) * y - np.sin(roll) * x
         shaft[:3, 2] = z
-        distance = PITCH_JOINT + self._kind.wrist + reach(self._kind, opening)
+        ahead = reach(self._kind, opening) * (0.5 if self._articulation.close else 1.0)
+        distance = PITCH_JOINT + self._kind.wrist + ahead
         shaft[:3, 3] = tip - z * distance
         pitch, yaw = self._wrist(t)
         return JointState(shaft, pitch, opening, yaw, roll)

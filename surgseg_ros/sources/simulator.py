@@ -12,7 +12,8 @@ from surgseg_ros.sources.base import FIRST_STAMP, FrameSource
 class SimulatorSource(FrameSource):
     """Frames of the virtual endoscope, endless unless `frames` is given.
 
-    details: 'seed=3,frames=100'; parameters of VirtualEndoscope, as `options` are, which win.
+    details: 'seed=3,frames=100,articulated=true'; parameters of VirtualEndoscope, as `options`
+    are, which win.
     Raises ValueError for other parameters, ImportError or OSError where it cannot render.
     """
 
@@ -51,12 +52,19 @@ def _checked(frames: Any) -> int | None:
 
 
 def _parse(details: str) -> dict[str, Any]:
-    """'seed=3,noise=0.5' -> {'seed': 3, 'noise': 0.5}."""
+    """'seed=3,look=classic,articulated=true' -> {'seed': 3, 'look': 'classic', ...: True}."""
     options = {}
     for item in filter(None, details.split(',')):
         name, equals, value = item.partition('=')
         try:
-            options[name.strip()] = literal_eval(value.strip())
+            options[name.strip()] = _value(value.strip())
         except (ValueError, SyntaxError) as error:
             raise ValueError(f'{item!r} is not NAME=NUMBER in sim:{details}') from error
     return options
+
+
+def _value(text: str) -> Any:
+    """A number, true or false, or a word."""
+    if text.lower() in ('true', 'false'):
+        return text.lower() == 'true'
+    return text if text.isidentifier() else literal_eval(text)

@@ -16,6 +16,10 @@ from surgseg_ros.bags import BagReader, BagWriter
 from surgseg_ros.bags.stereo_bag import StereoBag, write_frame
 from surgseg_ros.cli import main
 from surgseg_ros.geometry.calibration_files import read_calibration
+from surgseg_ros.rosdata.messages import matrix_from_pose
+from surgseg_ros.rosdata.tool_poses import tools_from_message
+
+JOINTS = ['yaw', 'pitch', 'insertion', 'roll', 'wrist_pitch', 'wrist_yaw']
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -178,6 +182,29 @@ def test_simulate_is_reproducible(tmp_path: Path) -> None:
     assert (tmp_path / 'a.mcap').read_bytes() == (tmp_path / 'b.mcap').read_bytes()
     frames = list(StereoBag(tmp_path / 'a.mcap'))
     assert len(frames) == 3 and frames[0].truth.tools and frames[0].calibration
+
+
+def test_simulate_writes_what_the_robots_arms_say(tmp_path: Path) -> None:
+    """measured_cp in the base frame, that frame beside it as truth; a real kit's is wrong."""
+    at: dict[str, np.ndarray] = {}
+    for error in ('none', 'kit'):
+        path = tmp_path / f'{error}.mcap'
+        words = ('--frames', '1', '--articulated', '--tools', '1', '--kinematic-error', error)
+        subprocess.run(simulate(path, *words), check=True, capture_output=True)
+        with BagReader(path) as bag:
+            found = {topic: message for topic, _, _, message in bag.messages()}
+            stamp = found['/endoscope/left/image_rect'].header.stamp
+        measured = found['/PSM1/measured_cp']
+        assert (measured.header.frame_id, measured.header.stamp) == ('PSM1_base', stamp)
+        tool = tools_from_message(found['/endoscope/ground_truth/tool_poses'])[0]
+        base = found['/endoscope/ground_truth/PSM1/base_frame']
+        assert base.header.frame_id == 'endoscope_left_optical'
+        pose = matrix_from_pose(base.pose) @ matrix_from_pose(measured.pose)
+        at[error] = 1e3 * np.linalg.norm(pose[:3, 3] - tool.control_point[:3, 3])
+        joints, jaw = found['/PSM1/measured_js'], found['/PSM1/jaw/measured_js']
+        assert list(joints.name) == JOINTS and len(joints.position) == 6
+        assert list(jaw.name) == ['jaw'] and jaw.position[0] == pytest.approx(tool.jaw_angle)
+    assert at['none'] < 1e-6 and 1.0 < at['kit'] < 15.0
 
 
 def test_simulate_stopped_by_ctrl_c_leaves_a_bag(tmp_path: Path) -> None:

@@ -274,6 +274,26 @@ def test_simulator_options() -> None:
         rendered('sim:colour=3')
 
 
+def test_simulator_options_are_numbers_words_and_switches(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {}
+
+    class Endoscope:
+        def __init__(self, **options: object) -> None:
+            given.update(options)
+            self.rate, self.calibration = 10.0, None
+
+    fake = SimpleNamespace(VirtualEndoscope=Endoscope)
+    monkeypatch.setitem(sys.modules, 'surgseg_ros.simulation', fake)
+    open_source('sim:seed=3,noise=0.5,look=classic,articulated=true,truth=False,frames=2')
+    assert given == {
+        'seed': 3,
+        'noise': 0.5,
+        'look': 'classic',
+        'articulated': True,
+        'truth': False,
+    }
+
+
 def test_endless_source_must_be_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     class Endoscope:
         """Stands in for the renderer, which a machine without OpenGL does not have."""
