@@ -71,7 +71,13 @@ def run(args: argparse.Namespace) -> int:
 def _stereo(args: argparse.Namespace) -> dict[str, Any]:
     metrics = stereo.evaluate(args.results, args.truth, args.topic)
     print(stereo.table(metrics))
-    return {name: asdict(values) for name, values in metrics.items()}
+    uncertainty = stereo.evaluate_uncertainty(args.results, args.truth, args.topic)
+    if uncertainty:
+        print(stereo.uncertainty_table(uncertainty))
+    return {
+        **{name: asdict(values) for name, values in metrics.items()},
+        **({'stddev': {k: asdict(v) for k, v in uncertainty.items()}} if uncertainty else {}),
+    }
 
 
 def _add_model(task: argparse.ArgumentParser) -> None:

@@ -278,9 +278,11 @@ def _unpacked(data: np.ndarray) -> np.ndarray:
 
 
 def without_nan(value: Any) -> Any:
-    """Figures, also nested in dicts, as JSON has them: None for NaN."""
+    """Figures, also nested in dicts and sequences, as JSON has them: None for NaN."""
     if isinstance(value, dict):
         return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
     if isinstance(value, float):
         return None if math.isnan(value) else float(value)
     return value

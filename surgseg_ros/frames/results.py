@@ -15,6 +15,8 @@ class StereoResult:
     """disparity: HxW float32, px of the given images (x_left - x_right), NaN where unknown.
 
     tool_mask: HxW uint8 class ids (0 tissue, 1 tool) or None where the model has no mask.
+    stddev: HxW float32, standard deviation of the disparity in px, NaN where unknown, or None
+        where the model does not tell.
     disparity_range: least and greatest disparity that the model can find, px of these images.
     disparity_step: smallest difference between two disparities, px; 0 not quantised.
     milliseconds: time spent per stage.
@@ -26,6 +28,7 @@ class StereoResult:
     milliseconds: Mapping[str, float] = field(default_factory=dict)
     disparity_range: tuple[float, float] | None = None
     disparity_step: float = 0.0
+    stddev: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

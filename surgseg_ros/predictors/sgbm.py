@@ -12,7 +12,12 @@ import cv2
 import numpy as np
 
 from surgseg_ros.frames.results import StereoResult
+from surgseg_ros.predictors.matching_uncertainty import disparity_stddev
 from surgseg_ros.predictors.preprocess import check_pair
+
+# Windows of the left image darker than this, without texture, have nothing to match: grey levels
+_DARK_MEAN, _DARK_DEVIATION = 12, 3
+_END = 1  # px; a match so near to an end of the search range may be anything beyond it
 
 _NO_NETWORK = {
     'weights': (None, ''),
@@ -35,8 +40,10 @@ class SgbmPredictor:
     uniqueness: % by which the best match must beat the second best, else the pixel is invalid.
     left_right: px by which the match back from the right view may differ, -1 accepts all.
     speckle_size: patches of equal disparity smaller than this many px are invalid, 0 keeps all.
+    stddev: whether to tell how far each disparity may be off; may be changed at any time.
 
-    Invalid (NaN) is also what the right camera cannot see because it lies beyond its image's edge.
+    Invalid (NaN) is also what the right camera cannot see because it lies beyond its image's edge,
+    what was found within 1 px of an end of the search range, and dark windows without texture.
     Options that only a network has (weights, backend, ...) may be passed while they ask for
     nothing. Raises ValueError for what cannot be, TypeError for unknown options.
     """
@@ -49,6 +56,7 @@ class SgbmPredictor:
         uniqueness: int = 10,
         left_right: int = 1,
         speckle_size: int = 400,
+        stddev: bool = True,
         **options: Any,
     ) -> None:
         _refuse(options)
@@ -60,6 +68,7 @@ class SgbmPredictor:
         if block_size < 1 or block_size % 2 == 0:
             raise ValueError(f'block_size is {block_size}, expected an odd number of px')
         self.min_disparity, self._max_disparity = min_disparity, max_disparity
+        self.stddev, self._block_size = stddev, block_size
         area = block_size**2
         self._matcher = cv2.StereoSGBM.create(
             minDisparity=min_disparity,
@@ -81,13 +90,14 @@ class SgbmPredictor:
         start = time.perf_counter()
         low, high = self.search_range(left.shape[1])
         self._matcher.setNumDisparities(high - low)
-        padded = [
-            _pad(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), low, high) for image in (left, right)
-        ]
+        grey, grey_right = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (left, right))
+        padded = [_pad(image, low, high) for image in (grey, grey_right)]
         matching = time.perf_counter()
         raw = self._matcher.compute(*padded)
         matched = time.perf_counter()
         disparity = _unpad(raw, left.shape[1], low, high)
+        disparity[_dark(grey, self._block_size)] = np.nan
+        sigma = disparity_stddev(grey, grey_right, disparity) if self.stddev else None
         end = time.perf_counter()
         milliseconds = {
             'preprocess': 1000 * (matching - start),
@@ -99,6 +109,7 @@ class SgbmPredictor:
             milliseconds=milliseconds,
             disparity_range=(low, high),
             disparity_step=1 / 16,
+            stddev=sigma,
         )
 
     def search_range(self, width: int) -> tuple[int, int]:
@@ -122,8 +133,17 @@ def _unpad(raw: np.ndarray, width: int, low: int, high: int) -> np.ndarray:
     disparity = raw.astype(np.float32) / 16
     matched = np.arange(width, dtype=np.float32) - disparity
     # A match in the padding is no measurement: the right camera does not see that point.
-    disparity[(raw < 16 * low) | (matched < 0) | (matched > width - 1)] = np.nan
+    ends = (disparity < low + _END) | (disparity > high - 1 - _END)
+    disparity[ends | (matched < 0) | (matched > width - 1)] = np.nan
     return disparity
+
+
+def _dark(grey: np.ndarray, block_size: int) -> np.ndarray:
+    """Where the window around a pixel of HxW uint8 is dark and without texture: HxW bool."""
+    size = (max(block_size, 3),) * 2  # a single pixel has no texture
+    mean = cv2.boxFilter(grey, cv2.CV_32F, size)
+    variance = cv2.sqrBoxFilter(grey, cv2.CV_32F, size) - mean**2
+    return (mean < _DARK_MEAN) & (variance < _DARK_DEVIATION**2)
 
 
 def _refuse(options: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from synthetic_stereo import sloped_disparity, stereo_pair
 from surgseg_ros import predictors
 from surgseg_ros.frames.results import StereoResult
 from surgseg_ros.metrics.stereo import stereo_metrics
-from surgseg_ros.predictors.scaling import predict_scaled, upsample_disparity
+from surgseg_ros.predictors.scaling import predict_scaled, scale_for, upsample_disparity
 
 
 class MaskPredictor:
@@ -56,3 +56,30 @@ def test_scale_out_of_range(scale):
     image = np.zeros((64, 96, 3), np.uint8)
     with pytest.raises(ValueError, match='scale is'):
         predict_scaled(MaskPredictor(), image, image, scale)
+
+
+@pytest.mark.parametrize(
+    ('width', 'scale'),
+    [
+        (320, 1),
+        (640, 1),
+        (800, 1),
+        (801, 0.75),
+        (1024, 0.5),
+        (1280, 0.5),
+        (1920, 0.25),
+        (9999, 0.25),
+    ],
+)
+def test_scale_that_suits_a_width(width, scale):
+    assert scale_for(width) == scale
+
+
+def test_standard_deviation_comes_back_in_full_pixels():
+    pair = stereo_pair(sloped_disparity(256, 320))
+    predictor = predictors.create('sgbm')
+    result = predict_scaled(predictor, *pair, 0.5)
+    assert result.stddev.shape == (256, 320)
+    assert (np.isnan(result.stddev) == np.isnan(result.disparity)).all()
+    full = np.nanmedian(predict_scaled(predictor, *pair, 1.0).stddev)
+    assert 1.2 * full < np.nanmedian(result.stddev) < 4 * full
