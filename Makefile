@@ -1,13 +1,13 @@
 # Two commands matter: `make demo` and `make test`. Both set up everything they need in .venv.
 PYTHON ?= python3
-# other versions to test against, e.g. PINS='numpy==1.26.4 opencv-python-headless==4.6.0.66'
-PINS ?=
+# Other versions to test against, e.g. PINS='numpy==1.26.4 opencv-python-headless==4.6.0.66'. They
+# stay until others are given; PINS= goes back to ours.
 BIN := .venv/bin
 
 .PHONY: setup demo test lint docs clean
 
 setup:
-	@$(PYTHON) pip_underlay/bootstrap.py --pins '$(PINS)'
+	@$(PYTHON) pip_underlay/bootstrap.py $(if $(filter undefined,$(origin PINS)),,--pins '$(PINS)')
 
 demo: setup
 	@$(BIN)/surgseg demo
@@ -17,7 +17,9 @@ test: setup lint
 
 lint: setup
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q test/test_structure.py
 
 # the tables of docs/topics.md, from the code
 docs: setup

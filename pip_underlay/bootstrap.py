@@ -2,13 +2,19 @@
 
 Needs only the standard library, and does only what is out of date:
     python3 pip_underlay/bootstrap.py [--pins 'numpy==1.26.4 ...']
+Versions given with --pins stay until others are given; '' goes back to ours. Only one process at
+a time sets up, and what it has started ends with it.
 """
 
 import argparse
+import contextlib
+import ctypes
+import fcntl
 import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -22,27 +28,59 @@ VENV = ROOT / '.venv'
 PYTHON = VENV / 'bin' / 'python'
 BUILD = ROOT / 'build' / 'venv'
 LOG = ROOT / 'log' / 'bootstrap.log'
+LIBC = ctypes.CDLL(None)
+STAND_INS = ('message_filters', 'sensor_msgs_py', 'vision_msgs')
+OF_OTHERS = (
+    'PYTHONPATH',
+    'LD_LIBRARY_PATH',
+    'AMENT_PREFIX_PATH',
+    'CMAKE_PREFIX_PATH',
+    'COLCON_PREFIX_PATH',
+    '_ROS_WHEELS_BOOTSTRAP_COMPLETE',
+)
 RENDERER = ('libegl1', 'libgl1-mesa-dri')
 
 
 def main() -> int:
     """Run every step that its inputs say is out of date."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--pins', default='', help='packages to install over the pinned ones')
+    parser.add_argument('--pins', help='packages to install over the pinned ones')
     arguments = parser.parse_args()
-    LOG.parent.mkdir(exist_ok=True)
-    # `make` may itself run in an activated environment of ROS wheels; start from a clean one.
-    for name in ('LD_LIBRARY_PATH', '_ROS_WHEELS_BOOTSTRAP_COMPLETE', 'PYTHONPATH'):
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    if 'MAKELEVEL' in os.environ:  # `make` started us, and without it nobody waits for this
+        end_with_parent()
+    # A ROS may be sourced in this shell, or ROS wheels activated; start from a clean environment.
+    for name in OF_OTHERS:
         os.environ.pop(name, None)
     try:
-        check_tools()
-        ensure_renderer()
-        ensure_packages(arguments.pins)
-        ensure_build()
+        with only_one():
+            LOG.parent.mkdir(exist_ok=True)
+            check_tools()
+            ensure_renderer()
+            ensure_packages(kept_pins() if arguments.pins is None else arguments.pins)
+            keep_other_ros_out()
+            ensure_build()
     except StepError as error:
         print(f'setup: {error}', file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
+
+
+@contextlib.contextmanager
+def only_one() -> Iterator[None]:
+    """Wait until no other process sets up this checkout; the lock ends with the process."""
+    folder = os.open(ROOT, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print('setup: waiting for another `make` that sets up this folder', flush=True)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 class StepError(Exception):
@@ -79,6 +117,7 @@ def ensure_packages(pins: str) -> None:
     files = [UNDERLAY / name for name in names]
     if up_to_date('packages', digest(files, pins)):
         return
+    (VENV / '.surgseg-packages').unlink(missing_ok=True)  # no longer true until all is done
     run('Creating .venv', [sys.executable, '-m', 'venv', str(VENV)], expected=1)
     pip = [str(PYTHON), '-m', 'pip', '--disable-pip-version-check', 'install', '--no-input']
     wanted, constraints, bare = (str(path) for path in files)
@@ -87,7 +126,22 @@ def ensure_packages(pins: str) -> None:
     if pins:
         run('Installing other versions', [*pip, *pins.split()], expected=4)
     mend_wheels()
+    mark('pins', pins)
     mark('packages', digest(files, pins))
+
+
+def kept_pins() -> str:
+    """Return the versions that were given last; packages are as they were until others are."""
+    stamp = VENV / '.surgseg-pins'
+    return stamp.read_text() if stamp.exists() else ''
+
+
+def keep_other_ros_out() -> None:
+    """Have every Python of .venv drop a ROS that is sourced in its shell, before all else."""
+    folder = next(VENV.glob('lib/python3*/site-packages'))
+    write(folder / 'surgseg_no_other_ros.py', (UNDERLAY / 'no_other_ros.py').read_text())
+    # .pth files are read in the order of their names; that of the ROS wheels starts Python anew
+    write(folder / 'a_surgseg_no_other_ros.pth', 'import surgseg_no_other_ros\n')
 
 
 def mend_wheels() -> None:
@@ -101,7 +155,7 @@ def mend_wheels() -> None:
 
 def ensure_build() -> None:
     """Build the messages and this package into .venv with colcon."""
-    inputs = [UNDERLAY / 'vision_msgs', UNDERLAY / 'message_filters', *sources(ROOT)]
+    inputs = [*(UNDERLAY / name for name in STAND_INS), *sources(ROOT)]
     state = digest([path for entry in inputs for path in sources(entry)], str(ROOT))
     if up_to_date('build', state):
         return
@@ -168,7 +222,15 @@ def up_to_date(step: str, state: str) -> bool:
 
 def mark(step: str, state: str) -> None:
     """Remember that `step` is done for these inputs."""
-    (VENV / f'.surgseg-{step}').write_text(state)
+    write(VENV / f'.surgseg-{step}', state)
+
+
+def write(path: Path, text: str) -> None:
+    """Put a file in place as a whole, where it differs."""
+    if not path.exists() or path.read_text() != text:
+        partial = path.with_name(f'{path.name}.{os.getpid()}')
+        partial.write_text(text)
+        partial.replace(path)
 
 
 def run(title: str, command: list[str], expected: int) -> None:
@@ -184,7 +246,10 @@ def run(title: str, command: list[str], expected: int) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             errors='replace',
+            start_new_session=True,
+            preexec_fn=end_with_parent,
         ) as process,
+        ended_with_all_its_children(process),
     ):
         assert process.stdout is not None
         for line in process.stdout:
@@ -194,6 +259,22 @@ def run(title: str, command: list[str], expected: int) -> None:
     if process.returncode:
         tail = ''.join(LOG.read_text().splitlines(keepends=True)[-15:])
         raise StepError(f'"{title}" failed; {LOG.relative_to(ROOT)} ends with:\n{tail}')
+
+
+@contextlib.contextmanager
+def ended_with_all_its_children(process: subprocess.Popen[str]) -> Iterator[None]:
+    """End a process group when this process is interrupted meanwhile."""
+    try:
+        yield
+    except BaseException:
+        os.killpg(process.pid, signal.SIGTERM)
+        raise
+
+
+def end_with_parent() -> None:
+    """Ask Linux to end this process when its parent dies, even by SIGKILL."""
+    pr_set_pdeathsig = 1
+    LIBC.prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 class Bar:

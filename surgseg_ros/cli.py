@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from surgseg_ros.processes.signals import on_signal
+
 COMMANDS = {
     'demo': 'virtual endoscope -> stereo node -> bag, video, cloud and a summary',
     'up': 'start a pipeline of nodes',
@@ -34,8 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     args = parser.parse_args(words)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # end children, close files
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # background shells ignore it
+    on_signal(_stop)
     try:
         return int(args.run(args) or 0)
     except KeyboardInterrupt:
@@ -43,6 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ImportError) as error:
         print(f'surgseg {args.command}: {error}', file=sys.stderr)
         return 2
+
+
+def _stop(number: int) -> None:
+    """End children and close files on the way out."""
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
 if __name__ == '__main__':

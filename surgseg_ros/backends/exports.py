@@ -5,17 +5,15 @@ its own, which also keeps torch's compiler away from a renderer in this one.
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
 from surgseg_ros.backends.model import Model
+from surgseg_ros.media import children
 
 _KEPT = ('onnx', 'openvino')  # folders in the cache
-_PACKAGE_PARENT = Path(__file__).parents[2]
 
 
 def cache_folder() -> Path:
@@ -62,17 +60,10 @@ def _export(model: Model, path: Path) -> None:
     if missing:
         raise ImportError(f'exporting {model.name} needs pip install {" ".join(missing)}')
     request = json.dumps(asdict(model), default=lambda path: str(path.absolute()))
-    paths = [str(_PACKAGE_PARENT), *filter(None, [os.environ.get('PYTHONPATH')])]
-    child = subprocess.run(
-        [sys.executable, '-m', 'surgseg_ros.backends.export_onnx', request, str(path)],
-        env={**os.environ, 'PYTHONPATH': os.pathsep.join(paths)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    words = ('-m', 'surgseg_ros.backends.export_onnx', request, str(path))
+    child = children.run(children.python(*words))
     if child.returncode:
-        reason = (child.stderr.strip().splitlines() or [f'exit code {child.returncode}'])[-1]
+        reason = children.last_line(child)
         if child.returncode == 3:
             raise ValueError(reason)
         raise OSError(f'{model.name} could not be exported to ONNX: {reason}')

@@ -18,7 +18,8 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys.store import Typestore
 
-from surgseg_ros.bags.reader import STORAGES, BagError, is_bag, unfinished_path
+from surgseg_ros.bags.reader import STORAGES, BagError, unfinished_path
+from surgseg_ros.bags.replacing import check_replaceable
 from surgseg_ros.bags.types import find_type
 
 T = TypeVar('T')
@@ -47,7 +48,7 @@ class BagWriter:
         self._connections: dict[str, Connection] = {}
         plugin = _plugin(self.path, storage)
         for there in filter(Path.exists, (self.path, self._partial)):
-            _check_replaceable(there, overwrite)
+            check_replaceable(there, overwrite)
         _remove(self._partial)
         self._writer = Writer(self._partial / 'bag', version=_JAZZY, storage_plugin=plugin)
         # A thread of its own, so that Ctrl-C cannot fall into the middle of a record.
@@ -121,7 +122,9 @@ class BagWriter:
         finished = self._partial / 'bag'
         if self.path.suffix in STORAGES:
             finished = finished / f'bag{self.path.suffix}'
-        _remove(self.path)
+        if self.path.exists():
+            check_replaceable(self.path, overwrite=True)  # it may have changed meanwhile
+            _remove(self.path)
         finished.rename(self.path)
         _remove(self._partial)
 
@@ -134,13 +137,6 @@ def _plugin(path: Path, storage: str | None) -> StoragePlugin:
     if storage not in STORAGES.values():
         raise BagError(f'no storage is called {storage!r}; known: {", ".join(STORAGES.values())}')
     return StoragePlugin[storage.upper()]
-
-
-def _check_replaceable(path: Path, overwrite: bool) -> None:
-    if not overwrite:
-        raise BagError(f'{path} exists already')
-    if not is_bag(path) and not is_bag(path / 'bag'):
-        raise BagError(f'{path} exists and is no bag, so it is not overwritten')
 
 
 def _remove(path: Path) -> None:

@@ -5,7 +5,6 @@ medians hold where single times do not.
 """
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -20,6 +19,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+
+from surgseg_ros.media import children
 
 # glibc maps and unmaps every large activation anew unless it is told to keep them
 TUNED_MALLOC = {'MALLOC_MMAP_THRESHOLD_': str(4 << 30), 'MALLOC_TRIM_THRESHOLD_': str(16 << 30)}
@@ -111,7 +112,7 @@ def compare(
 class _Player:
     """A contender's process: a line in, a line of JSON out."""
 
-    def __init__(self, contender: Contender, process: subprocess.Popen, path: Path) -> None:
+    def __init__(self, contender: Contender, process: 'subprocess.Popen[str]', path: Path) -> None:
         self._contender, self._process, self._path = contender, process, path
         start = time.perf_counter()
         self._read()
@@ -122,12 +123,11 @@ class _Player:
     def start(cls, task: Task, contender: Contender, path: Path) -> Iterator['_Player']:
         """Start the process and wait until it is ready; it ends with the context."""
         request = json.dumps([asdict(task), contender.options, str(path)])
-        process = subprocess.Popen(
-            [sys.executable, '-m', __name__, request],
-            env={**os.environ, **contender.environment},
+        process = children.start(
+            children.python('-m', __name__, request),
+            changes=contender.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
         )
         try:
             yield cls(contender, process, path)

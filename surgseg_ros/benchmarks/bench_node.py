@@ -9,12 +9,8 @@ from typing import Any
 
 from surgseg_ros.bags import BagWriter
 from surgseg_ros.bags.stereo_bag import write_frame
-from surgseg_ros.processes.domains import own_domain
-from surgseg_ros.processes.pipelines import PipelineNode
-from surgseg_ros.processes.supervisor import Supervisor
 from surgseg_ros.sources import SimulatorSource
 
-NAMESPACE = 'endoscope'
 OUTPUTS = {  # that is subscribed to, by node
     'stereo': ('disparity', 'stereo_msgs/msg/DisparityImage'),
     'semantic': ('segmentation', 'sensor_msgs/msg/Image'),
@@ -41,36 +37,24 @@ def recording(width: int, height: int, rate: float) -> Iterator[Path]:
 
 def measure(name: str, bag: Path, parameters: dict[str, Any], seconds: float) -> str:
     """Run the node `name` on the looped bag with a subscriber of its output; a line under HEAD."""
-    from surgseg_ros.live.monitor import DiagnosticsMonitor
+    from surgseg_ros.live.graph import LiveGraph
 
-    topic, kind = OUTPUTS[name]
-    full_name = f'{NAMESPACE}/{name}'
-    with own_domain(), Supervisor() as supervisor, DiagnosticsMonitor(supervisor) as monitor:
-        monitor.listen(f'/{NAMESPACE}/{topic}', kind)
+    with LiveGraph() as graph:
+        graph.subscribe(*OUTPUTS[name])
         start = time.monotonic()
-        node = supervisor.start(
-            PipelineNode(f'{name}_node', name, NAMESPACE, parameters=parameters)
-        )
-        monitor.await_active(full_name, timeout=300)
+        node = graph.start(f'{name}_node', **parameters)
+        graph.await_active(name)
         active = time.monotonic() - start
-        supervisor.start(
-            PipelineNode(
-                'endoscope_node',
-                'endoscope',
-                NAMESPACE,
-                parameters={'source': str(bag), 'loop': True},
-            )
-        )
-        monitor.wait(
-            lambda: int(monitor.values(full_name).get('out', 0)),
-            f'{full_name} published no {topic}',
+        graph.start('endoscope_node', source=str(bag), loop=True)
+        graph.wait(
+            lambda: int(graph.values(name).get('out', 0)),
+            f'{name} published no {OUTPUTS[name][0]}',
         )
         time.sleep(seconds)
-        supervisor.stop('endoscope')
-        time.sleep(3)  # the last output, and a report that counts it
-        monitor.check()
+        graph.stop('endoscope')
+        graph.settle()
         peak = _peak(node.pid)
-        values = monitor.values(full_name)
+        values = graph.values(name)
     return _line(parameters, active, peak, values, seconds)
 
 

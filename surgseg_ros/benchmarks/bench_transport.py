@@ -1,14 +1,12 @@
 """Latency of camera images between two processes: Fast DDS as it is, and with our profile."""
 
 import json
-import os
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from surgseg_ros.media import children
 from surgseg_ros.processes.pipelines import Pipeline
 
 # name: (our environment, arguments of the exchange)
@@ -37,14 +35,9 @@ def median(rounds: list[dict[str, Any]], key: str) -> float:
 
 def _exchange(ours: bool, arguments: list[str], frames: int) -> dict[str, Any]:
     wanted = Pipeline.environment()
-    plain = {name: value for name, value in os.environ.items() if name not in wanted}
-    done = subprocess.run(
-        [sys.executable, '-m', 'surgseg_ros.live.exchange', '--frames', str(frames), *arguments],
-        env={**plain, **wanted} if ours else plain,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    changes = wanted if ours else dict.fromkeys(wanted)
+    words = ('-m', 'surgseg_ros.live.exchange', '--frames', str(frames), *arguments)
+    done = children.run(children.python(*words), changes=changes, timeout=300)
     if done.returncode:
-        raise OSError(f'no image could be exchanged: {done.stderr.strip().splitlines()[-1]}')
+        raise OSError(f'no image could be exchanged: {children.last_line(done)}')
     return dict(json.loads(done.stdout.splitlines()[-1]))

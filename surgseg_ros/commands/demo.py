@@ -5,7 +5,6 @@ stereo_node always; semantic_node, too, if weights for it come with the package.
 
 import argparse
 import json
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,9 +17,7 @@ from surgseg_ros.evaluation import stereo
 from surgseg_ros.evaluation.mosaic import mosaic, write_video
 from surgseg_ros.geometry.ply import write_ply
 from surgseg_ros.networks.bundled import bundled_weights
-from surgseg_ros.processes.domains import own_domain
 from surgseg_ros.processes.pipelines import Pipeline, PipelineNode
-from surgseg_ros.processes.supervisor import Supervisor
 from surgseg_ros.rosdata.images import decode_labels
 from surgseg_ros.rosdata.messages import cloud_from_message, stamp_of
 
@@ -101,36 +98,21 @@ def record(nodes: list[PipelineNode], bag: Path, frames: int) -> dict[str, dict[
 
     All of it in a ROS domain of its own, so that a robot, or another demo, is not disturbed.
     """
-    from surgseg_ros.live.monitor import DiagnosticsMonitor
+    from surgseg_ros.live.graph import LiveGraph
 
-    recorder = PipelineNode(
-        'recorder_node',
-        'recorder',
-        NAMESPACE,
-        parameters={'bag': str(bag), 'topics': list(RECORDED), 'overwrite': True},
-    )
     *others, source = nodes
-    with (
-        own_domain() as domain,
-        Supervisor() as supervisor,
-        DiagnosticsMonitor(supervisor) as monitor,
-    ):
-        print(f'to look on: export ROS_DOMAIN_ID={domain}')
-        for node in (recorder, *others):
-            supervisor.start(node)
-        perceiving = [node for node in others if node.name in PERCEIVING]
-        monitor.await_active(*(f'{NAMESPACE}/{node.name}' for node in (recorder, *perceiving)))
-        process = supervisor.start(source)
+    watched = [node for node in others if node.name in PERCEIVING]
+    with LiveGraph(NAMESPACE) as graph:
+        print(f'to look on: export ROS_DOMAIN_ID={graph.domain}')
+        graph.start('recorder_node', bag=str(bag), topics=list(RECORDED), overwrite=True)
+        for node in others:
+            graph.add(node)
+        graph.await_active('recorder', *(node.name for node in watched))
         with tqdm(total=frames, unit=' frames', desc='live', disable=None) as bar:
-            while process.poll() is None:
-                bar.update(int(monitor.values(f'{NAMESPACE}/{SOURCE}').get('sent', 0)) - bar.n)
-                monitor.check()
-                time.sleep(0.2)
-        monitor.check()
-        time.sleep(2.5)  # the last outputs, and diagnostics that count them
-        if supervisor.stop('recorder'):
+            graph.play(source, lambda sent: bar.update(sent - bar.n))
+        if graph.stop('recorder'):
             raise ValueError('the recording failed, see the message of the recorder above')
-        return {node.executable: monitor.values(f'{NAMESPACE}/{node.name}') for node in perceiving}
+        return {node.executable: graph.values(node.name) for node in watched}
 
 
 def draw(bag: Path, out: Path) -> None:

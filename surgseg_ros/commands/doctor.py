@@ -4,18 +4,20 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 
+from surgseg_ros.media import children
+
 TESTED_PYTHON = ((3, 11), (3, 12))
 PROFILE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
 SHARED_MEMORY = Path('/dev/shm')
 LARGE_CACHE = 10**9  # bytes
 LEAST_SHARED_MEMORY_MB = 256  # config/fastdds.xml takes 64 MB per process
+PATIENCE = 60.0  # s for a check in a process of its own
 SLOW_MS = 15.0  # for 3.9 MB; with the profile 2 ms are usual, without it 25 ms
 
 LIBRARIES = {  # import name: how to get it where rosdep or pip did not bring it
@@ -230,12 +232,12 @@ def check_optional() -> Iterator[Check]:
 def check_renderer() -> Iterator[Check]:
     """Whether the virtual endoscope can make an OpenGL context, in a process of its own."""
     code = 'from surgseg_ros.simulation.gl import make_context; make_context(64, 64).free()'
-    done = _run(['-c', code])
+    done = children.run(children.python('-c', code), timeout=PATIENCE)
     if done.returncode == 0:
         version = _version('mujoco') or ''
         yield Check('ok', 'renderer', f'MuJoCo {version} has OpenGL')
         return
-    reason = (done.stderr.strip().splitlines() or [f'ended with {done.returncode}'])[-1]
+    reason = children.last_line(done)
     mend = (
         'pip install mujoco'
         if 'ModuleNotFoundError' in reason
@@ -248,9 +250,10 @@ def check_exchange() -> Iterator[Check]:
     """Two processes and an image of 3.9 MB, with the settings of `surgseg up`."""
     from surgseg_ros.processes.pipelines import Pipeline
 
-    done = _run(['-m', 'surgseg_ros.live.exchange'], Pipeline.environment())
+    words = children.python('-m', 'surgseg_ros.live.exchange')
+    done = children.run(words, changes=Pipeline.environment(), timeout=PATIENCE)
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or [f'ended with {done.returncode}'])[-1]
+        reason = children.last_line(done)
         yield Check('missing', 'image through DDS', reason, 'mend what is missing above first')
         return
     yield _judged(**json.loads(done.stdout.splitlines()[-1]))
@@ -277,24 +280,6 @@ def _judged(
             f'look at shared memory and {PROFILE} above; a busy machine is slow, too',
         )
     return Check('ok', name, found)
-
-
-def _run(
-    words: list[str], environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run Python in a process that may crash or hang; a hang is return code 124."""
-    command = [sys.executable, *words]
-    try:
-        return subprocess.run(
-            command,
-            env={**os.environ, **(environment or {})},
-            text=True,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=60,
-        )
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, 124, '', 'no answer within 60 s')
 
 
 def _imported(name: str, mend: str) -> Check:

@@ -14,17 +14,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Start everything; end when a node ends or on Ctrl-C."""
+    """Start everything; end when a node ends or cannot start, or on Ctrl-C."""
     pipeline = Pipeline.load(args.pipeline)
     if args.show_args:
         for name, argument in pipeline.arguments.items():
             print(f'{name:<12} {argument.default!r:<12} {argument.help}')
         return 0
     nodes = pipeline.nodes(parse(args.values))
-    with Supervisor() as supervisor:
+    from surgseg_ros.live.monitor import DiagnosticsMonitor
+    from surgseg_ros.live.probe import Probe
+
+    names = [f'{node.namespace}/{node.name}'.strip('/') for node in nodes]
+    with Supervisor() as supervisor, Probe('surgseg_up') as probe:
+        monitor = DiagnosticsMonitor(supervisor, probe)
         for node in nodes:
             supervisor.start(node)
-        return supervisor.wait()
+        return supervisor.wait(lambda: monitor.check(names))
 
 
 def parse(values: list[str]) -> dict[str, str]:

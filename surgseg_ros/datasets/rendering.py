@@ -17,7 +17,9 @@ from typing import IO, Any
 import cv2
 import numpy as np
 
-from surgseg_ros.media.files import remove_partials, reserved, whole_file
+from surgseg_ros.media import children
+from surgseg_ros.media.files import remove_partials, whole_file
+from surgseg_ros.media.locks import reserved
 from surgseg_ros.media.progress import progress
 from surgseg_ros.simulation.motion import PORTS
 
@@ -118,15 +120,9 @@ def _render_shares(
 
 def _start(stdout: int) -> 'subprocess.Popen[str]':
     """One worker; a fresh interpreter, for EGL and torch do not survive a fork."""
-    environment = {
-        **os.environ,
-        'PYTHONPATH': os.pathsep.join(filter(None, sys.path)),
-        'LP_NUM_THREADS': '1',
-    }  # of Mesa; there is a process for every core
-    words = [sys.executable, '-m', __name__]
-    return subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=stdout, text=True, env=environment
-    )
+    threads = {'LP_NUM_THREADS': '1'}  # of Mesa; there is a process for every core
+    words = children.python('-m', __name__)
+    return children.start(words, changes=threads, stdin=subprocess.PIPE, stdout=stdout)
 
 
 def _work(source: IO[str]) -> None:

@@ -6,8 +6,6 @@ python -m surgseg_ros.live.exchange
 import argparse
 import json
 import os
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -15,6 +13,7 @@ import rclpy
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
+from surgseg_ros.media import children
 from surgseg_ros.nodes import transport
 from surgseg_ros.nodes.managed_node import NEWEST, RELIABLE
 
@@ -29,18 +28,8 @@ def receive(frames: int = FRAMES, best_effort: bool = False, tuned: bool = True)
     best_effort: subscribe as the nodes do. tuned: with the nodes' allocator setting.
     """
     topic = f'/surgseg_exchange_{os.getpid()}/image'
-    sender = subprocess.Popen(
-        [
-            sys.executable,
-            '-m',
-            __spec__.name,
-            '--send',
-            topic,
-            '--frames',
-            str(frames),
-            *([] if tuned else ['--untuned']),
-        ]
-    )
+    words = ('-m', __spec__.name, '--send', topic, '--frames', str(frames))
+    sender = children.start(children.python(*words, *([] if tuned else ['--untuned'])))
     latencies: list[float] = []
 
     def take(image: Image) -> None:

@@ -1,6 +1,5 @@
 """Write files so that whoever is stopped leaves them whole, and several at a time."""
 
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -32,24 +31,6 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def reserved(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Hold a folder for this process; where another one holds it, wait or raise ValueError.
-
-    The system takes it back even from a killed process, and forked ones do not inherit it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / '.lock').open('w') as lock:
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(
-                f'another process is at work in {folder}: wait until it has ended, '
-                'or choose another folder'
-            ) from error
-        yield
 
 
 def remove_partials(folder: Path) -> None:

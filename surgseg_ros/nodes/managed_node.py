@@ -1,25 +1,26 @@
 """What all nodes share: lifecycle that starts itself, parameters, QoS, diagnostics, main()."""
 
 import contextlib
-import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from types import FrameType
 from typing import Any, ClassVar
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter as RosParameter
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.signals import SignalHandlerOptions
 
 from surgseg_ros.nodes import transport
-from surgseg_ros.nodes.parameters import Parameter, Parameters
+from surgseg_ros.nodes.parameters import Parameter, Parameters, is_set
+from surgseg_ros.processes.signals import on_signal
 
 RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -143,7 +144,17 @@ class ManagedNode(LifecycleNode):
         self._publish_diagnostics()  # at once: whoever started the node waits for this
         self.finished = self.failed and not self.WAITS
 
-    # Topics.
+    # Parameters and topics.
+
+    def set_parameters_atomically(self, parameter_list: list[RosParameter]) -> SetParametersResult:
+        """Set what changes: a value that a parameter has already is always accepted.
+
+        So a node takes its own `ros2 param dump`, with what is read-only in it.
+        """
+        changes = [change for change in parameter_list if not is_set(self, change)]
+        if not changes:
+            return SetParametersResult(successful=True)
+        return super().set_parameters_atomically(changes)
 
     def publisher(self, kind: type, topic: str, qos: QoSProfile = RELIABLE) -> Publisher:
         """Make a publisher whose QoS may be overridden by parameters."""
@@ -190,7 +201,9 @@ def run(make_node: Callable[[], ManagedNode], arguments: Sequence[str] | None = 
     # rclpy's own handlers would shut the context down before the node has ended its work.
     words = list(arguments) if arguments else None
     rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
-    stop = _stop_on_signal()
+    # An exception out of a signal handler can hit any line, a destructor included, and be lost.
+    stop = threading.Event()
+    on_signal(lambda _: stop.set())
     try:
         node = make_node()
     except ValueError as error:
@@ -206,26 +219,9 @@ def run(make_node: Callable[[], ManagedNode], arguments: Sequence[str] | None = 
     return int(node.failed)
 
 
-def _stop_on_signal() -> threading.Event:
-    """Return an event that SIGINT and SIGTERM set; a second signal interrupts at once.
-
-    An exception out of a signal handler can hit any line, a destructor included, and be lost.
-    """
-    stop = threading.Event()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)
-    return stop
-
-
 def _spin(node: ManagedNode, stop: threading.Event) -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
+    with contextlib.suppress(ExternalShutdownException):
         while not (node.finished or stop.is_set()):
             executor.spin_once(timeout_sec=0.2)

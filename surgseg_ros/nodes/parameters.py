@@ -24,6 +24,7 @@ class Parameter:
 
     range: (lowest, highest) of a number. choices: what a string, or each string of a list, may be.
     live: a change takes effect at once; otherwise the value is read when the node is configured.
+    fixed: only whoever starts the node says it; it cannot be changed over the network.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Parameter:
     range: tuple[float, float] | None = None
     choices: tuple[str, ...] | None = None
     live: bool = False
+    fixed: bool = False
 
     def problem(self, value: Any) -> str | None:
         """Say in one sentence what is wrong with `value`, or None."""
@@ -102,7 +104,9 @@ class Parameters:
             if parameter is None:
                 continue
             problem = parameter.problem(change.value)
-            if not problem and not parameter.live and self._is_running():
+            if parameter.fixed:
+                problem = f'{change.name} is given when the node is started and stays as it is'
+            elif not problem and not parameter.live and self._is_running():
                 problem = (
                     f'{change.name} is read when the node is configured: deactivate and '
                     'clean up the node, set it, then configure again'
@@ -115,3 +119,13 @@ class Parameters:
         for change in changes:
             if change.name in self._declared:
                 self._values[change.name] = change.value
+
+
+def is_set(node: Node, change: RosParameter) -> bool:
+    """Whether a parameter has this value already, so that setting it changes nothing."""
+    if not node.has_parameter(change.name):
+        return False
+    present = node.get_parameter(change.name).value
+    if isinstance(present, str | bytes | float | bool | int | None):
+        return type(present) is type(change.value) and present == change.value
+    return list(present) == list(change.value or ())

@@ -24,9 +24,11 @@ class RecorderNode(ManagedNode):
 
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = (
         *ManagedNode.PARAMETERS,
-        Parameter('bag', '', 'folder or .mcap / .db3 file to write; it must not exist'),
+        Parameter(
+            'bag', '', 'folder or .mcap / .db3 file to write; it must not exist', fixed=True
+        ),
         Parameter('topics', [''], 'topics to record'),
-        Parameter('overwrite', False, 'replace the bag if there is one'),
+        Parameter('overwrite', False, 'replace the bag if there is one', fixed=True),
     )
 
     def __init__(self, **options: object) -> None:

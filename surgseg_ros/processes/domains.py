@@ -1,36 +1,42 @@
 """DDS domains of one's own: what runs there neither hears nor disturbs other ROS nodes."""
 
-import fcntl
 import os
-import tempfile
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+
+from surgseg_ros.media.locks import claim
 
 DOMAINS = range(40, 100)  # away from what people choose; from 102 on ports may be taken already
 
 
 @contextmanager
 def reserve_domain() -> Iterator[int]:
-    """Yield a ROS_DOMAIN_ID that nobody else on this machine has reserved.
+    """Yield a ROS_DOMAIN_ID that this user has not reserved before, and in which nobody is.
 
     A file lock holds it, which ends with the process however that ends. Raises OSError if all
     are taken.
     """
     for domain in DOMAINS:
-        path = Path(tempfile.gettempdir()) / f'surgseg_domain_{domain}'
-        try:
-            file = path.open('w')
-        except PermissionError:  # another user's
-            continue
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            yield domain
-            return
+        if _is_silent(domain):
+            with claim(f'surgseg_domain_{domain}') as reserved:
+                if reserved:
+                    yield domain
+                    return
     raise OSError(f'all ROS domains from {DOMAINS[0]} to {DOMAINS[-1]} are reserved')
+
+
+def _is_silent(domain: int) -> bool:
+    """Whether nobody on this machine, of whatever user, is in this domain.
+
+    The first participant of a domain listens at a port that RTPS 2.5, section 9.6.2.3, fixes.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(('', 7400 + 250 * domain + 10))
+        except OSError:
+            return False
+    return True
 
 
 @contextmanager

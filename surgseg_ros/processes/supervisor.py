@@ -1,56 +1,73 @@
 """Run the nodes of a pipeline as processes where launch is not installed; end them together."""
 
 import contextlib
-import ctypes
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
 import yaml
 
+from surgseg_ros.media import children
 from surgseg_ros.media.share import PACKAGE
 from surgseg_ros.processes.pipelines import Pipeline, PipelineNode
 
-PATIENCE = 10.0  # s a process may take to end before it is killed
+PATIENCE = 20.0  # s a process may take to end before it is killed
+_KEPT_LINES = 2000  # of what a process prints
 
 
 class Supervisor:
-    """Starts nodes, prefixes what they print, and stops them all on exit; a context manager."""
+    """Starts nodes, prefixes what they print, and stops them all on exit; a context manager.
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        self._environment = {**os.environ, **(environment or Pipeline.environment())}
+    environment: variables set for all of them, by default what makes large images fast.
+    echo: whether what they print is shown; the newest lines are kept either way.
+    processes: those not stopped yet, by name, in the order of their start.
+    lines: the newest lines that each of them has printed, also after its end.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None, echo: bool = True) -> None:
+        self._environment = dict(environment or Pipeline.environment())
+        self._echo = echo
+        self.lines: dict[str, deque[str]] = {}
         self.processes: dict[str, subprocess.Popen[str]] = {}
 
-    def start(self, node: PipelineNode) -> subprocess.Popen[str]:
+    def start(self, node: PipelineNode) -> 'subprocess.Popen[str]':
         """Start one node as a process of its own."""
-        process = subprocess.Popen(
-            command(node),
-            env=self._environment,
-            text=True,
-            stdin=subprocess.DEVNULL,
+        return self.run(node.name, command(node))
+
+    def run(
+        self, name: str, words: Sequence[str], more: Mapping[str, str] | None = None
+    ) -> 'subprocess.Popen[str]':
+        """Start a program; `name` is that of no other process that runs.
+
+        more: set in its environment besides.
+        """
+        if name in self.processes:
+            raise ValueError(f'a process called {name} was started before')
+        process = children.start(
+            words,
+            changes={**self._environment, **(more or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            errors='replace',
-            start_new_session=True,  # Ctrl-C reaches us; we end them in order
-            preexec_fn=end_with_parent,
+            own_session=True,  # Ctrl-C reaches us; we end them in order
         )
-        self.processes[node.name] = process
-        threading.Thread(target=_echo, args=(node.name, process.stdout), daemon=True).start()
+        self.processes[name] = process
+        self.lines[name] = deque(maxlen=_KEPT_LINES)
+        threading.Thread(target=self._collect, args=(name, process), daemon=True).start()
         return process
 
-    def wait(self, name: str | None = None) -> int:
-        """Wait until `name`, or any process, has ended; return its exit code."""
+    def wait(self, check: Callable[[], object] = lambda: None) -> int:
+        """Wait until any process has ended and return its exit code; check() may raise."""
         while True:
-            watched = [self.processes[name]] if name else list(self.processes.values())
-            for process in watched:
+            for process in self.processes.values():
                 if process.poll() is not None:
                     return process.returncode
+            check()
             time.sleep(0.1)
 
     def check(self) -> None:
@@ -59,16 +76,10 @@ class Supervisor:
             if process.poll():
                 raise ValueError(f'{name} ended with {process.returncode}, see its message above')
 
-    def stop(self, name: str) -> int:
-        """Interrupt one process and return its exit code; kill it if it does not end."""
-        process = self.processes.pop(name)
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.wait(PATIENCE)
-        print(f'{name} did not end within {PATIENCE:g} s and was killed', file=sys.stderr)
-        process.kill()
-        return process.wait()
+    def stop(self, name: str, how: int = signal.SIGINT) -> int:
+        """Send a process this signal and return its exit code; kill it if it does not end."""
+        self._signal(name, how)
+        return self._await_end(name)
 
     def __enter__(self) -> 'Supervisor':
         return self
@@ -79,17 +90,36 @@ class Supervisor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for process in self.processes.values():
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
+        for name in self.processes:
+            self._signal(name, signal.SIGINT)
         for name in list(self.processes):
-            self.stop(name)
+            self._await_end(name)
+
+    def _signal(self, name: str, how: int) -> None:
+        if self.processes[name].poll() is None:
+            self.processes[name].send_signal(how)
+
+    def _await_end(self, name: str) -> int:
+        process = self.processes.pop(name)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(PATIENCE)
+        print(f'{name} did not end within {PATIENCE:g} s and was killed', file=sys.stderr)
+        process.kill()
+        return process.wait()
+
+    def _collect(self, name: str, process: 'subprocess.Popen[str]') -> None:
+        assert process.stdout is not None
+        lines = self.lines[name]
+        for line in process.stdout:
+            lines.append(line)
+            if self._echo:
+                print(f'[{name}] {line}', end='', flush=True)
 
 
 def command(node: PipelineNode) -> list[str]:
     """Return the command line of a node, with its parameters as ROS arguments."""
     program = (
-        [sys.executable, '-m', f'{PACKAGE}.nodes.{node.executable}']
+        children.python('-m', f'{PACKAGE}.nodes.{node.executable}')
         if node.package == PACKAGE
         else [node.executable]
     )
@@ -113,15 +143,3 @@ def ros_arguments(
         text = yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix('...\n')
         words += ['-p', f'{name}:={text.strip()}']
     return words
-
-
-def end_with_parent() -> None:
-    """Ask Linux to interrupt this process when its parent dies, even by SIGKILL."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGINT)
-
-
-def _echo(name: str, stream: TextIO | None) -> None:
-    assert stream is not None
-    for line in stream:
-        print(f'[{name}] {line}', end='', flush=True)

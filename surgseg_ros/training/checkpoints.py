@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from surgseg_ros.media import children
 from surgseg_ros.media.files import whole_file
 from surgseg_ros.networks.card import Card
 from surgseg_ros.training.progress import Row
@@ -122,9 +122,10 @@ def commit() -> str:
         '--dirty=+',
     ]
     try:
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
+        done = children.run(git)
+    except OSError:  # no git
         return 'unknown'
+    return 'unknown' if done.returncode else done.stdout.strip()
 
 
 def _flat(content: Any, place: str = '') -> dict[str, Any]:

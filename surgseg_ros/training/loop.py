@@ -22,7 +22,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from surgseg_ros.media.files import remove_partials, reserved
+from surgseg_ros.media.files import remove_partials
+from surgseg_ros.media.locks import reserved
 from surgseg_ros.training import checkpoints, tasks
 from surgseg_ros.training.batch_size import fit_memory, with_batch_size
 from surgseg_ros.training.determinism import TrainingBatches, derive_seed, validation_batches

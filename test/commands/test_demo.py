@@ -2,18 +2,18 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import cv2
 import pytest
 
 from surgseg_ros.bags import BagReader
+from surgseg_ros.media import locks
 from surgseg_ros.processes import domains
 from surgseg_ros.processes.domains import own_domain, reserve_domain
-from surgseg_ros.processes.supervisor import Supervisor
 from surgseg_ros.rosdata.messages import stamp_of
 
 FRAMES = 6
@@ -30,7 +30,7 @@ def begin(*words: str) -> subprocess.Popen[str]:
 
 
 def end(process: subprocess.Popen[str]) -> str:
-    printed, _ = process.communicate(timeout=90)
+    printed, _ = process.communicate(timeout=400)
     assert process.returncode == 0, printed
     return printed
 
@@ -122,7 +122,7 @@ def test_what_a_demo_cannot_do_is_one_sentence(
     words: list[str], sentence: str, tmp_path: Path
 ) -> None:
     process = begin('demo', '--out', str(tmp_path), *words)
-    printed, _ = process.communicate(timeout=30)
+    printed, _ = process.communicate(timeout=400)
     assert process.returncode == 2, printed
     assert sentence in printed
     assert printed.count('surgseg demo: ') == 1
@@ -132,14 +132,21 @@ def test_what_a_demo_cannot_do_is_one_sentence(
 def test_domains_are_reserved_until_they_are_left(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    monkeypatch.setattr(locks, 'private_folder', lambda: tmp_path)
     monkeypatch.setattr(domains, 'DOMAINS', range(40, 42))
+    monkeypatch.setattr(domains, '_is_silent', lambda domain: True)
     with reserve_domain() as first, reserve_domain() as second:
         assert (first, second) == (40, 41)
         with pytest.raises(OSError, match='40 to 41 are reserved'), reserve_domain():
             pass
     with reserve_domain() as again:
         assert again == first
+
+
+def test_a_domain_in_which_somebody_is_is_passed_over() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as somebody, reserve_domain() as taken:
+        somebody.bind(('', 7400 + 250 * taken + 10))  # as a participant of another user does
+        assert not domains._is_silent(taken)
 
 
 def test_an_own_domain_leaves_the_users_environment_as_it_was(
@@ -180,7 +187,7 @@ def test_the_benchmark_of_a_model_that_cannot_be_loaded_ends(tmp_path: Path) -> 
         '--weights',
         str(tmp_path / 'none.pt'),
     )
-    printed, _ = process.communicate(timeout=60)
+    printed, _ = process.communicate(timeout=400)
     assert process.returncode == 2, printed
     assert 'none.pt' in printed.splitlines()[-1]
     assert 'Traceback' not in printed
@@ -190,12 +197,12 @@ def test_waiting_ends_after_a_while_and_ros_does_not_read_the_command_line(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip('rclpy')
-    from surgseg_ros.live.monitor import DiagnosticsMonitor
+    from surgseg_ros.live.graph import LiveGraph
 
     monkeypatch.setattr(sys, 'argv', ['surgseg', 'demo', 'namespace:=foo'])
-    with own_domain(), Supervisor() as supervisor, DiagnosticsMonitor(supervisor) as monitor:
+    with LiveGraph() as graph:
         with pytest.raises(ValueError, match='endoscope/stereo did not start within 0.2 s'):
-            monitor.await_active('endoscope/stereo', timeout=0.2)
+            graph.await_active('stereo', timeout=0.2)
         with pytest.raises(ValueError, match='nothing came within 0.2 s'):
-            monitor.wait(lambda: False, 'nothing came', timeout=0.2)
+            graph.wait(lambda: False, 'nothing came', timeout=0.2)
     assert 'remap rule' not in capfd.readouterr().err

@@ -72,7 +72,7 @@ def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
     half = tmp_path / '.state.1.partial.pt'
     half.write_bytes(b'half')
     code = (
-        'from pathlib import Path; from surgseg_ros.media.files import reserved\n'
+        'from pathlib import Path; from surgseg_ros.media.locks import reserved\n'
         f'with reserved(Path({str(tmp_path)!r})): print("mine", flush=True); input()'
     )
     with subprocess.Popen(

@@ -1,0 +1,72 @@
+"""What `overwrite` may delete: a bag's own files and nothing beside them."""
+
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import Any
+
+import yaml
+
+from surgseg_ros.bags.reader import STORAGES, BagError
+
+METADATA = 'metadata.yaml'
+_BESIDE_SQLITE = ('-journal', '-shm', '-wal')
+_LISTED = 5  # of what is in the way
+
+
+def check_replaceable(path: Path, overwrite: bool) -> None:
+    """Raise BagError unless `path`, which exists, may be replaced: it is a bag, whole or torn.
+
+    A folder has to consist of metadata.yaml, the files that this names and sqlite's beside them;
+    without metadata.yaml of one storage file that bears the folder's name. Links are not followed.
+    """
+    if not overwrite:
+        raise BagError(f'{path} exists already')
+    if path.is_symlink() or not (path.is_dir() or path.suffix in STORAGES):
+        raise BagError(f'{path} exists and is no bag, so it is not overwritten')
+    if path.is_dir():
+        _check_folder(path)
+
+
+def _check_folder(folder: Path) -> None:
+    own = set(_own_files(folder))
+    strange = sorted(entry.relative_to(folder) for entry in _files(folder) if entry not in own)
+    if strange or not own:
+        listed = ', '.join(map(str, strange[:_LISTED])) or 'no bag'
+        more = f' and {len(strange) - _LISTED} more' if len(strange) > _LISTED else ''
+        raise BagError(
+            f'{folder} is not overwritten, since it holds more than a bag: {listed}{more}'
+        )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Everything below that is no plain folder with something inside; links as they are."""
+    for entry in folder.iterdir():
+        inside = list(_files(entry)) if entry.is_dir() and not entry.is_symlink() else []
+        yield from inside or [entry]
+
+
+def _own_files(folder: Path) -> Iterator[Path]:
+    """Files of the bag in this folder, or in the folder `bag` of an unfinished one."""
+    if (folder / 'bag').is_dir():  # see BagWriter
+        yield from _own_files(folder / 'bag')
+    for name in _storage_names(folder):
+        yield from (folder / f'{name}{end}' for end in ('', *_BESIDE_SQLITE))
+    if (folder / METADATA).is_file():
+        yield folder / METADATA
+
+
+def _storage_names(folder: Path) -> list[str]:
+    """Names of the storage files: those that metadata.yaml states, else the folder's own name."""
+    if not (folder / METADATA).is_file():
+        bases = (folder.name, f'{folder.name}_0', 'bag')  # as rosbag2 and BagWriter name them
+        return [f'{base}{suffix}' for base in bases for suffix in STORAGES]
+    try:
+        content: Any = yaml.safe_load((folder / METADATA).read_text())
+        stated = [
+            PurePath(str(name))
+            for name in content['rosbag2_bagfile_information']['relative_file_paths']
+        ]
+    except (OSError, UnicodeError, yaml.YAMLError, KeyError, TypeError):
+        return []
+    known = (*STORAGES, '.zstd')
+    return [path.name for path in stated if path.parent == PurePath() and path.suffix in known]
