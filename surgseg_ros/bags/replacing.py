@@ -28,13 +28,15 @@ def check_replaceable(path: Path, overwrite: bool) -> None:
 
 
 def _check_folder(folder: Path) -> None:
-    own = set(_own_files(folder))
-    strange = sorted(entry.relative_to(folder) for entry in _files(folder) if entry not in own)
-    if strange or not own:
-        listed = ', '.join(map(str, strange[:_LISTED])) or 'no bag'
+    there, own = set(_files(folder)), set(_own_files(folder))
+    strange = sorted(str(entry.relative_to(folder)) for entry in there - own)
+    if not there & own:
+        raise BagError(f'{folder} exists and is no bag, so it is not overwritten')
+    if strange:
         more = f' and {len(strange) - _LISTED} more' if len(strange) > _LISTED else ''
         raise BagError(
-            f'{folder} is not overwritten, since it holds more than a bag: {listed}{more}'
+            f'{folder} is not overwritten, since it holds more than a bag: '
+            f'{", ".join(strange[:_LISTED])}{more}'
         )
 
 
