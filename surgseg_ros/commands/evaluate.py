@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 
 from surgseg_ros import datasets, predictors
+from surgseg_ros.commands import evaluate_pose
 from surgseg_ros.commands.argument_types import size, whole_number
 from surgseg_ros.commands.dataset_arguments import (
     add_instance_dataset_arguments,
@@ -57,6 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     task.add_argument('--frames', type=whole_number(1), default=300, help='(300)')
     task.add_argument('--json', type=Path, help='write the figures into this file, too')
     task.set_defaults(evaluate=_tracking)
+    evaluate_pose.add_arguments(
+        tasks.add_parser('pose', help='poses of instruments against the virtual endoscope')
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ from surgseg_ros.media.share import share
 
 _DEFAULTS = {
     'lwanet': 'lwanet_simulated.safetensors',
+    'lwanet_parts': 'lwanet_parts_simulated.safetensors',
     'solo_mobilenet': 'solo_simulated.safetensors',
 }
 

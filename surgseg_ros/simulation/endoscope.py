@@ -71,6 +71,7 @@ class VirtualEndoscope:
         wrist_yaw: float | None = None,
         crossing: float = 0.0,
         kinematics: str = '',
+        look: str = 'classic',
         noise: float = 1.0,
         focal_length: float | None = None,
         baseline: float = BASELINE,
@@ -88,6 +89,8 @@ class VirtualEndoscope:
         self.rate, self.frames = rate, frames
         self._seed, self._truth, self._noise = seed, truth, noise
         self._endoscope = EndoscopeMotion(rng)
+        if look != 'classic':
+            raise ValueError(f"look is {look!r}, expected 'classic'")
         if crossing < 0:
             raise ValueError(f'crossing is {crossing} s, expected 0 (never) or more')
         bends = [_articulation(k, articulated, wrist_bend, wrist_yaw) for k in self.kinds]
