@@ -3,24 +3,16 @@
 import argparse
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from surgseg_ros import predictors
-from surgseg_ros.commands.argument_types import whole_number
 from surgseg_ros.commands.destinations import Destinations
 from surgseg_ros.commands.infer_arguments import (
-    BACKEND_OPTIONS,
-    add_backend_arguments,
     add_input_arguments,
     add_overlay_arguments,
-    check_fraction,
     check_overlay_arguments,
-    given,
     is_list,
     least,
 )
@@ -32,61 +24,26 @@ from surgseg_ros.commands.instance_outputs import (
     Pictures,
     annotation_ids,
 )
+from surgseg_ros.commands.settings_arguments import add_settings_arguments, settings_from
 from surgseg_ros.commands.source_arguments import source_of
 from surgseg_ros.media.files import Writers
 from surgseg_ros.media.progress import progress
 from surgseg_ros.media.video import VideoFile
-from surgseg_ros.networks.bundled import bundled_weights
-from surgseg_ros.predictors.parts import PartsPredictor
+from surgseg_ros.perception.instances import InstanceSettings, InstanceStep
 from surgseg_ros.sources import DEFAULT_RATE, FrameSource, open_left
-from surgseg_ros.tracking.instance_tracker import InstanceTracker
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     add_input_arguments(parser)
-    model = parser.add_argument_group('model')
-    model.add_argument('--model', default='solo_mobilenet', choices=predictors.instance())
-    model.add_argument(
-        '--weights',
-        type=Path,
-        help='checkpoint; default that which comes with the package, if one does',
+    add_settings_arguments(
+        parser.add_argument_group('model'), InstanceSettings, leave_out=['tracking']
     )
-    model.add_argument(
-        '--class-names',
-        nargs='+',
-        metavar='NAME',
-        help='by class id, background first, of weights that do not say them',
-    )
-    model.add_argument(
-        '--score-threshold',
-        type=float,
-        default=0.3,
-        help='of a class, from which something may be an instance (0.3)',
-    )
-    model.add_argument(
-        '--final-threshold',
-        type=float,
-        help='of an instance, from which it '
-        'counts (--score-threshold): SOLO lowers the scores of duplicates. For AP '
-        'as `surgseg evaluate instances --weights` has it: 0.05, with a '
-        '--score-threshold of 0.1 for SOLO and 0.05 for FASSST',
-    )
-    model.add_argument(
-        '--max-instances', type=whole_number(1), default=100, help='per image, the best (100)'
-    )
-    model.add_argument(
+    parser.add_argument(
         '--track',
         action='store_true',
         help='give instances track ids; the frames follow one another',
     )
-    model.add_argument(
-        '--parts-weights',
-        type=Path,
-        help='of an LWANet with classes shaft, wrist '
-        'and clasper: also parts/, PNG, 1 shaft, 2 wrist, 3 jaw, 255 unknown part',
-    )
-    add_backend_arguments(model)
     output = parser.add_argument_group('output')
     output.add_argument(
         '--out',
@@ -107,72 +64,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Infer every frame and write what is asked for."""
-    _check(args)
-    predictor = _predictor(args)
-    parts = _parts_predictor(args, predictor)
+    settings = _checked_settings(args)
+    step = InstanceStep(settings)
     columns = ('left',) if is_list(args) else None
     with ExitStack() as stack:
         source = stack.enter_context(source_of(args, open_left, root=args.root, columns=columns))
         count = least(source.count, args.frames)
-        outputs = _outputs(args, source, predictor.class_names, count, stack)
+        outputs = _outputs(args, source, step.class_names, count, stack)
         print(source.describe())
         start = time.monotonic()
         seen, classes = 0, Counter[int]()
-        for found in progress(_found(args, predictor, parts, source), count):
+        for index, frame in enumerate(progress(source.first(args.frames), count)):
+            found = Found(index, frame.left, step(frame))
             for output in outputs:
                 output.take(found)
             classes.update(found.result.class_ids.tolist())
             seen += 1
         if not seen:
             raise ValueError(f'{args.source} has no frames')
-    _summarise(args, seen, classes, predictor.class_names, time.monotonic() - start)
+    _summarise(args, seen, classes, step.class_names, time.monotonic() - start)
 
 
-def _found(
-    args: argparse.Namespace, predictor: Any, parts: PartsPredictor | None, source: FrameSource
-) -> Iterator[Found]:
-    tracker, rate = InstanceTracker(), source.rate or DEFAULT_RATE
-    least_score = _final_threshold(args)
-    for index, frame in enumerate(source.first(args.frames)):
-        result = predictor.predict(frame.left).best(args.max_instances, least_score)
-        if parts:
-            result = parts.add_parts(frame.left, result)
-        if args.track:
-            ids = tracker.update(index / rate, result.class_ids, result.masks)
-            result = replace(result, track_ids=ids)
-        yield Found(index, frame.left, result)
-
-
-def _check(args: argparse.Namespace) -> None:
-    """Refuse what cannot be before anything is opened."""
+def _checked_settings(args: argparse.Namespace) -> InstanceSettings:
+    """What the arguments say; refuses what cannot be before anything is opened."""
     check_overlay_arguments(args, bool(args.out))
     if args.parts_weights and not args.out:
         raise ValueError('--parts-weights needs --out, the folder for parts/')
-    check_fraction(args, 'score_threshold', 'final_threshold')
+    settings = settings_from(args, InstanceSettings, tracking=args.track)
     if args.out and find_spec('pycocotools') is None:
         raise ValueError('--out needs pycocotools, for its masks: pip install pycocotools')
-
-
-def _predictor(args: argparse.Namespace) -> Any:
-    options = given(args, 'weights', 'class_names', 'score_threshold', *BACKEND_OPTIONS)
-    options.setdefault('weights', bundled_weights(args.model))
-    predictor = predictors.create(args.model, **options)
-    if hasattr(predictor, 'final_threshold'):
-        predictor.final_threshold = _final_threshold(args)
-    return predictor
-
-
-def _final_threshold(args: argparse.Namespace) -> float:
-    final = args.final_threshold
-    return float(args.score_threshold if final is None else final)
-
-
-def _parts_predictor(args: argparse.Namespace, predictor: Any) -> PartsPredictor | None:
-    if not args.parts_weights:
-        return None
-    return PartsPredictor.from_weights(
-        predictor, args.parts_weights, **given(args, *BACKEND_OPTIONS)
-    )
+    return settings
 
 
 def _outputs(

@@ -15,12 +15,13 @@ from surgseg_ros.commands.infer_arguments import (
     is_list,
     least,
 )
-from surgseg_ros.commands.semantic_arguments import add_semantic_arguments, semantic_predictor
+from surgseg_ros.commands.semantic_arguments import add_semantic_arguments, semantic_settings
 from surgseg_ros.commands.semantic_outputs import Files, Labelled, Output, OverlayVideo
 from surgseg_ros.commands.source_arguments import source_of
 from surgseg_ros.media.files import Writers
 from surgseg_ros.media.progress import progress
 from surgseg_ros.media.video import VideoFile
+from surgseg_ros.perception.semantic import SemanticStep
 from surgseg_ros.sources import DEFAULT_RATE, FrameSource, open_left
 
 
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Infer every frame and write what is asked for."""
     check_overlay_arguments(args, _writes_files(args))
-    predictor = semantic_predictor(args)
+    step = SemanticStep(semantic_settings(args))
     with ExitStack() as stack:
         source = stack.enter_context(_source(args))
         frames = source.first(args.frames)
@@ -51,11 +52,11 @@ def run(args: argparse.Namespace) -> None:
         start = time.monotonic()
         pixels: list[np.ndarray] = []  # per frame, by class id
         for index, frame in enumerate(progress(frames, count)):
-            labelled = Labelled(index, frame.left, predictor.predict(frame.left))
+            labelled = Labelled(index, frame.left, step(frame))
             pixels.append(np.bincount(labelled.result.labels.ravel(), minlength=256))
             for output in outputs:
                 output.take(labelled)
-    _summarise(args, pixels, predictor.class_names, time.monotonic() - start)
+    _summarise(args, pixels, step.class_names, time.monotonic() - start)
 
 
 def _writes_files(args: argparse.Namespace) -> bool:

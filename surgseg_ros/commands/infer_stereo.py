@@ -8,17 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from surgseg_ros import networks, predictors
 from surgseg_ros.commands.destinations import Destinations
 from surgseg_ros.commands.infer_arguments import (
-    BACKEND_OPTIONS,
-    add_backend_arguments,
     add_input_arguments,
     add_writers_argument,
-    given,
     is_list,
     least,
 )
+from surgseg_ros.commands.settings_arguments import add_settings_arguments, settings_from
 from surgseg_ros.commands.source_arguments import source_of
 from surgseg_ros.commands.stereo_outputs import (
     ORBIT_RATE,
@@ -32,27 +29,17 @@ from surgseg_ros.commands.stereo_outputs import (
 from surgseg_ros.frames.calibration import StereoCalibration
 from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.geometry.calibration_files import with_alpha
-from surgseg_ros.geometry.rectification import (
-    Rectifier,
-    align_principal_points,
-    true_disparity,
-    vertical_residual,
-)
+from surgseg_ros.geometry.rectification import Rectifier, vertical_residual
 from surgseg_ros.media.files import Writers
 from surgseg_ros.media.orbit import Orbit
 from surgseg_ros.media.progress import progress
 from surgseg_ros.media.video import SUFFIXES as VIDEO_SUFFIXES
 from surgseg_ros.media.video import VideoFile
-from surgseg_ros.predictors.scaling import StereoPredictor, predict_scaled
+from surgseg_ros.perception.stereo import StereoSettings, StereoStep
 from surgseg_ros.rosdata.frame_messages import is_rectified
 from surgseg_ros.sources import DEFAULT_RATE, FrameSource
 
-# what a network finds in each mode, and so what is written
-_KINDS = {
-    'multitask': ('disparity', 'segmentation'),
-    'disparity': ('disparity',),
-    'segmentation': ('segmentation',),
-}
+_KINDS = {'disparity': 'disparity', 'tool_mask': 'segmentation'}
 _DISPARITY_SCALE = 128  # as MSDESIS and SCARED store disparity: value / 128 px, 0 unknown
 
 
@@ -64,13 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help='rectify anew: 0 without black borders, 1 with every pixel, -1 as is',
     )
-    model = parser.add_argument_group('model')
-    model.add_argument('--model', default='sgbm', choices=predictors.stereo())
-    model.add_argument('--weights', type=Path, help='checkpoint of a network')
-    model.add_argument('--mode', choices=tuple(_KINDS), help='of a network, default multitask')
-    model.add_argument('--scale', type=float, default=1.0, help='shrink the images first, 0..1')
-    model.add_argument('--threshold', type=float, help='probability of a tool (0.5)')
-    add_backend_arguments(model)
+    add_settings_arguments(
+        parser.add_argument_group('model'),
+        StereoSettings,
+        aliases={'tool_threshold': '--threshold'},
+    )
     _add_output_arguments(parser)
 
 
@@ -118,71 +103,59 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Infer every frame and write what is asked for."""
-    _check(args)
-    predictor = _predictor(args)
+    settings = settings_from(args, StereoSettings)
+    _check(args, settings)
+    step = StereoStep(settings)
     with ExitStack() as stack:
-        source = stack.enter_context(_source(args))
+        source = stack.enter_context(_source(args, settings))
         limit = _limit(args, source)
         count = least(source.count, limit)
         frames = source.first(limit)
-        matcher = _Matcher(predictor, source.calibration, args.alpha, args.scale)
-        outputs = _outputs(args, source, count, matcher.calibration, stack)
+        rectify = _Rectification(source.calibration, args.alpha)
+        outputs = _outputs(args, settings, source, count, rectify.calibration, stack)
         print(source.describe())
         start = time.monotonic()
         shares: list[tuple[float, float]] = []
         for index, frame in enumerate(progress(frames, count)):
             wanting = [output for output in outputs if output.wants(index)]
             if wanting:
-                pair = matcher.rectify(frame)
-                if not shares and args.mode != 'segmentation':
-                    print(_rows_apart(*pair))
-                inferred = matcher.match(index, *pair)
+                frame = rectify(frame)
+                if not shares and 'disparity' in settings.finds:
+                    print(_rows_apart(frame.left, frame.right))
+                inferred = Inferred(index, frame.left, step(frame))
                 shares.append(_shares(inferred))
             for output in wanting:
                 output.take(inferred)
-    _summarise(args, np.array(shares), time.monotonic() - start)
+    _summarise(args, settings, np.array(shares), time.monotonic() - start)
 
 
-class _Matcher:
-    """Rectifies a frame if its calibration says that it is not, and runs a predictor on it.
+class _Rectification:
+    """Rectifies frames if their calibration says that they are not.
 
     calibration: of the rectified images, None if unknown.
     """
 
-    def __init__(
-        self,
-        predictor: StereoPredictor,
-        given: StereoCalibration | None,
-        alpha: float | None,
-        scale: float,
-    ) -> None:
+    def __init__(self, given: StereoCalibration | None, alpha: float | None) -> None:
         rectified = given is None or is_rectified(given)
         if rectified and alpha is not None:
             raise ValueError('--alpha rectifies raw images and needs --calibration of them')
-        self._predictor, self._scale = predictor, scale
         self._rectifier: Rectifier | None = None
         self.calibration = given
         if given is not None and not rectified:
             self._rectifier = Rectifier(given if alpha is None else with_alpha(given, alpha))
             self.calibration = self._rectifier.calibration
 
-    def rectify(self, frame: StereoFrame) -> tuple[np.ndarray, np.ndarray]:
-        if self._rectifier is None:
-            return frame.left, frame.right
-        return self._rectifier.rectify(frame.left, frame.right)
-
-    def match(self, index: int, left: np.ndarray, right: np.ndarray) -> Inferred:
-        if self.calibration is None:
-            result = predict_scaled(self._predictor, left, right, self._scale)
-            return Inferred(index, left, result)
-        right = align_principal_points(right, self.calibration)
-        result = predict_scaled(self._predictor, left, right, self._scale)
-        disparity = true_disparity(result.disparity, self.calibration)
-        return Inferred(index, left, replace(result, disparity=disparity))
+    def __call__(self, frame: StereoFrame) -> StereoFrame:
+        left, right = frame.left, frame.right
+        if self._rectifier:
+            left, right = self._rectifier.rectify(left, right)
+        return replace(frame, left=left, right=right, calibration=self.calibration)
 
 
-def _check(args: argparse.Namespace) -> None:
+def _check(args: argparse.Namespace, settings: StereoSettings) -> None:
     """Refuse what cannot be before anything is opened."""
+    if args.tool_threshold is not None and 'tool_mask' not in settings.finds:
+        raise ValueError('--tool-threshold is for a network that finds tool masks')
     if not (args.out or is_list(args) or args.video or args.render_orbit):
         raise ValueError('nothing to write: give --out, --video or --render-orbit')
     if args.out and args.out.suffix.lower() in VIDEO_SUFFIXES:
@@ -191,7 +164,7 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError('--cloud needs --out, the folder for the clouds')
     if args.render_orbit is None and args.orbit_frame is not None:
         raise ValueError('--orbit-frame needs --render-orbit, the video to write')
-    if args.mode == 'segmentation' and (args.cloud or args.render_orbit):
+    if 'disparity' not in settings.finds and (args.cloud or args.render_orbit):
         raise ValueError('--mode segmentation finds no disparity, which a cloud needs')
     files = [path.resolve() for path in (Path(args.source), args.video, args.render_orbit) if path]
     if len(set(files)) < len(files):
@@ -204,24 +177,16 @@ def _writes_files(args: argparse.Namespace) -> bool:
     return bool(args.out or is_list(args) and not (args.video or args.render_orbit))
 
 
-def _kinds(args: argparse.Namespace) -> tuple[str, ...]:
-    """What the model finds."""
-    if args.model not in networks.available():
-        return ('disparity',)
-    return _KINDS[args.mode or 'multitask']
+def _kinds(settings: StereoSettings) -> list[str]:
+    """What the model finds, as files call it."""
+    return [_KINDS[kind] for kind in settings.finds]
 
 
-def _predictor(args: argparse.Namespace) -> StereoPredictor:
-    options = given(args, 'weights', 'mode', 'threshold', *BACKEND_OPTIONS)
-    predictor: StereoPredictor = predictors.create(args.model, **options)
-    return predictor
-
-
-def _source(args: argparse.Namespace) -> FrameSource:
+def _source(args: argparse.Namespace, settings: StereoSettings) -> FrameSource:
     if not is_list(args):
         return source_of(args, root=args.root)
-    images = ('left',) if args.mode == 'segmentation' else ('left', 'right')
-    written = _kinds(args) if _writes_files(args) else ()
+    images = ('left', 'right') if 'disparity' in settings.finds else ('left',)
+    written = _kinds(settings) if _writes_files(args) else ()
     return source_of(args, root=args.root, columns=(*images, *written))
 
 
@@ -239,6 +204,7 @@ def _limit(args: argparse.Namespace, source: FrameSource) -> int | None:
 
 def _outputs(
     args: argparse.Namespace,
+    settings: StereoSettings,
     source: FrameSource,
     count: int | None,
     calibration: StereoCalibration | None,
@@ -251,7 +217,7 @@ def _outputs(
     rate = source.rate or DEFAULT_RATE
     outputs: list[Output] = []
     if _writes_files(args):
-        kinds = (*_kinds(args), *(['cloud'] if args.cloud else []))
+        kinds = (*_kinds(settings), *(['cloud'] if args.cloud else []))
         suffixes = {
             'disparity': f'.{args.disparity_format}',
             'segmentation': '.png',
@@ -288,7 +254,9 @@ def _rows_apart(left: np.ndarray, right: np.ndarray) -> str:
     return f'rows {residual:.2f} px apart ({matches} matches)'
 
 
-def _summarise(args: argparse.Namespace, shares: np.ndarray, seconds: float) -> None:
+def _summarise(
+    args: argparse.Namespace, settings: StereoSettings, shares: np.ndarray, seconds: float
+) -> None:
     if not len(shares):
         raise ValueError(f'{args.source} has no frames')
     known, tools = 100 * shares.mean(axis=0)
@@ -300,5 +268,5 @@ def _summarise(args: argparse.Namespace, shares: np.ndarray, seconds: float) -> 
     places = ', '.join(str(path) for path in (where, args.video, args.render_orbit) if path)
     print(
         f'{places}: {len(shares)} frames in {seconds:.1f} s, '
-        + ', '.join(found[kind] for kind in _kinds(args))
+        + ', '.join(found[kind] for kind in _kinds(settings))
     )

@@ -1,60 +1,39 @@
-"""Which semantic predictor, on the command line."""
+"""Which semantic step, on the command line."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from surgseg_ros import predictors
-from surgseg_ros.commands.argument_types import whole_number
-from surgseg_ros.commands.infer_arguments import BACKEND_OPTIONS, add_backend_arguments, given
-from surgseg_ros.networks.bundled import bundled_weights
-
-_SAM_OPTIONS = (
-    'sam_weights',
-    'classes',
-    'quality_threshold',
-    'presence_threshold',
-    'encode_every',
-    'encoder_size',
+from surgseg_ros.commands.settings_arguments import (
+    add_settings_arguments,
+    given_settings,
+    settings_from,
 )
+from surgseg_ros.perception.semantic import SURGICALSAM, SURGICALSAM_SETTINGS, SemanticSettings
+
+# of nodes alone: files wait for their features, however old these are
+_OF_NODES = ('asynchronous', 'max_feature_age')
 
 
 def add_semantic_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what semantic_predictor needs."""
-    model = parser.add_argument_group('model')
-    model.add_argument('--model', default='lwanet', choices=predictors.semantic())
-    model.add_argument(
-        '--weights', type=Path, help='checkpoint; default that which comes with the package'
+    """Add what semantic_settings needs."""
+    left_out = (*SURGICALSAM_SETTINGS, *_OF_NODES)
+    add_settings_arguments(
+        parser.add_argument_group('model'), SemanticSettings, leave_out=left_out
     )
-    model.add_argument(
-        '--class-names',
-        nargs='+',
-        metavar='NAME',
-        help='by class id, background first, of weights that do not say them',
-    )
-    add_backend_arguments(model)
-    sam = parser.add_argument_group('surgicalsam')
-    sam.add_argument('--sam-weights', type=Path, help='the SAM checkpoint')
-    sam.add_argument('--classes', type=whole_number(1), nargs='+', help='ids to look for (all)')
-    sam.add_argument('--quality-threshold', type=float, help='of masks that count')
-    sam.add_argument('--presence-threshold', type=float, help='of classes that count')
-    sam.add_argument(
-        '--encode-every', type=whole_number(1), help='frames that share the features of one (1)'
-    )
-    sam.add_argument(
-        '--encoder-size',
-        type=whole_number(1),
-        metavar='PX',
-        help='of the image that the encoder sees; smaller is faster',
+    add_settings_arguments(
+        parser.add_argument_group(SURGICALSAM), SemanticSettings, SURGICALSAM_SETTINGS, _OF_NODES
     )
 
 
-def semantic_predictor(args: argparse.Namespace, **sam_options: Any) -> Any:
-    """Create the predictor that the arguments name; ValueError for options of another one."""
-    sam_options |= given(args, *_SAM_OPTIONS)
-    if args.model != 'surgicalsam' and sam_options:
-        option = next(iter(sam_options)).replace('_', '-')
-        raise ValueError(f'--{option} is for --model surgicalsam, not {args.model}')
-    options = {**sam_options, **given(args, 'weights', 'class_names', *BACKEND_OPTIONS)}
-    options.setdefault('weights', bundled_weights(args.model))
-    return predictors.create(args.model, **options)
+def semantic_settings(args: argparse.Namespace, **sam_options: Any) -> SemanticSettings:
+    """What the arguments say; ValueError for options of another model.
+
+    sam_options: more options of SurgicalSAM that were given.
+    """
+    settings = settings_from(args, SemanticSettings, max_feature_age=0.0)
+    given = {**sam_options, **given_settings(args, SemanticSettings)}
+    wrong = [name for name in given if name in (*SURGICALSAM_SETTINGS, *sam_options)]
+    if settings.model != SURGICALSAM and wrong:
+        option = wrong[0].replace('_', '-')
+        raise ValueError(f'--{option} is for --model {SURGICALSAM}, not {settings.model}')
+    return settings

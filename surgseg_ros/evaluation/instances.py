@@ -1,14 +1,18 @@
 """Average precision of COCO result files, or of a predictor on a dataset."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from surgseg_ros.datasets import InstanceDataset
+from surgseg_ros.frames.results import InstanceResult
+from surgseg_ros.frames.stereo_frame import LeftFrame
 from surgseg_ros.media.progress import progress
 from surgseg_ros.metrics.instances import InstanceMetrics, average_precision, coco_truth, records
+from surgseg_ros.perception.instances import InstanceStep
+from surgseg_ros.sources.base import stamp_at
 
 
 def evaluate(predictions: Path, truth: Path) -> InstanceMetrics:
@@ -16,17 +20,33 @@ def evaluate(predictions: Path, truth: Path) -> InstanceMetrics:
     return average_precision(_read(truth), _read(predictions))
 
 
+def evaluate_step(step: InstanceStep, dataset: InstanceDataset) -> InstanceMetrics:
+    """Judge a step on a dataset; ValueError if they have other classes."""
+    return _evaluate(step, step.class_names, dataset)
+
+
 def evaluate_predictor(predictor: Any, dataset: InstanceDataset) -> InstanceMetrics:
-    """Run a predictor of instances over a dataset; ValueError if they have other classes."""
-    if tuple(predictor.class_names) != tuple(dataset.class_names):
+    """Judge all that a predictor finds, duplicates included, as training's validation does.
+
+    Raises ValueError if predictor and dataset have other classes.
+    """
+    return _evaluate(lambda frame: predictor.predict(frame.left), predictor.class_names, dataset)
+
+
+def _evaluate(
+    find: Callable[[LeftFrame], InstanceResult],
+    class_names: Sequence[str],
+    dataset: InstanceDataset,
+) -> InstanceMetrics:
+    if tuple(class_names) != tuple(dataset.class_names):
         raise ValueError(
-            f'the weights are for {_listed(predictor.class_names)}, the dataset has '
+            f'the weights are for {_listed(class_names)}, the dataset has '
             f'{_listed(dataset.class_names)}'
         )
     sizes, truth, found = [], [], []
     samples = (dataset[index] for index in range(len(dataset)))
     for number, sample in enumerate(progress(samples, len(dataset)), 1):
-        result = predictor.predict(sample.image)
+        result = find(LeftFrame(stamp_at(number - 1, None), sample.image))
         sizes.append((sample.image.shape[0], sample.image.shape[1]))
         truth += sample.annotations(number)
         found += records(number, result.class_ids, result.masks, result.scores)

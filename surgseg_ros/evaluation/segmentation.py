@@ -12,7 +12,7 @@ from surgseg_ros.bags import BagReader
 from surgseg_ros.datasets.base import SegmentationDataset, contents, image_files
 from surgseg_ros.datasets.endovis17 import TYPES
 from surgseg_ros.evaluation.recorded import results_by_frame
-from surgseg_ros.frames.stereo_frame import StereoFrame
+from surgseg_ros.frames.stereo_frame import LeftFrame, StereoFrame
 from surgseg_ros.media import pictures
 from surgseg_ros.media.image_files import read_grey
 from surgseg_ros.metrics.segmentation import (
@@ -23,7 +23,9 @@ from surgseg_ros.metrics.segmentation import (
     mean_over_classes,
     sequence_scores,
 )
+from surgseg_ros.perception.semantic import SemanticStep
 from surgseg_ros.rosdata.images import decode_labels
+from surgseg_ros.sources.base import stamp_at
 
 TOPIC = '/endoscope/segmentation'
 _WIDTH = 480  # px of one image in the picture
@@ -129,24 +131,28 @@ class Evaluation:
 
 
 def predicted(
-    predictor: Any, dataset: SegmentationDataset, prompted: bool = False
+    step: SemanticStep, dataset: SegmentationDataset, prompted: bool = False
 ) -> Iterator[JudgedLabels]:
-    """Run a semantic predictor over a dataset; ValueError if their classes differ in number.
+    """Run a step over a dataset; ValueError if their classes differ in number.
 
-    prompted: tell the predictor, a SurgicalSamPredictor of mode 'published', which classes the
-    truth has.
+    Each sequence (folder in the names) is a scene. prompted: tell the step, whose SurgicalSAM has
+    mode 'published', which classes the truth has.
     """
-    classes = len(predictor.class_names)
+    classes = len(step.class_names)
     if classes != len(dataset.class_names):
         raise ValueError(
-            f'the weights know {classes} classes ({", ".join(predictor.class_names)})'
+            f'the weights know {classes} classes ({", ".join(step.class_names)})'
             f', the dataset has {len(dataset.class_names)} '
             f'({", ".join(dataset.class_names)})'
         )
+    sequence, sequences = '', 0
     for index in range(len(dataset)):
         name, image, truth = dataset[index]
-        options = {'class_ids': np.setdiff1d(truth, [0, UNLABELLED])} if prompted else {}
-        yield JudgedLabels(name, predictor.predict(image, **options).labels, truth, image)
+        before, sequence = sequence, name.rpartition('/')[0]
+        sequences += sequence != before
+        prompts = np.setdiff1d(truth, [0, UNLABELLED]) if prompted else None
+        frame = LeftFrame(stamp_at(index, None), image, jumps=sequences)
+        yield JudgedLabels(name, step(frame, class_ids=prompts).labels, truth, image)
 
 
 def from_folders(prediction: Path, truth: Path) -> Iterator[JudgedLabels]:

@@ -1,6 +1,6 @@
-"""How good recorded disparity is: results in one bag, truth in the same or another."""
+"""How good disparity is: of a step on frames with truth, or recorded in a bag."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from surgseg_ros.metrics.uncertainty import (
     mean_uncertainty,
     uncertainty_metrics,
 )
+from surgseg_ros.perception.stereo import StereoStep
 from surgseg_ros.rosdata.images import decode_float
 from surgseg_ros.rosdata.messages import disparity_from_message
 
@@ -37,6 +38,13 @@ def judged_frames(
     """
     for frame, disparity in results_by_frame(results, truth, topic, disparity_from_message):
         yield JudgedFrame(frame, disparity)
+
+
+def predicted_frames(step: StereoStep, frames: Iterable[StereoFrame]) -> Iterator[JudgedFrame]:
+    """Run a step over rectified frames; those without true disparity are left out."""
+    for frame in frames:
+        if frame.truth is not None and frame.truth.disparity is not None:
+            yield JudgedFrame(frame, step(frame).disparity)
 
 
 def judge(judged: JudgedFrame) -> dict[str, StereoMetrics]:
@@ -73,14 +81,19 @@ def _regions(frame: StereoFrame) -> dict[str, np.ndarray]:
 def evaluate(
     results: Path, truth: Path | None = None, topic: str = '/endoscope/disparity'
 ) -> dict[str, StereoMetrics]:
-    """Mean metrics over the frames, by region; ValueError if nothing could be compared."""
-    frames = [judge(judged) for judged in judged_frames(results, truth, topic)]
-    frames = [frame for frame in frames if frame]
+    """Judge what is recorded in a bag; ValueError if nothing could be compared."""
+    return mean_by_region(
+        judged_frames(results, truth, topic),
+        f'no disparity in {results} has the stamp of a frame with ground truth '
+        f'in {truth or results}',
+    )
+
+
+def mean_by_region(judged: Iterable[JudgedFrame], nothing: str) -> dict[str, StereoMetrics]:
+    """Mean metrics over the frames, by region; ValueError(nothing) if there are none."""
+    frames = [metrics for one in judged if (metrics := judge(one))]
     if not frames:
-        raise ValueError(
-            f'no disparity in {results} has the stamp of a frame with ground truth '
-            f'in {truth or results}'
-        )
+        raise ValueError(nothing)
     means = {
         name: mean_metrics(frame[name] for frame in frames if name in frame) for name in frames[0]
     }

@@ -1,14 +1,15 @@
 """Do track ids stay with their instruments, on the sequence in which these cross?"""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 
 import numpy as np
 
-from surgseg_ros.frames.results import InstanceResult
-from surgseg_ros.frames.stereo_frame import GroundTruth
+from surgseg_ros.frames.stereo_frame import GroundTruth, LeftFrame
 from surgseg_ros.metrics.tracking import TrackingMetrics, TrackingScore
+from surgseg_ros.perception.instances import InstanceStep
 from surgseg_ros.simulation import VirtualEndoscope
+from surgseg_ros.sources.base import stamp_at
 from surgseg_ros.tracking.instance_tracker import InstanceTracker
 
 Instances = tuple[np.ndarray, np.ndarray]  # class ids N, masks N x H x W bool
@@ -32,14 +33,19 @@ def with_true_masks(
         yield index / endoscope.rate, truth, true_instances(truth)[1]
 
 
-def with_predicted_masks(
-    endoscope: VirtualEndoscope, count: int, predict: Callable[[np.ndarray], InstanceResult]
-) -> Iterator[tuple[float, GroundTruth, Instances]]:
-    """Frames whose instances are predicted from the picture."""
-    for index in range(count):
+def evaluate_step(
+    step: InstanceStep, endoscope: VirtualEndoscope, frames: Iterable[int]
+) -> TrackingMetrics:
+    """Judge the track ids of a step on these frames of the endoscope."""
+    score = TrackingScore()
+    for index in frames:
         image, truth = endoscope.render_left(index)
-        result = predict(image)
-        yield index / endoscope.rate, truth, (result.class_ids, result.masks)
+        result = step(LeftFrame(stamp_at(index, endoscope.rate), image), parts=False)
+        if result.track_ids is None:
+            raise ValueError('without tracking there are no track ids to judge')
+        numbers, (_, true_masks) = true_instances(truth)
+        score.add(numbers, true_masks, result.track_ids, result.masks)
+    return score.metrics()
 
 
 def true_instances(truth: GroundTruth) -> tuple[np.ndarray, Instances]:

@@ -77,8 +77,10 @@ class InstanceResult:
         """Without those that overlap a better one, of whatever class, by more than this IoU.
 
         Networks suppress duplicates within a class only, because average precision forgives a
-        second class. An instrument has one.
+        second class. An instrument has one. At 1 all are kept.
         """
+        if overlap >= 1:
+            return self
         kept: list[int] = []
         for index in range(len(self.scores)):
             if all(self._overlap(index, better) <= overlap for better in kept):

@@ -42,14 +42,25 @@ class GroundTruth:
 
 
 @dataclass(frozen=True)
-class StereoFrame:
+class LeftFrame:
+    """One left image: HxWx3 uint8 RGB, stamp in nanoseconds.
+
+    jumps: how often time has jumped until then in the stream that the frame comes from, where
+    that is known: another number than that of the frame before begins a new scene.
+    """
+
+    stamp: int
+    left: np.ndarray
+    jumps: int = field(default=0, kw_only=True)
+
+
+@dataclass(frozen=True)
+class StereoFrame(LeftFrame):
     """One pair of images: HxWx3 uint8 RGB, stamp in nanoseconds, calibration or None.
 
     arms: what robot arms reported at that time.
     """
 
-    stamp: int
-    left: np.ndarray
     right: np.ndarray
     calibration: StereoCalibration | None = None
     frame_id: str = 'endoscope_left_optical'

@@ -17,13 +17,15 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from surgseg_ros.nodes.endoscope_node import EndoscopeNode
 from surgseg_ros.nodes.instance_node import InstanceNode
 from surgseg_ros.nodes.managed_node import ManagedNode
-from surgseg_ros.nodes.network_parameters import NETWORK_PARAMETERS
+from surgseg_ros.nodes.network_parameters import IMAGE_SIZE
 from surgseg_ros.nodes.parameters import Parameter
 from surgseg_ros.nodes.perception_node import PerceptionNode
 from surgseg_ros.nodes.recorder_node import RecorderNode
 from surgseg_ros.nodes.semantic_node import SemanticNode
+from surgseg_ros.nodes.settings_parameters import parameters_of
 from surgseg_ros.nodes.stereo_node import StereoNode
 from surgseg_ros.nodes.stereo_pair_node import StereoPairNode
+from surgseg_ros.perception.network import NetworkSettings
 
 TITLES: dict[type[ManagedNode], str] = {
     StereoNode: '`stereo_node`',
@@ -60,6 +62,7 @@ MEANINGS = {  # of the topics of PERCEIVING, by name without the namespace
     'track_id, for people',
     '/diagnostics': 'once a second: state, reason, exact counts, rate, latencies p50 and p99',
 }
+_NETWORK = (*parameters_of(NetworkSettings), IMAGE_SIZE)
 _INTERNAL = re.compile('rosout|parameter_events|transition_event')
 _TYPES = {str: 'string', bool: 'bool', int: 'integer', float: 'double'}
 
@@ -67,7 +70,7 @@ _TYPES = {str: 'string', bool: 'bool', int: 'integer', float: 'double'}
 def parameters() -> str:
     """Markdown tables of parameters: those of a class, without those of its base."""
     tables = [_table(title, _own(node)) for node, title in TITLES.items()]
-    return '\n\n'.join([*tables, _table('Every node with a network', NETWORK_PARAMETERS)])
+    return '\n\n'.join([*tables, _table('Every node with a network', _NETWORK)])
 
 
 def topics(namespace: str = 'endoscope') -> str:
@@ -102,7 +105,7 @@ def filled(text: str) -> str:
 
 
 def _own(node: type[ManagedNode]) -> list[Parameter]:
-    inherited = (*getattr(node.__mro__[1], 'PARAMETERS', ()), *NETWORK_PARAMETERS)
+    inherited = (*getattr(node.__mro__[1], 'PARAMETERS', ()), *_NETWORK)
     return [parameter for parameter in node.PARAMETERS if parameter not in inherited]
 
 
@@ -148,10 +151,10 @@ def _allowed(parameter: Parameter) -> str:
 def _unloaded(kind: type[ManagedNode]) -> type[ManagedNode]:
     """Return the node as it is in a graph, without the weights that a predictor needs."""
 
-    def create_predictor(node: ManagedNode) -> Any:
-        return SimpleNamespace(class_names=(), predict=lambda image: None)
+    def create_step(node: ManagedNode) -> Any:
+        return SimpleNamespace(class_names=(), prepare=lambda *size: None, reset=lambda: None)
 
-    return type(kind.__name__, (kind,), {'create_predictor': create_predictor})
+    return type(kind.__name__, (kind,), {'create_step': create_step})
 
 
 def graph(kind: type[ManagedNode], namespace: str) -> list[tuple[str, str, str, str]]:

@@ -8,12 +8,12 @@ import numpy as np
 from std_msgs.msg import Header
 
 from surgseg_ros.frames.calibration import CameraModel
+from surgseg_ros.frames.stereo_frame import LeftFrame
 from surgseg_ros.geometry.calibration_checks import camera_errors
 from surgseg_ros.geometry.rectification import EyeRectifier
 from surgseg_ros.nodes.camera_infos import CameraInfos
 from surgseg_ros.nodes.perception_node import Frame, PerceptionNode
 from surgseg_ros.rosdata.messages import stamp_of
-from surgseg_ros.streams.scenes import Scenes
 
 
 @dataclass
@@ -32,17 +32,9 @@ class ImageNode(PerceptionNode):
 
     SIDES: ClassVar[tuple[str, ...]] = ('left',)
 
-    def reset(self) -> None:
-        """Forget the scene, too."""
-        super().reset()
-        self._scenes = Scenes(self.pairer)
-
-    def begins_scene(self, frame: Frame) -> bool:
-        """Whether what was remembered of earlier images says nothing about this one.
-
-        To be asked once of every image that is processed; see Scenes.
-        """
-        return self._scenes.begins(stamp_of(frame))
+    def left_frame(self, frame: ImageInput) -> LeftFrame:
+        """What a step takes."""
+        return LeftFrame(stamp_of(frame), frame.image, jumps=self.pairer.jumps)
 
     def cameras(self) -> CameraInfos[EyeRectifier] | None:
         """The left camera_info, to rectify."""

@@ -3,7 +3,7 @@
 One list per node declares them, checks every change and makes the table in docs/topics.md.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +83,10 @@ class Parameters:
             return self._values[name]
         except KeyError:
             raise AttributeError(f'no parameter {name}') from None
+
+    def values(self) -> Mapping[str, Any]:
+        """All values by name, as they are now."""
+        return self._values
 
     def _declare(self, node: Node, parameter: Parameter) -> Any:
         expected = type(parameter.default).__name__

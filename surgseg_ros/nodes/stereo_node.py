@@ -1,25 +1,24 @@
 """stereo_node: rectified pairs in; disparity, depth, points, tool mask and a picture out."""
 
-import math
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from sensor_msgs.msg import Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 
-from surgseg_ros import networks, predictors
 from surgseg_ros.frames.results import StereoResult
+from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.geometry.points import disparity_to_cloud, disparity_to_depth
-from surgseg_ros.geometry.rectification import align_principal_points, true_disparity
 from surgseg_ros.media import pictures
 from surgseg_ros.nodes.managed_node import run
 from surgseg_ros.nodes.messages import make_message
-from surgseg_ros.nodes.network_parameters import NETWORK_PARAMETERS, image_size, network_options
+from surgseg_ros.nodes.network_parameters import IMAGE_SIZE, image_size
 from surgseg_ros.nodes.parameters import Parameter
+from surgseg_ros.nodes.settings_parameters import parameters_of, settings_from
 from surgseg_ros.nodes.stereo_pair_node import StereoInput, StereoPairNode
-from surgseg_ros.predictors.scaling import predict_scaled
+from surgseg_ros.perception.stereo import StereoSettings, StereoStep
 from surgseg_ros.rosdata import messages
+from surgseg_ros.rosdata.messages import stamp_of
 from surgseg_ros.simulation.camera import pinhole_pair
 
 
@@ -37,29 +36,8 @@ class StereoNode(StereoPairNode):
     )
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = (
         *StereoPairNode.PARAMETERS,
-        *NETWORK_PARAMETERS,
-        Parameter('model', 'sgbm', 'stereo matcher', choices=predictors.stereo()),
-        Parameter('weights', '', "file of the network's weights; sgbm needs none"),
-        Parameter(
-            'tool_threshold',
-            0.5,
-            'probability above which a pixel is a tool',
-            range=(0.001, 0.999),
-            live=True,
-        ),
-        Parameter(
-            'max_disparity',
-            0,
-            'largest disparity searched by sgbm, in full-resolution px; '
-            '0 is 15 % of the image width',
-            range=(0, 1024),
-        ),
-        Parameter(
-            'scale',
-            1.0,
-            'size at which the model sees the images; outputs stay full-size',
-            range=(0.1, 1.0),
-        ),
+        *parameters_of(StereoSettings),
+        IMAGE_SIZE,
         Parameter(
             'max_depth',
             0.5,
@@ -84,19 +62,21 @@ class StereoNode(StereoPairNode):
     )
 
     def __init__(self, **options: Any) -> None:
+        self._step: StereoStep | None = None
         super().__init__('stereo', **options)
 
     def configure(self) -> None:
         """Load the model, compile the kernels, make the publishers."""
-        self._predictor = self._create_predictor()
+        self._step = StereoStep(settings_from(StereoSettings, self.p))
+        self._step.prepare(*image_size(self.p))
         _compile_kernels()
         self.output('disparity', DisparityImage, 'disparity')
         self.output('depth', Image, 'depth')
         self.output('points2', PointCloud2, 'points2')
         self.output('overlay', Image, '~/overlay')
-        if self.p.model in networks.available():
+        if 'tool_mask' in self._step.settings.finds:
             self.output('tool_mask', Image, 'tool_mask')
-            self.announce_labels('tool_mask', networks.spec(self.p.model).class_names)
+            self.announce_labels('tool_mask', self._step.class_names)
         if self.p.rectify:
             self.output('left_image_rect', Image, 'left/image_rect')
             self.output('right_image_rect', Image, 'right/image_rect')
@@ -104,22 +84,7 @@ class StereoNode(StereoPairNode):
     def cleanup(self) -> None:
         """Release the model with the publishers."""
         super().cleanup()
-        self._predictor = None
-
-    def _create_predictor(self) -> Any:
-        if self.p.model not in networks.available():
-            return predictors.create(
-                self.p.model,
-                weights=self.p.weights or None,
-                **network_options(self.p),
-                max_disparity=math.ceil(self.p.max_disparity * self.p.scale) or None,
-            )
-        predictor = predictors.create(
-            self.p.model, weights=self.p.weights or None, **network_options(self.p)
-        )
-        height, width = image_size(self.p)
-        predictor.prepare(round(height * self.p.scale), round(width * self.p.scale))
-        return predictor
+        self._step = None
 
     def process(self, frame: StereoInput, wanted: list[str]) -> None:
         """Publish what is wanted of one pair."""
@@ -127,17 +92,13 @@ class StereoNode(StereoPairNode):
         predicted = [name for name in wanted if not name.endswith('image_rect')]
         if not predicted:
             return
-        result = self._predict(frame)
+        assert self._step
+        self._step.settings = settings_from(StereoSettings, self.p)
+        result = self._step(
+            StereoFrame(stamp_of(frame), frame.left, frame.right, frame.calibration)
+        )
         frame.milliseconds.update(result.milliseconds)
         self.publish_wanted(predicted, frame, result)
-
-    def _predict(self, frame: StereoInput) -> StereoResult:
-        """Disparity without cx_left - cx_right, NaN unknown."""
-        if hasattr(self._predictor, 'threshold'):
-            self._predictor.threshold = self.p.tool_threshold
-        right = align_principal_points(frame.right, frame.calibration)
-        result = predict_scaled(self._predictor, frame.left, right, self.p.scale)
-        return replace(result, disparity=true_disparity(result.disparity, frame.calibration))
 
     def _publish_rectified(self, frame: StereoInput, wanted: list[str]) -> None:
         for name, image in (('left_image_rect', frame.left), ('right_image_rect', frame.right)):

@@ -62,6 +62,11 @@ class StampPairer:
         newest = self._last.values()
         return max(newest) - min(newest) if len(newest) == len(self.sides) else 0
 
+    @property
+    def jumps(self) -> int:
+        """How often time has jumped: epochs and gaps."""
+        return self.epochs + self.gaps
+
     def waiting(self, side: str) -> int:
         """Items of `side` that may still find a partner."""
         return len(self._queues[side]) + len(self._stepped_back[side])

@@ -10,18 +10,16 @@ class Scenes:
     network processes has long steps without a pause, so it has a frame period of its own.
     """
 
-    def __init__(self, arriving: StampPairer) -> None:
-        self._arriving, self._processed = arriving, StampPairer(('image',))
-        self._scene: tuple[int, ...] | None = None
+    def __init__(self) -> None:
+        self._processed = StampPairer(('image',))
+        self._scene: tuple[int, int] | None = None
 
-    def begins(self, stamp: int) -> bool:
-        """Tell of each image processed, by its stamp in ns, whether it is the first of a scene.
+    def begins(self, stamp: int, arrived: int = 0) -> bool:
+        """Tell of each image processed whether it is the first of a scene.
 
-        It is if time has jumped since the last one, or there has been none.
+        It is if time has jumped since the last one, or there has been none. stamp: ns. arrived:
+        how often time has jumped by now in what arrives (StampPairer.jumps), which counts as well.
         """
         self._processed.add('image', stamp, None)
-        before, self._scene = (
-            self._scene,
-            (self._arriving.epochs, self._arriving.gaps, self._processed.gaps),
-        )
+        before, self._scene = self._scene, (arrived, self._processed.jumps)
         return self._scene != before

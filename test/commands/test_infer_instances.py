@@ -45,12 +45,18 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def results(weights: Path, folder: Path):
-    """Of the images in the order of their numbers: a2, a9, a10."""
+def predicted(weights: Path):
+    """All that is found in the images in the order of their numbers: a2, a9, a10."""
     predictor = predictors.create(
         'solo_mobilenet', weights=weights, backend='torch', device='cpu', score_threshold=0.4
     )
-    return [predictor.predict(texture(name, *SIZE)).best(100, 0.4) for name in ('a2', 'a9', 'a10')]
+    return [predictor.predict(texture(name, *SIZE)) for name in ('a2', 'a9', 'a10')]
+
+
+@pytest.fixture
+def results(predicted):
+    """What counts of it: duplicates are dropped."""
+    return [result.best(20, 0.4).distinct() for result in predicted]
 
 
 def test_detections_are_cocos_of_the_predictor(folder, network, results, tmp_path, capsys):
@@ -156,7 +162,7 @@ def test_detections_can_be_judged_under_the_ids_of_annotations(
 
 
 def test_files_are_judged_as_weights_are(folder, weights, network, tmp_path):
-    """With the thresholds that the help names, every record is one that evaluate_predictor has."""
+    """With the settings that the help names, every record is one that evaluate_predictor has."""
     assert (
         infer(
             folder,
@@ -165,6 +171,10 @@ def test_files_are_judged_as_weights_are(folder, weights, network, tmp_path):
             0.1,
             '--final-threshold',
             0.05,
+            '--max-overlap',
+            1,
+            '--max-instances',
+            100,
             '--out',
             tmp_path / 'out',
         )
@@ -187,7 +197,7 @@ def test_files_are_judged_as_weights_are(folder, weights, network, tmp_path):
     assert json.loads((tmp_path / 'out' / 'detections.json').read_text()) == expected
 
 
-def test_tracks_are_in_the_json(folder, network, results, tmp_path):
+def test_tracks_are_in_the_json(folder, network, predicted, tmp_path):
     assert (
         infer(
             folder,
@@ -207,8 +217,8 @@ def test_tracks_are_in_the_json(folder, network, results, tmp_path):
     tracker = InstanceTracker()
     expected = np.concatenate(
         [
-            tracker.update(index / 10, result.best(2).class_ids, result.best(2).masks)
-            for index, result in enumerate(results)
+            tracker.update(index / 10, result.class_ids, result.masks)
+            for index, result in enumerate(one.best(2, 0.4).distinct() for one in predicted)
         ]
     )
     found = json.loads((tmp_path / 'out' / 'detections.json').read_text())

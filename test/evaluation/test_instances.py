@@ -131,7 +131,8 @@ def test_the_command(tmp_path, monkeypatch, capsys, words, threshold):
         str(tmp_path / 'figures.json'),
     ]
     assert cli.main([*command, *words]) == 0
-    assert made == [('solo_r18', {'weights': tmp_path / 'w.pt'})]
+    [(name, options)] = made
+    assert (name, options['weights']) == ('solo_r18', str(tmp_path / 'w.pt'))
     assert predictor.score_threshold == threshold
     assert capsys.readouterr().out.split()[6] == '0.5000'
     assert json.loads((tmp_path / 'figures.json').read_text())['ap50'] == pytest.approx(0.5)

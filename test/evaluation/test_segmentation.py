@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -18,7 +19,9 @@ from surgseg_ros.datasets import SegmentationDataset
 from surgseg_ros.datasets.endovis17 import TYPES
 from surgseg_ros.evaluation import segmentation
 from surgseg_ros.evaluation.segmentation import Evaluation, JudgedLabels
+from surgseg_ros.frames.results import SemanticResult
 from surgseg_ros.networks.bundled import bundled_weights
+from surgseg_ros.perception.semantic import SemanticSettings, SemanticStep
 from surgseg_ros.rosdata import messages
 
 NAMES = ('background', 'needle_driver', 'scissors')
@@ -59,7 +62,11 @@ class Shrinking:
         labels = np.zeros(image.shape[:2], np.uint8)
         labels[:, : 20 - 10 * self.seen] = 1
         self.seen += 1
-        return SimpleNamespace(labels=labels)
+        return SemanticResult(labels)
+
+
+def step_with(predictor):
+    return SemanticStep(SemanticSettings(), predictor=predictor)
 
 
 def evaluated(frames, picture=False):
@@ -70,7 +77,7 @@ def evaluated(frames, picture=False):
 
 
 def test_figures_of_a_predictor_on_a_dataset():
-    figures = evaluated(segmentation.predicted(Shrinking(), Blocks())).figures()
+    figures = evaluated(segmentation.predicted(step_with(Shrinking()), Blocks())).figures()
     classes = figures['classes']
     assert classes['needle_driver'] == {'iou': 0.5, 'dice': pytest.approx(2 / 3), 'pixels': 1800}
     assert classes['scissors'] == {'iou': 0, 'dice': 0, 'pixels': 300}
@@ -98,7 +105,10 @@ def test_one_class_is_judged_as_msdesis_does_too():
     assert figures['msdesis']['sequences'] == pytest.approx({'a': 3 / 4, 'b': 1 / 4}, abs=1e-5)
     assert figures['msdesis']['iou'] == pytest.approx(1 / 2, abs=1e-5)
     assert segmentation.table(figures).endswith('per image and sequence: IoU 50.00')
-    assert 'msdesis' not in evaluated(segmentation.predicted(Shrinking(), Blocks())).figures()
+    assert (
+        'msdesis'
+        not in evaluated(segmentation.predicted(step_with(Shrinking()), Blocks())).figures()
+    )
 
 
 def test_table_and_json_know_what_was_not_counted():
@@ -112,11 +122,11 @@ def test_table_and_json_know_what_was_not_counted():
 def test_weights_of_other_classes_are_refused():
     predictor = SimpleNamespace(class_names=('background', 'tool'))
     with pytest.raises(ValueError, match=r'know 2 classes \(background, tool\), .* has 3'):
-        next(segmentation.predicted(predictor, Blocks()))
+        next(segmentation.predicted(step_with(predictor), Blocks()))
 
 
 def test_picture_shows_worst_median_and_best():
-    evaluation = evaluated(segmentation.predicted(Shrinking(), Blocks()), picture=True)
+    evaluation = evaluated(segmentation.predicted(step_with(Shrinking()), Blocks()), picture=True)
     picture = evaluation.picture()
     assert picture.shape == (3 * 240, 2 * 480, 3)
     blank = [picture[100 + 240 * row, 480:, :].astype(int) for row in range(3)]
@@ -184,7 +194,7 @@ def test_command_on_folders_of_sequences(tmp_path):
 
 
 def test_command_on_a_dataset(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(predictors, 'create', lambda name, weights: Shrinking(weights))
+    monkeypatch.setattr(predictors, 'create', lambda name, weights, **_: Shrinking(weights))
     monkeypatch.setattr(
         'surgseg_ros.datasets.open_dataset',
         lambda name, root, split, **options: options['fold'] == 1 and Blocks(),
@@ -209,13 +219,17 @@ class Prompted:
     """Believes whoever says which classes there are; keeps what it was made with and told."""
 
     class_names = NAMES
+    own_thresholds: ClassVar = {'quality_threshold': 0.5, 'presence_threshold': 0.5}
 
     def __init__(self, name, **options):
         self.name, self.options, self.told = name, options, []
 
+    def reset(self):
+        """Nothing is remembered."""
+
     def predict(self, image, class_ids=()):
         self.told.append([int(number) for number in class_ids])
-        return SimpleNamespace(labels=np.zeros(image.shape[:2], np.uint8))
+        return SemanticResult(np.zeros(image.shape[:2], np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -257,13 +271,15 @@ def test_command_gives_surgicalsam_its_options_and_the_classes_of_the_truth(
         == 0
     )
     assert made[0].name == 'surgicalsam' and made[0].told == told
+    usual = {'device': 'auto', 'precision': 'auto', 'threads': None, 'encoder_size': None}
     assert made[0].options == {
-        'weights': Path('model_ckp.pth'),
-        'sam_weights': Path('sam.pth'),
+        **usual,
+        'weights': 'model_ckp.pth',
+        'sam_weights': 'sam.pth',
         'backend': 'torch',
-        'presence_threshold': 0.25,
         **({'mode': mode[1]} if mode else {}),
     }
+    assert (made[0].quality_threshold, made[0].presence_threshold) == (0.5, 0.25)
 
 
 def test_command_uses_the_weights_of_the_package(monkeypatch, tmp_path, capsys):
@@ -274,7 +290,7 @@ def test_command_uses_the_weights_of_the_package(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr('surgseg_ros.datasets.open_dataset', lambda *_: Blocks())
     words = ['--dataset', 'simulated', '--root', tmp_path]
     assert run(*words) == 0
-    assert made == {'weights': bundled_weights('lwanet')}
+    assert made['weights'] == bundled_weights('lwanet')
     assert run(*words, '--mode', 'published') != 0
     assert '--mode is for --model surgicalsam, not lwanet' in capsys.readouterr().err
 

@@ -16,10 +16,10 @@ def arriving() -> StampPairer:
 
 def begins(arriving: StampPairer, stamps: list[int], every: int = 1) -> list[int]:
     """Positions of the images that begin a scene; only every so many of them is processed."""
-    scenes, found = Scenes(arriving), []
+    scenes, found = Scenes(), []
     for index, stamp in enumerate(stamps):
         arriving.add('left', stamp, None)
-        if index % every == 0 and scenes.begins(stamp):
+        if index % every == 0 and scenes.begins(stamp, arriving.jumps):
             found.append(index)
     return found
 
@@ -39,14 +39,26 @@ def test_a_loop_begins_one(arriving):
 
 @pytest.mark.parametrize('pause, count', [(60, 2), (29, 1)])
 def test_a_pause_of_the_subscribers_of_more_than_a_second_begins_one(arriving, pause, count):
-    scenes, begun = Scenes(arriving), 0
+    scenes, begun = Scenes(), 0
     for index in range(200):
         arriving.add('left', index * FRAME, None)
         if not 100 <= index < 100 + pause:
-            begun += scenes.begins(index * FRAME)
+            begun += scenes.begins(index * FRAME, arriving.jumps)
     assert begun == count
 
 
 def test_a_network_that_takes_two_seconds_stays_in_its_scene(arriving):
     """But for its second image: until then nobody can know its pace."""
     assert begins(arriving, [index * FRAME for index in range(600)], every=60) == [0, 60]
+
+
+def test_without_arrivals_the_stamps_of_what_is_processed_decide():
+    """As in files, where every image is processed."""
+    times = [index * FRAME + (index >= 40) * SECOND for index in range(80)]
+    scenes = Scenes()
+    assert [index for index, stamp in enumerate(times * 2) if scenes.begins(stamp)] == [
+        0,
+        40,
+        80,
+        120,
+    ]

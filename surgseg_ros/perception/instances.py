@@ -1,0 +1,154 @@
+"""Instruments one by one, with parts and the same number over time."""
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from surgseg_ros import predictors
+from surgseg_ros.frames.results import MAX_OVERLAP, InstanceResult
+from surgseg_ros.frames.stereo_frame import LeftFrame
+from surgseg_ros.networks.bundled import bundled_weights
+from surgseg_ros.perception.network import NetworkSettings
+from surgseg_ros.perception.settings import setting
+from surgseg_ros.perception.step import Step
+from surgseg_ros.predictors.parts import PartsPredictor
+from surgseg_ros.rosdata.messages import NANOSECONDS
+from surgseg_ros.tracking.instance_tracker import InstanceTracker
+
+
+@dataclass(frozen=True)
+class InstanceSettings(NetworkSettings):
+    """What InstanceStep does; see settings.setting."""
+
+    model: str = setting('solo_mobilenet', 'network', choices=predictors.instance())
+    weights: str | None = setting(
+        None, 'checkpoint of the network', unset='', absent='those that come with the package'
+    )
+    class_names: tuple[str, ...] | None = setting(
+        None, 'names by class id, background first', unset=('',), absent='what the weights say'
+    )
+    score_threshold: float = setting(
+        0.3,
+        'of a class, from which something may be an instance; published for SOLO: 0.1',
+        range=(0.0, 1.0),
+        live=True,
+    )
+    final_threshold: float | None = setting(
+        None,
+        'of an instance, from which it counts: SOLO lowers the scores of duplicates; published: '
+        '0.05, which keeps most of these, for AP',
+        range=(0.0, 1.0),
+        live=True,
+        unset=-1.0,
+        absent='score_threshold',
+    )
+    max_overlap: float = setting(
+        MAX_OVERLAP,
+        'IoU of two instances, of whatever class, above which the worse one is no instrument of '
+        'its own; published: 1, all are kept',
+        range=(0.0, 1.0),
+        live=True,
+    )
+    max_instances: int = setting(20, 'per image; the best ones', range=(1, 100), live=True)
+    parts_weights: str | None = setting(
+        None,
+        'of an LWANet with classes shaft, wrist and clasper: parts in the masks of instances',
+        unset='',
+        absent='they are UNKNOWN_PART',
+    )
+    tracking: bool = setting(
+        True, 'give an instrument the same track_id in every image; otherwise it is 0', live=True
+    )
+    max_gap: int = setting(
+        10,
+        'images without an instrument after which it still gets its track_id back',
+        range=(0, 1000),
+        live=True,
+    )
+
+
+@runtime_checkable
+class _Suppressing(Protocol):
+    """A predictor that lowers the scores of duplicates, and then selects: SOLO."""
+
+    final_threshold: float
+    max_instances: int
+
+
+class InstanceStep(Step[InstanceSettings]):
+    """left image -> InstanceResult: the best instances, each instrument once, with track ids.
+
+    predictor: what finds instances, instead of that which the settings name. class_names: by
+    class id. Raises what predictors.create raises.
+    """
+
+    def __init__(self, settings: InstanceSettings, predictor: Any = None) -> None:
+        super().__init__(settings)
+        self._predictor = predictor or _create(settings)
+        self.class_names: tuple[str, ...] = tuple(self._predictor.class_names)
+        self._parts: PartsPredictor | None = None
+        if settings.parts_weights:
+            self._parts = PartsPredictor.from_weights(
+                self._predictor, settings.parts_weights, **settings.runtime()
+            )
+        self._tracker = InstanceTracker()
+
+    @property
+    def validation_threshold(self) -> float:
+        """The score_threshold with which training validates such a network."""
+        return float(self._predictor.validation_threshold)
+
+    def prepare(self, height: int, width: int) -> None:
+        """Predict once, so that the first frame does not wait for compilers and caches."""
+        if self._parts:
+            self._parts.prepare(height, width)
+        self._predictor.predict(np.zeros((height, width, 3), np.uint8))
+
+    def forget(self) -> None:
+        """Forget the tracks; the next new id is 1."""
+        self._tracker.reset()
+
+    def __call__(self, frame: LeftFrame, parts: bool = True) -> InstanceResult:
+        """Find, select and track the instances of a frame.
+
+        parts: add them, where `parts_weights` were given. track_ids are None without `tracking`.
+        Raises ValueError where the image is none.
+        """
+        self.observe(frame)
+        result = self._select(frame.left)
+        if parts and self._parts:
+            result = self._parts.add_parts(frame.left, result)
+        if self.settings.tracking:
+            return self._track(frame.stamp, result)
+        self._tracker.reset()
+        return result
+
+    def _select(self, image: np.ndarray) -> InstanceResult:
+        settings = self.settings
+        final = settings.final_threshold
+        final = settings.score_threshold if final is None else final
+        self._predictor.score_threshold = settings.score_threshold
+        if isinstance(self._predictor, _Suppressing):
+            self._predictor.final_threshold = final
+            self._predictor.max_instances = settings.max_instances
+        result: InstanceResult = self._predictor.predict(image)
+        return result.best(settings.max_instances, final).distinct(settings.max_overlap)
+
+    def _track(self, stamp: int, result: InstanceResult) -> InstanceResult:
+        start = time.perf_counter()
+        self._tracker.max_gap = self.settings.max_gap
+        ids = self._tracker.update(stamp / NANOSECONDS, result.class_ids, result.masks)
+        milliseconds = {**result.milliseconds, 'track': 1000 * (time.perf_counter() - start)}
+        return replace(result, track_ids=ids, milliseconds=milliseconds)
+
+
+def _create(settings: InstanceSettings) -> Any:
+    names = {'class_names': settings.class_names} if settings.class_names else {}
+    return predictors.create(
+        settings.model,
+        weights=settings.weights or bundled_weights(settings.model),
+        **settings.runtime(),
+        **names,
+    )

@@ -1,0 +1,44 @@
+"""What every step with a network can be told about it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from surgseg_ros import backends
+from surgseg_ros.perception.settings import check, setting
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """How a network runs; steps add `model`, `weights` and what their task needs."""
+
+    backend: str = setting(
+        'auto',
+        'what runs a network; auto: torch on a GPU, else the first of the others that is '
+        'installed',
+        choices=('auto', *backends.available()),
+    )
+    device: str = setting(
+        'auto',
+        'where a network runs; auto: a GPU if there is one',
+        choices=('auto', *backends.DEVICES),
+    )
+    precision: str = setting(
+        'auto',
+        'arithmetic of a network; auto: f32, for bf16 moves results',
+        choices=('auto', *backends.PRECISIONS),
+    )
+    threads: int | None = setting(
+        None, 'CPU threads of a network', range=(1, 256), unset=0, absent='all'
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def runtime(self) -> dict[str, Any]:
+        """Options of predictors.create that say how a network runs."""
+        return {
+            'backend': self.backend,
+            'device': self.device,
+            'precision': self.precision,
+            'threads': self.threads,
+        }

@@ -1,0 +1,195 @@
+"""The class of every pixel."""
+
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from surgseg_ros import predictors
+from surgseg_ros.frames.results import SemanticResult
+from surgseg_ros.frames.stereo_frame import LeftFrame
+from surgseg_ros.networks.bundled import bundled_weights
+from surgseg_ros.perception.network import NetworkSettings
+from surgseg_ros.perception.settings import setting
+from surgseg_ros.perception.step import Step
+from surgseg_ros.rosdata.messages import NANOSECONDS
+
+SURGICALSAM = 'surgicalsam'
+# the settings that mean something to no other network
+SURGICALSAM_SETTINGS = (
+    'sam_weights',
+    'classes',
+    'quality_threshold',
+    'presence_threshold',
+    'encode_every',
+    'asynchronous',
+    'max_feature_age',
+    'encoder_size',
+)
+
+
+@dataclass(frozen=True)
+class SemanticSettings(NetworkSettings):
+    """What SemanticStep does; see settings.setting."""
+
+    model: str = setting('lwanet', 'network', choices=predictors.semantic())
+    weights: str | None = setting(
+        None, 'checkpoint of the network', unset='', absent='those that come with the package'
+    )
+    class_names: tuple[str, ...] | None = setting(
+        None, 'names by class id, background first', unset=('',), absent='what the weights say'
+    )
+    sam_weights: str | None = setting(
+        None,
+        'SurgicalSAM: the SAM checkpoint beside published weights',
+        unset='',
+        absent='the weights have its encoder',
+    )
+    classes: tuple[int, ...] | None = setting(
+        None,
+        'SurgicalSAM: class ids to look for',
+        range=(1, 254),
+        live=True,
+        unset=(0,),
+        absent='all',
+    )
+    quality_threshold: float | None = setting(
+        None,
+        'SurgicalSAM: predicted quality of a mask from which it counts',
+        range=(0.0, 1.0),
+        live=True,
+        unset=-1.0,
+        absent='what the weights say',
+    )
+    presence_threshold: float | None = setting(
+        None,
+        'SurgicalSAM: presence of a class from which it counts',
+        range=(0.0, 1.0),
+        live=True,
+        unset=-1.0,
+        absent='what the weights say',
+    )
+    encode_every: int = setting(
+        1, 'SurgicalSAM: frames that share the features of one', range=(1, 1000), live=True
+    )
+    asynchronous: bool = setting(
+        False,
+        'SurgicalSAM: no frame waits for new features; their age is in the diagnostics',
+        live=True,
+    )
+    max_feature_age: float = setting(
+        1.0,
+        'SurgicalSAM: a frame whose features are of one more than this older, in s, is rejected; '
+        '0 is no limit',
+        range=(0.0, 1000.0),
+        live=True,
+    )
+    encoder_size: int | None = setting(
+        None,
+        'SurgicalSAM: px of the image that the encoder sees; smaller is faster',
+        range=(1, 1024),
+        unset=0,
+        absent='what the weights say',
+    )
+
+
+class SemanticStep(Step[SemanticSettings]):
+    """left image -> SemanticResult.
+
+    predictor: what labels, instead of that which the settings name. class_names: by class id.
+    options: more for predictors.create. feature_age: of the last frame, how many frames and
+    seconds the features were older; None before the first. Raises what predictors.create raises.
+    """
+
+    def __init__(self, settings: SemanticSettings, predictor: Any = None, **options: Any) -> None:
+        super().__init__(settings)
+        self._predictor = predictor or _create(settings, options)
+        self.class_names: tuple[str, ...] = tuple(self._predictor.class_names)
+        self.forget()
+
+    def prepare(self, height: int, width: int) -> None:
+        """Predict once, so that the first frame does not wait for compilers and caches."""
+        self._tune()
+        self._predictor.predict(np.zeros((height, width, 3), np.uint8))
+        self.reset()
+
+    def forget(self) -> None:
+        """Forget the features of earlier frames."""
+        self._stamps: deque[int] = deque(maxlen=10_000)  # of the frames of this scene, ns
+        self.feature_age: tuple[int, float] | None = None
+        if self.settings.model == SURGICALSAM:
+            self._predictor.reset()
+
+    def __call__(
+        self,
+        frame: LeftFrame,
+        probabilities: bool = False,
+        class_ids: Collection[int] | None = None,
+    ) -> SemanticResult:
+        """Label a frame.
+
+        probabilities: compute them, too. class_ids: those that a SurgicalSAM of mode 'published'
+        is asked for. Raises ValueError where the image is none, or its features are too old.
+        """
+        self.observe(frame)
+        self._tune()
+        asked: dict[str, Any] = {'probabilities': True} if probabilities else {}
+        if class_ids is not None:
+            asked['class_ids'] = class_ids
+        result: SemanticResult = self._predictor.predict(frame.left, **asked)
+        self._check_feature_age(frame.stamp, result.feature_age)
+        return result
+
+    def check_classes(self, class_ids: Collection[int]) -> None:
+        """Raise ValueError where the weights do not have one of these classes."""
+        known = len(self.class_names) - 1
+        wrong = [number for number in class_ids if not 1 <= number <= known]
+        if wrong:
+            raise ValueError(
+                f'classes has {wrong[0]}, expected ids from 1 to {known}, or 0 for all'
+            )
+
+    def _tune(self) -> None:
+        """Put the live settings of SurgicalSAM into force."""
+        settings, predictor = self.settings, self._predictor
+        if settings.model != SURGICALSAM:
+            return
+        predictor.classes = settings.classes
+        predictor.encode_every = settings.encode_every
+        predictor.asynchronous = settings.asynchronous
+        own = predictor.own_thresholds
+        predictor.quality_threshold = _first(settings.quality_threshold, own['quality_threshold'])
+        predictor.presence_threshold = _first(
+            settings.presence_threshold, own['presence_threshold']
+        )
+
+    def _check_feature_age(self, stamp: int, frames: int) -> None:
+        """Raise ValueError if the features came from a frame that is too old."""
+        self._stamps.append(stamp)
+        then = self._stamps[max(0, len(self._stamps) - 1 - frames)]
+        seconds, most = (stamp - then) / NANOSECONDS, self.settings.max_feature_age
+        self.feature_age = frames, seconds
+        if self.settings.model == SURGICALSAM and 0 < most < seconds:
+            raise ValueError(
+                f'its features are {seconds:.2f} s older than the frame, expected at '
+                f'most max_feature_age = {most:g} s'
+            )
+
+
+def _first(given: float | None, own: float) -> float:
+    return own if given is None else given
+
+
+def _create(settings: SemanticSettings, options: dict[str, Any]) -> Any:
+    known = {
+        'weights': settings.weights or bundled_weights(settings.model),
+        **settings.runtime(),
+        **options,
+    }
+    if settings.class_names:
+        known['class_names'] = settings.class_names
+    if settings.model == SURGICALSAM:
+        known |= {'sam_weights': settings.sam_weights, 'encoder_size': settings.encoder_size}
+    return predictors.create(settings.model, **known)

@@ -1,0 +1,46 @@
+"""What all steps have: settings of which some may be replaced, and scenes."""
+
+from typing import Generic, TypeVar
+
+from surgseg_ros.frames.stereo_frame import LeftFrame
+from surgseg_ros.perception.settings import settings_of
+from surgseg_ros.streams.scenes import Scenes
+
+S = TypeVar('S')
+
+
+class Step(Generic[S]):
+    """The base of every step; see the package's docstring for how to write one."""
+
+    def __init__(self, settings: S) -> None:
+        self._settings = settings
+        self._scenes = Scenes()
+
+    @property
+    def settings(self) -> S:
+        """What is in force. Assign others to change what is live, between two frames.
+
+        Raises ValueError where another setting differs: it is read when the step is made.
+        """
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: S) -> None:
+        old, new = vars(self._settings), vars(settings)
+        for one in settings_of(type(settings)):
+            if not one.live and old[one.name] != new[one.name]:
+                raise ValueError(f'{one.name} cannot change: it is read when the step is made')
+        self._settings = settings
+
+    def observe(self, frame: LeftFrame) -> None:
+        """Call this first with every frame: forgets what says nothing about its scene."""
+        if self._scenes.begins(frame.stamp, frame.jumps):
+            self.forget()
+
+    def forget(self) -> None:
+        """Drop what was learned from earlier frames; for steps that learn something."""
+
+    def reset(self) -> None:
+        """Forget everything: what comes next has nothing to do with what came before."""
+        self._scenes = Scenes()
+        self.forget()
