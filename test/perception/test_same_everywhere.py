@@ -15,8 +15,7 @@ pytest.importorskip('pycocotools', reason='COCO needs pycocotools')
 
 from surgseg_ros.bags import BagWriter
 from surgseg_ros.bags.stereo_bag import write_frame
-from surgseg_ros.datasets import SegmentationDataset
-from surgseg_ros.datasets.instances import InstanceDataset, InstanceSample
+from surgseg_ros.datasets import InstanceDataset, InstanceSample, SegmentationDataset
 from surgseg_ros.evaluation import instances, segmentation, stereo, tracking
 from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.metrics.instances import average_precision, coco_truth, records
