@@ -91,12 +91,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _stereo(args: argparse.Namespace) -> dict[str, Any]:
+    uncertainty = {}
     if args.source:
         metrics = _stereo_of_source(args)
     else:
         metrics = stereo.evaluate(args.results, args.truth, args.topic)
+        uncertainty = stereo.evaluate_uncertainty(args.results, args.truth, args.topic)
     print(stereo.table(metrics))
-    uncertainty = stereo.evaluate_uncertainty(args.results, args.truth, args.topic)
     if uncertainty:
         print(stereo.uncertainty_table(uncertainty))
     return {
