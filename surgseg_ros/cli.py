@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from surgseg_ros.frames.foreign import printable
 from surgseg_ros.processes.signals import on_signal
 
 COMMANDS = {
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except (ValueError, OSError, ImportError) as error:
-        print(f'surgseg {args.command}: {error}', file=sys.stderr)
+        print(printable(f'surgseg {args.command}: {error}'), file=sys.stderr)
         return 2
 
 

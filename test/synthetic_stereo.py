@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
-from surgseg_ros.geometry.calibration_files import calibration_from_extrinsics
+from surgseg_ros.geometry.extrinsics import calibration_from_extrinsics
 
 
 def noise_texture(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -1,23 +1,23 @@
-"""Stereo frames in bags: write them with their truth, find and pair them again."""
+"""Stereo frames in bags: write them with their truth, pair them again."""
 
-import re
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from surgseg_ros.bags.camera_topics import stereo_topics
 from surgseg_ros.bags.pairing import Pair, StampPairing
-from surgseg_ros.bags.reader import BagError, BagReader
+from surgseg_ros.bags.reader import BagError, BagMessage, BagReader
 from surgseg_ros.bags.types import make_message
 from surgseg_ros.bags.writer import BagWriter
 from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
+from surgseg_ros.frames.stacking import split_eyes
 from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.geometry.rectification import rectified_calibration
-from surgseg_ros.rosdata.frame_messages import TRUTH_TYPES, frame_messages, truth_from_messages
+from surgseg_ros.rosdata.frame_messages import frame_messages, truth_from_messages
 from surgseg_ros.rosdata.images import decode_compressed, decode_image
 from surgseg_ros.rosdata.messages import camera_model_from_info, stamp_of
 
@@ -27,11 +27,10 @@ _DECODERS = {
     'sensor_msgs/msg/Image': decode_image,
     'sensor_msgs/msg/CompressedImage': decode_compressed,
 }
-# The best of several images of one camera, as image_pipeline names them; others come after.
-_PREFERENCE = ('image_rect_color', 'image_rect', 'image_color', 'image_raw')
 _SETTLING = 500_000_000  # ns of recording after which a frame's truth will not come any more
 _MAX_WAITING = 64  # frames' truth kept while their images are missing
-_FIRST = 10  # images that tell the frame period
+_FIRST = 20  # images that tell the frame period, and whether the camera sets stamps
+_FIRST_INFOS = 300  # camera_info among which a calibrated one is looked for before the frames
 
 
 def write_frame(writer: BagWriter, frame: StereoFrame, namespace: str = NAMESPACE) -> None:
@@ -39,76 +38,6 @@ def write_frame(writer: BagWriter, frame: StereoFrame, namespace: str = NAMESPAC
     for topic, type_name, message in frame_messages(make_message, frame):
         name = topic if topic.startswith('/') else f'{namespace}/{topic}'
         writer.write(name, type_name, message, frame.stamp)
-
-
-@dataclass(frozen=True)
-class StereoTopics:
-    """Names of the topics that make up a stereo camera in a bag; truth by its relative name."""
-
-    left: str
-    right: str
-    left_info: str
-    right_info: str
-    truth: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def rectified(self) -> bool:
-        """Whether the images are called rectified, as image_pipeline does."""
-        return _image_name(self.left).startswith('image_rect')
-
-
-def stereo_topics(bag: BagReader, left: str | None = None) -> StereoTopics:
-    """Find the stereo camera of a bag, by types and names.
-
-    A pair of images differs in `left` and `right` only; of a camera's images the rectified one is
-    taken. Raises BagError, naming the candidates, unless there is exactly one such camera; `left`
-    chooses by the left image's topic.
-    """
-    rights = _image_pairs(bag)
-    cameras: dict[str, str] = {}
-    for topic in sorted(rights, key=_rank):
-        cameras.setdefault(_camera(topic), topic)
-    if left is None and len(cameras) != 1:
-        names = ', '.join(cameras.values()) or 'none'
-        raise BagError(f'{bag.path} needs the left image topic of a stereo pair; it has: {names}')
-    left = left or next(iter(cameras.values()))
-    if left not in rights:
-        names = ', '.join(rights) or 'none'
-        raise BagError(f'{bag.path} has no stereo pair with left image {left}; it has: {names}')
-    right = rights[left]
-    root = _camera(left).rpartition('/')[0]
-    truth = {name: f'{root}/{name}' for name in TRUTH_TYPES if f'{root}/{name}' in bag.topics}
-    return StereoTopics(left, right, _info(left), _info(right), truth)
-
-
-def _image_pairs(bag: BagReader) -> dict[str, str]:
-    """Right image topic by left image topic."""
-    images = {name for name, topic in bag.topics.items() if topic.type_name in _DECODERS}
-    pairs = {name: re.sub(r'left(?!.*left)', 'right', name) for name in sorted(images)}
-    return {left: right for left, right in pairs.items() if left != right and right in images}
-
-
-def _camera(topic: str) -> str:
-    """Topic prefix of a camera: what is before /image_rect or /image_rect/compressed."""
-    return _uncompressed(topic).rpartition('/')[0]
-
-
-def _image_name(topic: str) -> str:
-    return _uncompressed(topic).rpartition('/')[2]
-
-
-def _uncompressed(topic: str) -> str:
-    return topic.removesuffix('/compressed')
-
-
-def _rank(topic: str) -> tuple[int, bool, str]:
-    name = _image_name(topic)
-    known = _PREFERENCE.index(name) if name in _PREFERENCE else len(_PREFERENCE)
-    return known, topic.endswith('/compressed'), topic
-
-
-def _info(topic: str) -> str:
-    return f'{_camera(topic)}/camera_info'
 
 
 class _Recorded(NamedTuple):
@@ -119,50 +48,79 @@ class _Recorded(NamedTuple):
     calibration: StereoCalibration | None
 
 
+class _Cameras:
+    """What the camera_info read last say; one StereoCalibration object as long as they repeat."""
+
+    def __init__(self, topics: tuple[str, str], rectified: bool) -> None:
+        self.topics, self._rectified = topics, rectified
+        self._cameras: dict[str, CameraModel | None] = {}
+        self._keys: dict[str, bytes] = {}
+        self._made: dict[tuple[bytes, ...], StereoCalibration] = {}
+
+    def read(self, topic: str, message: Any) -> None:
+        """Take a camera_info; K = 0 says that the camera is not calibrated."""
+        self._cameras[topic] = camera_model_from_info(message) if message.k[0] else None
+        said = f'{message.width} {message.height} {message.distortion_model} '.encode()
+        self._keys[topic] = said + b''.join(
+            np.asarray(getattr(message, name), np.float64).tobytes() for name in 'dkrp'
+        )
+
+    @property
+    def calibration(self) -> StereoCalibration | None:
+        """Of the images, None while a camera is not calibrated or has said nothing."""
+        left, right = (self._cameras.get(topic) for topic in self.topics)
+        if left is None or right is None:
+            return None
+        key = tuple(self._keys[topic] for topic in self.topics)
+        if key not in self._made:
+            pair = StereoCalibration(left, right)
+            self._made[key] = rectified_calibration(pair) if self._rectified else pair
+        return self._made[key]
+
+
 class StereoBag:
     """Stereo frames of a bag, in order; iterate as often as needed; a context manager.
 
-    left: topic of the left image, if the bag holds several stereo cameras. tolerance: ns by which
-    the stamps of a pair may differ (0: equal stamps; None: half the frame period, and the closest
-    win); a frame has the left one, and each stamp comes once. count: frames
-    there can be at most. rate: Hz, None if unknown. calibration: that of the camera_info read
-    last, None without or if it is not calibrated (K = 0); of image_rect that of rectified images.
+    left, right, left_info, right_info, stacking, left_only: which topics they are made of, see
+    camera_topics.stereo_topics. rectified: whether the images are, whatever they are called.
+    tolerance: ns by which the stamps of a pair may differ (0: equal stamps; None: half the frame
+    period, and the closest win); a frame has the left one, and each stamp comes once. Where a
+    camera sets no stamps (all 0, or standing still), the times of recording take their place.
+    note: told in one sentence what is peculiar.
+    count: frames there can be at most, as the bag says. rate: Hz, by the stamps, None if unknown.
+    calibration: the first one; frames have that of the camera_info before them, None without or if
+    it is not calibrated (K = 0); of image_rect that of rectified images.
     Raises BagError (no bag, no stereo camera); iterating, BagError if no stamps of both eyes meet,
     ValueError for pixels that make no image.
     """
 
     def __init__(
-        self, path: str | Path, left: str | None = None, tolerance: int | None = None
+        self,
+        path: str | Path,
+        left: str | None = None,
+        tolerance: int | None = None,
+        rectified: bool = False,
+        note: Callable[[str], object] = lambda sentence: None,
+        **topics: Any,
     ) -> None:
         self._bag = BagReader(path)
         self.path = self._bag.path
-        self.tolerance = tolerance
+        self.tolerance, self._note = tolerance, note
         try:
-            self.topics = stereo_topics(self._bag, left)
-        except BagError:
+            self.topics = stereo_topics(self._bag, left, **topics)
+            self.rectified = rectified or self.topics.rectified
+            self.calibration = self._first_calibration()
+            self._standing, self._period = self._clock()
+        except BaseException:
             self._bag.close()
             raise
         eyes = [self._bag.topics[topic] for topic in (self.topics.left, self.topics.right)]
         self.count = min(topic.message_count for topic in eyes)
-        duration = self._bag.end - self._bag.start
-        self.rate = round(1e9 * (self.count - 1) / duration, 3) if duration else None
-        self._cameras: dict[str, CameraModel | None] = {}
-        for topic in (self.topics.left_info, self.topics.right_info):
-            for first in islice(self._bag.messages([topic]), 1):
-                self._read_info(topic, first.message)
-
-    @property
-    def calibration(self) -> StereoCalibration | None:
-        """Of the camera_info messages read last."""
-        left = self._cameras.get(self.topics.left_info)
-        right = self._cameras.get(self.topics.right_info)
-        if left is None or right is None:
-            return None
-        return self.as_recorded(StereoCalibration(left, right))
+        self.rate = round(1e9 / self._period, 3) if self._period else None
 
     def as_recorded(self, camera: StereoCalibration) -> StereoCalibration:
         """Calibration of the images of this bag, where `camera` is that of the raw camera."""
-        return rectified_calibration(camera) if self.topics.rectified else camera
+        return rectified_calibration(camera) if self.rectified else camera
 
     def close(self) -> None:
         """Close the bag."""
@@ -177,29 +135,32 @@ class StereoBag:
     def __iter__(self) -> Iterator[StereoFrame]:
         """Yield frames; each waits for its truth, at most half a second of recording."""
         names = {topic: name for name, topic in self.topics.truth.items()}
-        eyes = {self.topics.left: 'left', self.topics.right: 'right'}
-        tolerance = self._half_period() if self.tolerance is None else self.tolerance
+        eyes = self._eyes()
+        tolerance = self._period // 2 if self.tolerance is None else self.tolerance
         pairing = StampPairing(tolerance)
+        cameras = self._cameras()
         truths: dict[int, dict[str, Any]] = {}
         pairs: deque[_Recorded] = deque()
         time = count = 0
-        infos = (self.topics.left_info, self.topics.right_info)
-        for topic, _, time, message in self._bag.messages([*eyes, *infos, *names]):
-            if topic in infos:
-                self._read_info(topic, message)
+        for message in self._bag.messages([*eyes, *cameras.topics, *names]):
+            time, topic = message.time, message.topic
+            if topic in cameras.topics:
+                cameras.read(topic, message.message)
             elif topic in names:
-                truths.setdefault(stamp_of(message), {})[names[topic]] = message
+                truths.setdefault(self._stamp(message), {})[names[topic]] = message.message
             else:
-                found = pairing.add(eyes[topic], stamp_of(message), message)
-                pairs.extend(_Recorded(pair, time, self.calibration) for pair in found)
-                count += len(found)
+                stamp = self._stamp(message)
+                for side in eyes[topic]:
+                    found = pairing.add(side, stamp, message.message)
+                    pairs.extend(_Recorded(pair, time, cameras.calibration) for pair in found)
+                    count += len(found)
             while pairs and (
                 len(truths.get(pairs[0].pair.stamp, ())) == len(names)
                 or time - pairs[0].time > _SETTLING
             ):
                 yield self._frame(pairs.popleft(), truths)
         found = pairing.finish()
-        pairs.extend(_Recorded(pair, time, self.calibration) for pair in found)
+        pairs.extend(_Recorded(pair, time, cameras.calibration) for pair in found)
         apart = pairing.least_difference()
         if count + len(found) == 0 and apart is not None:
             raise BagError(
@@ -209,29 +170,71 @@ class StereoBag:
         while pairs:
             yield self._frame(pairs.popleft(), truths)
 
-    def _half_period(self) -> int:
-        """Half the usual time between the first left images, ns; 0 if there is but one."""
-        first = islice(self._bag.messages([self.topics.left]), _FIRST)
-        periods = np.diff(np.unique([stamp_of(message.message) for message in first]))
-        return int(np.median(periods)) // 2 if periods.size else 0
+    def _eyes(self) -> dict[str, list[str]]:
+        """Sides that the images of each topic show."""
+        if self.topics.stacking:
+            return {self.topics.left: ['left', 'right']}
+        return {self.topics.left: ['left'], self.topics.right: ['right']}
 
-    def _read_info(self, topic: str, message: Any) -> None:
-        self._cameras[topic] = camera_model_from_info(message) if message.k[0] else None
+    def _cameras(self) -> _Cameras:
+        """Those that the first camera_info describe, for images recorded before them."""
+        cameras = _Cameras((self.topics.left_info, self.topics.right_info), self.rectified)
+        for topic in cameras.topics:
+            for first in islice(self._bag.messages([topic]), 1):
+                cameras.read(topic, first.message)
+        return cameras
+
+    def _first_calibration(self) -> StereoCalibration | None:
+        cameras = self._cameras()
+        infos = islice(self._bag.messages(cameras.topics), _FIRST_INFOS)
+        while cameras.calibration is None:
+            message = next(infos, None)
+            if message is None:
+                return None
+            cameras.read(message.topic, message.message)
+        return cameras.calibration
+
+    def _clock(self) -> tuple[bool, int]:
+        """Whether the camera sets no stamps, and the usual time between frames, ns; 0 unknown."""
+        standing = any(map(self._stands_still, self._eyes()))
+        if standing:
+            self._note(
+                f'{self.path}: the header stamps of the images stand still, the times of '
+                'recording take their place'
+            )
+        first = islice(self._bag.messages([self.topics.left]), _FIRST)
+        times = np.unique([one.time if standing else stamp_of(one.message) for one in first])
+        return standing, int(np.median(np.diff(times))) if times.size > 1 else 0
+
+    def _stands_still(self, topic: str) -> bool:
+        first = list(islice(self._bag.messages([topic]), _FIRST))
+        stamps = {stamp_of(one.message) for one in first}
+        recorded = {one.time for one in first}
+        return stamps == {0} or len(stamps) == 1 and len(recorded) > 2
+
+    def _stamp(self, message: BagMessage) -> int:
+        return message.time if self._standing else stamp_of(message.message)
 
     def _frame(self, recorded: _Recorded, truths: dict[int, dict[str, Any]]) -> StereoFrame:
         pair = recorded.pair
         truth = truth_from_messages(truths.pop(pair.stamp, {}), recorded.calibration)
         _forget_oldest(truths)
-        decode_left = _DECODERS[self._bag.topics[self.topics.left].type_name]
-        decode_right = _DECODERS[self._bag.topics[self.topics.right].type_name]
+        left, right = self._images(pair)
         return StereoFrame(
             stamp=pair.stamp,
-            left=decode_left(pair.left),
-            right=decode_right(pair.right),
+            left=left,
+            right=right,
             calibration=recorded.calibration,
             frame_id=pair.left.header.frame_id,
             truth=truth,
         )
+
+    def _images(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+        decode_left = _DECODERS[self._bag.topics[self.topics.left].type_name]
+        if self.topics.stacking:
+            return split_eyes(decode_left(pair.left), self.topics.stacking)
+        decode_right = _DECODERS[self._bag.topics[self.topics.right].type_name]
+        return decode_left(pair.left), decode_right(pair.right)
 
 
 def _forget_oldest(waiting: dict[int, Any]) -> None:

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rosbags.interfaces import Nodetype
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat, Nodetype
+from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from surgseg_ros.frames.foreign import printable
+
+_MAX_ARRAY = 1 << 24  # elements of a fixed array
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -29,6 +32,52 @@ def full_name(type_name: str) -> str:
 def known_types() -> Typestore:
     """rosbags' types of ROS 2 Jazzy; find_type adds to them."""
     return get_typestore(Stores.ROS2_JAZZY)
+
+
+def types_of_definition(type_name: str, definition: MessageDefinition) -> Typestore:
+    """Type store of a type as the bag itself defines it, and of all it contains.
+
+    Raises UnknownType where there is no definition, or none that can be used.
+    """
+    store = get_typestore(Stores.EMPTY)
+    try:
+        found = _parsed(type_name, definition)
+        _check_arrays(found)
+        store.register(found)
+        store.hash_rihs01(type_name)  # fails where a part is not defined
+    except UnknownType:
+        raise
+    except Exception as error:  # whatever a broken text makes the parser raise
+        reason = ' '.join(str(error).split())[:200]
+        raise UnknownType(
+            f'the definition of message type {printable(type_name)} is broken: {printable(reason)}'
+        ) from error
+    return store
+
+
+def _parsed(type_name: str, definition: MessageDefinition) -> dict[str, Any]:
+    if definition.format == MessageDefinitionFormat.NONE or not definition.data.strip():
+        raise UnknownType(f'no definition of message type {printable(type_name)} in the bag')
+    if definition.format == MessageDefinitionFormat.MSG:
+        return get_types_from_msg(definition.data, type_name)
+    separator = '=' * 80 + '\n'
+    texts = definition.data.split(separator)
+    if texts[0].strip():
+        return get_types_from_idl(definition.data)
+    found: dict[str, Any] = {}
+    for text in filter(None, texts):  # each begins with the line 'IDL: package/msg/Name'
+        found |= get_types_from_idl(text.partition('\n')[2])
+    return found
+
+
+def _check_arrays(definitions: dict[str, Any]) -> None:
+    """Refuse fixed arrays that no message has: of empty elements, they cost time for no bytes."""
+    for name, (_, fields) in definitions.items():
+        for field, (kind, detail) in fields:
+            if kind == Nodetype.ARRAY and detail[1] > _MAX_ARRAY:
+                raise UnknownType(
+                    f'{printable(name)} has an array {printable(field)} of {detail[1]} elements'
+                )
 
 
 def find_type(type_name: str) -> Typestore:
@@ -69,7 +118,7 @@ def _definition(type_name: str) -> str:
         if path.is_file():
             return path.read_text()
     places = ', '.join(map(str, folders))
-    raise UnknownType(f'no definition of message type {type_name} in {places}')
+    raise UnknownType(f'no definition of message type {printable(type_name)} in {places}')
 
 
 def _message_folders(package: str) -> list[Path]:

@@ -1,11 +1,14 @@
 """Write ROS 2 bags that rosbag2 reads, without a ROS installation."""
 
+import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import apsw
 from rosbags.interfaces import (
     Connection,
     Qos,
@@ -15,16 +18,20 @@ from rosbags.interfaces import (
     QosReliability,
     QosTime,
 )
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.typesys.store import Typestore
 
+from surgseg_ros.bags import chunks
 from surgseg_ros.bags.reader import STORAGES, BagError, unfinished_path
 from surgseg_ros.bags.replacing import check_replaceable
 from surgseg_ros.bags.types import find_type
 
 T = TypeVar('T')
 
+_LOG = logging.getLogger('surgseg_ros')
 _JAZZY: Literal[9] = 9  # version of metadata.yaml
+_CHUNK_SPAN = 1_000_000_000  # ns
 _FOREVER = QosTime(9223372036, 854775807)
 
 
@@ -34,13 +41,18 @@ class BagWriter:
     path: a folder, or a file name ending in .mcap or .db3 for a bare storage file.
     storage: 'mcap' (default) or 'sqlite3'; a file name says it itself.
     The bag lies in `<path>.partial` until it is closed: `path` is a whole bag or not there, and
-    with `overwrite` the old one until then. Stopping (Ctrl-C) closes it, an error leaves it there.
+    with `overwrite` the old one until then. Stopping (Ctrl-C) and errors leave it there, closed,
+    and say so. Chunks of mcap are compressed (zstd) unless `compress` is False.
     Only what is written ends up inside, no clock: equal messages make equal files.
     Raises BagError if `path` exists (without `overwrite`), UnknownType for a type nobody defines.
     """
 
     def __init__(
-        self, path: str | Path, storage: str | None = None, overwrite: bool = False
+        self,
+        path: str | Path,
+        storage: str | None = None,
+        overwrite: bool = False,
+        compress: bool = True,
     ) -> None:
         self.path = Path(path)
         self.count = 0
@@ -53,8 +65,13 @@ class BagWriter:
         self._writer = Writer(self._partial / 'bag', version=_JAZZY, storage_plugin=plugin)
         # A thread of its own, so that Ctrl-C cannot fall into the middle of a record.
         self._worker = ThreadPoolExecutor(1, 'bag')
-        self._do(self._writer.open)
+        self._do(self._begin, compress)
         self._open = True
+
+    @property
+    def topics(self) -> Collection[str]:
+        """Names of the topics added so far."""
+        return self._connections.keys()
 
     def add_topic(
         self, topic: str, type_name: str, latched: bool = False, types: Typestore | None = None
@@ -90,7 +107,7 @@ class BagWriter:
         connection = self._connections[topic]
         if connection.msgtype != type_name:
             raise BagError(f'{topic} in {self.path} is {connection.msgtype}, not {type_name}')
-        self._do(self._writer.write, connection, int(time), data)
+        self._do(self._write, connection, int(time), data)
         self.count += 1
 
     def close(self) -> None:
@@ -105,18 +122,60 @@ class BagWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        stopped = kind is None or not issubclass(kind, Exception)  # Ctrl-C, SystemExit
-        self.close() if stopped else self.abandon()
+        if kind is None:
+            self.close()
+            return
+        with suppress(OSError):  # the disk is full: as much as is there stays
+            self.abandon()
+        if self.count:
+            _LOG.warning('%s was not finished: what was written is in %s', self.path, self.remains)
+
+    @property
+    def remains(self) -> Path:
+        """Where the bag lies that was not finished."""
+        return self._partial / 'bag'
 
     def _close(self, then: Callable[[], None]) -> None:
         if self._open:
             self._open = False
-            self._do(self._writer.close)
-            self._do(then)
-            self._worker.shutdown()
+            try:
+                self._do(self._writer.close)
+                self._do(then)
+            finally:
+                self._worker.shutdown()
 
     def _do(self, function: Callable[..., T], *args: Any, **options: Any) -> T:
-        return self._worker.submit(function, *args, **options).result()
+        try:
+            return self._worker.submit(function, *args, **options).result()
+        except (OSError, apsw.Error) as error:  # a full disk
+            reason = getattr(error, 'strerror', None) or error
+            raise OSError(f'{self.path} cannot be written: {reason}') from error
+
+    # In the worker's thread.
+
+    def _begin(self, compress: bool) -> None:
+        if compress and self._writer.storage_plugin == StoragePlugin.MCAP:
+            self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        self._writer.open()
+        storage = self._writer.storage
+        self._mcap = storage if isinstance(storage, McapWriter) else None
+        if self._mcap:
+            self._mcap.bio.flush()
+            if compress:
+                self._mcap.compressor = chunks.compress
+
+    def _write(self, connection: Connection, time: int, data: bytes | memoryview) -> None:
+        """Write a message, and hand each chunk to the system: a killed process keeps them.
+
+        A chunk ends after a second of messages, also where these are few.
+        """
+        self._writer.write(connection, time, data)
+        if self._mcap is None:
+            return
+        if time - self._mcap.chunk.message_start_time > _CHUNK_SPAN:
+            self._mcap.close_chunk()
+        if not self._mcap.chunk.msgs:
+            self._mcap.bio.flush()
 
     def _publish(self) -> None:
         finished = self._partial / 'bag'

@@ -1,17 +1,20 @@
 """surgseg bags: look into ROS 2 bags, convert, recover, or make them of videos and images."""
 
 import argparse
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from surgseg_ros.bags import BagError, BagReader, BagWriter
-from surgseg_ros.bags.recovery import find_remains, repair_mcap
+from surgseg_ros.bags.recovery import copy_messages, recover
 from surgseg_ros.bags.stereo_bag import NAMESPACE, write_frame
 from surgseg_ros.commands.argument_types import whole_number
 from surgseg_ros.commands.source_arguments import add_source_arguments, source_of
+from surgseg_ros.frames.foreign import printable
 from surgseg_ros.geometry.calibration_files import write_camera_info
 from surgseg_ros.media.progress import progress
+
+_LOG = logging.getLogger('surgseg_ros')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_output(convert)
     convert.set_defaults(action=_convert)
 
-    recover = actions.add_parser('recover', help='save an mcap recording that was interrupted')
+    recover = actions.add_parser(
+        'recover', help='save a recording that was interrupted or damaged'
+    )
     recover.add_argument('bag', type=Path, help='the bag as it should be called, or its remains')
     _add_output(recover)
     recover.set_defaults(action=_recover)
@@ -68,39 +73,32 @@ def _info(args: argparse.Namespace) -> None:
         print(f'{bag.path}: {count} messages, {seconds:.3f} s from {start:%F %T} UTC')
         for name, topic in bag.topics.items():
             latched = ', latched' if topic.latched else ''
-            print(f'{topic.message_count:8d}  {name}  {topic.type_name}{latched}')
+            words = f'{printable(name)}  {printable(topic.type_name)}{latched}'
+            print(f'{topic.message_count:8d}  {words}')
 
 
 def _convert(args: argparse.Namespace) -> None:
-    with BagReader(args.bag) as bag:
+    with BagReader(args.bag) as bag, _writer(args) as writer:
         unknown = set(args.topics or ()) - bag.topics.keys()
         if unknown:
-            raise BagError(f'{bag.path} has no topic {", ".join(sorted(unknown))}')
-        _copy(bag, args.topics or list(bag.topics), args)
-
-
-def _recover(args: argparse.Namespace) -> None:
-    with TemporaryDirectory(dir=args.out.resolve().parent) as folder:
-        repaired = Path(folder) / 'bag.mcap'
-        repair_mcap(find_remains(args.bag), repaired)
-        with BagReader(repaired) as bag:
-            _copy(bag, list(bag.topics), args)
-
-
-def _copy(bag: BagReader, topics: list[str], args: argparse.Namespace) -> None:
-    """Write these topics of a bag to args.out, with their types and whether they are latched."""
-    with BagWriter(args.out, args.storage, args.overwrite) as writer:
-        for name in topics:
-            topic = bag.topics[name]
-            writer.add_topic(name, topic.type_name, topic.latched, bag.types_of(topic.type_name))
-        total = sum(bag.topics[name].message_count for name in topics)
-        for message in progress(bag.raw_messages(topics), total, 'messages'):
-            writer.write_raw(message.topic, message.type_name, message.message, message.time)
+            names = ', '.join(map(printable, sorted(unknown)))
+            raise BagError(f'{bag.path} has no topic {names}')
+        copy_messages(bag, args.topics or list(bag.topics), writer, _LOG.warning)
     print(f'{args.out}: {writer.count} messages')
 
 
+def _recover(args: argparse.Namespace) -> None:
+    with _writer(args) as writer:
+        recover(args.bag, writer, _LOG.warning)
+    print(f'{args.out}: {writer.count} messages')
+
+
+def _writer(args: argparse.Namespace) -> BagWriter:
+    return BagWriter(args.out, args.storage, args.overwrite)
+
+
 def _pack(args: argparse.Namespace) -> None:
-    with source_of(args) as source, BagWriter(args.out, args.storage, args.overwrite) as writer:
+    with source_of(args) as source, _writer(args) as writer:
         for frame in progress(source.first(args.frames), args.frames or source.count):
             write_frame(writer, frame, args.namespace)
     print(f'{args.out}: {writer.count} messages of {source.describe()}')

@@ -39,14 +39,21 @@ class Destinations:
 
     def _path(self, index: int, kind: str) -> Path:
         if isinstance(self._source, CsvSource) and kind in self._source.rows[index]:
-            return self._folder / self._source.rows[index][kind]
+            path = self._folder / self._source.rows[index][kind]
+            if not path.resolve().is_relative_to(self._folder.resolve()):
+                raise ValueError(
+                    f'the {kind} of frame {index} would be written to {path}, outside of '
+                    f'{self._folder}: give paths below it'
+                )
+            return path
         return self._folder / kind / (self._source.frame_name(index) + self._suffixes[kind])
 
     def _check(self, count: int) -> None:
         taken: dict[Path, str] = {}
         if isinstance(self._source, CsvSource):
             taken = {path.resolve(): 'an image of the list' for path in self._source.images()}
-        for index in range(count):
+        # names that are not from a list are numbers: how many there are, nobody knows for sure
+        for index in range(count if self._source.counted else min(count, 1)):
             for kind, path in self.paths(index).items():
                 fitting = TIFF + ('.png',) if kind == 'disparity' else (self._suffixes[kind],)
                 if path.suffix.lower() not in fitting:

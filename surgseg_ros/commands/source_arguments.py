@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from surgseg_ros.frames.stacking import STACKINGS
 from surgseg_ros.sources import FrameSource, open_source
 
 
@@ -17,9 +18,19 @@ def add_source_arguments(parser: argparse.ArgumentParser, truth: bool = False) -
     parser.add_argument(
         '--calibration', help='file or folder, or left.yaml,right.yaml; replaces that of a bag'
     )
-    parser.add_argument('--stacking', choices=('horizontal', 'vertical'), help='of a video')
+    parser.add_argument(
+        '--rectified', action='store_true', help='the images are rectified already'
+    )
+    parser.add_argument(
+        '--stacking',
+        choices=tuple(STACKINGS),
+        help='how an image of a video, or of a topic, holds the eyes',
+    )
     parser.add_argument('--rate', type=float, help='Hz, of a video or images')
     parser.add_argument('--left', help='topic of the left image, of a bag')
+    parser.add_argument('--right', help='topic of the right image, of a bag')
+    parser.add_argument('--left-info', help='topic of the left camera_info, of a bag')
+    parser.add_argument('--right-info', help='topic of the right camera_info, of a bag')
     parser.add_argument('--tolerance', type=float, help='ms between the eyes, of a bag')
     if truth:
         parser.add_argument('--disparity', help='folder or file of true disparities, of images')
@@ -36,6 +47,10 @@ def source_of(
         rate=args.rate,
         disparity=getattr(args, 'disparity', None),
         left=args.left,
+        right=args.right,
+        left_info=args.left_info,
+        right_info=args.right_info,
+        rectified=args.rectified or None,
         tolerance=None if args.tolerance is None else round(args.tolerance * 1e6),
         **options,
     )

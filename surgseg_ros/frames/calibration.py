@@ -4,10 +4,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+DISTORTIONS = ('plumb_bob', 'rational_polynomial', 'equidistant')
+
+# what drivers and calibration tools call them; Kalibr: radtan
+_PINHOLE = ('plumb_bob', 'rational_polynomial', 'radtan', 'pinhole', 'none', 'brown_conrady')
+_FISHEYE = ('equidistant', 'fisheye', 'kannala_brandt', 'kannala_brandt4')
+
 
 @dataclass(frozen=True)
 class CameraModel:
-    """One camera: size in px, K 3x3, D (n,), R 3x3 rectifying rotation, P 3x4 (px, px*m)."""
+    """One camera: size in px, K 3x3, D (n,), R 3x3 rectifying rotation, P 3x4 (px, px*m).
+
+    distortion_model: plumb_bob or rational_polynomial (D as OpenCV's), equidistant (four numbers,
+    the fisheye lens of REP 104 and cv2.fisheye), or another name of these.
+    """
 
     width: int
     height: int
@@ -16,6 +26,16 @@ class CameraModel:
     R: np.ndarray
     P: np.ndarray
     distortion_model: str = 'plumb_bob'
+
+    @property
+    def distortion(self) -> str:
+        """DISTORTIONS' name of the distortion model; as it is given if that is none of them."""
+        name = self.distortion_model.lower()
+        if name in _FISHEYE:
+            return 'equidistant'
+        if name in _PINHOLE or not name and not self.D.any():
+            return 'plumb_bob' if self.D.size <= 5 else 'rational_polynomial'
+        return self.distortion_model
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,13 @@ import cv2
 import numpy as np
 
 from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
-
-_MODELS = ('plumb_bob', 'rational_polynomial')
+from surgseg_ros.geometry.calibration_checks import rectification_errors
 
 
 class EyeRectifier:
     """Warps the images of one eye to what R and P of its camera describe.
 
-    side: for sentences. Raises ValueError where the camera is uncalibrated or its distortion
-    model is unknown.
+    side: for sentences. Raises ValueError with the first of rectification_errors.
     """
 
     def __init__(self, side: str, camera: CameraModel) -> None:
@@ -120,17 +118,12 @@ def _rectified(camera: CameraModel) -> CameraModel:
 
 def _maps(side: str, camera: CameraModel) -> tuple[np.ndarray, np.ndarray]:
     """Fixed-point maps: 4 times smaller than float ones, and remap is fastest on them."""
-    if camera.K[0, 0] == 0 or camera.P[0, 0] == 0:
-        raise ValueError(f'cannot rectify: the {side} camera is uncalibrated (K or P all zero)')
-    if camera.distortion_model not in _MODELS:
-        raise ValueError(
-            f'cannot rectify: the {side} camera has distortion model '
-            f'{camera.distortion_model!r}, expected {" or ".join(_MODELS)}'
-        )
-    size = camera.width, camera.height
-    return cv2.initUndistortRectifyMap(
-        camera.K, camera.D, camera.R, camera.P[:, :3], size, cv2.CV_16SC2
-    )
+    if errors := rectification_errors(side, camera):
+        raise ValueError(f'cannot rectify: {errors[0]}')
+    size, K, P = (camera.width, camera.height), camera.K, camera.P[:, :3]
+    if camera.distortion == 'equidistant':
+        return cv2.fisheye.initUndistortRectifyMap(K, camera.D, camera.R, P, size, cv2.CV_16SC2)
+    return cv2.initUndistortRectifyMap(K, camera.D, camera.R, P, size, cv2.CV_16SC2)
 
 
 def _sift(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

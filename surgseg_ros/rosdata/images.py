@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from surgseg_ros.frames.foreign import check_pixels, printable
+from surgseg_ros.media.image_files import decode
+
 
 class _Layout(NamedTuple):
     """Pixel layout of one encoding and OpenCV's way from it to RGB (None: it is RGB already)."""
@@ -97,12 +100,13 @@ def decode_compressed(message: Any) -> np.ndarray:
     if they are no image that OpenCV can read.
     """
     data = np.frombuffer(message.data, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise ValueError(
-            f'{data.size} bytes of compressed image (format {message.format!r}) cannot be decoded'
-        )
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    what = f'{data.size} bytes of compressed image (format {printable(message.format)!r})'
+    if (video := message.format.split(';')[0].strip().lower()) in _VIDEO:
+        raise ValueError(f'{what}: {video} is video, not images; send JPEG or PNG')
+    return cv2.cvtColor(decode(data, what), cv2.COLOR_BGR2RGB)
+
+
+_VIDEO = ('h264', 'h265', 'hevc', 'av1', 'vp8', 'vp9')  # ffmpeg_image_transport, foxglove
 
 
 def encode_image(array: np.ndarray, encoding: str) -> dict[str, Any]:
@@ -139,7 +143,8 @@ def _planes(encoding: str) -> dict[str, _Layout]:
 def _lookup(formats: dict[str, _Layout], encoding: str) -> _Layout:
     if encoding not in formats:
         raise ValueError(
-            f'image encoding {encoding!r} is not supported here; known: {", ".join(formats)}'
+            f'image encoding {printable(encoding)!r} is not supported here; known: '
+            + ', '.join(formats)
         )
     return formats[encoding]
 
@@ -152,6 +157,7 @@ def _pixels(message: Any, layout: _Layout) -> np.ndarray:
     row = width * layout.channels * dtype.itemsize
     if row == 0 or height == 0:
         raise ValueError(f'the image is empty ({width} x {height})')
+    check_pixels(width, height, 'the image')
     if step < row or step * height != data.size:
         raise ValueError(
             f'a {width} x {height} {message.encoding} image needs a step of at least {row} and '

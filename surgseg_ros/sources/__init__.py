@@ -10,12 +10,13 @@ from typing import Any
 
 from surgseg_ros.bags import is_bag
 from surgseg_ros.geometry.calibration_checks import calibration_errors
+from surgseg_ros.geometry.rectification import rectified_calibration
 from surgseg_ros.sources.bag import BagSource
 from surgseg_ros.sources.base import DEFAULT_RATE, FIRST_STAMP, Calibration, FrameSource
 from surgseg_ros.sources.csv_list import CsvSource
 from surgseg_ros.sources.folders import IMAGES, FolderSource
 from surgseg_ros.sources.simulator import SimulatorSource
-from surgseg_ros.sources.video import SUFFIXES, VideoSource, told_stacking, video_size
+from surgseg_ros.sources.video import SUFFIXES, VideoSource
 
 __all__ = [
     'DEFAULT_RATE',
@@ -44,28 +45,14 @@ def open_source(
 
     calibration: a StereoCalibration or files for read_calibration ('left.yaml,right.yaml' for a
     pair of camera_info); replaces that of a bag. None is the same as not given.
-    options: simulator - those of VirtualEndoscope, and frames; bag - left, tolerance (see
-    StereoBag); video - stacking, rate; folders - rate, disparity; CSV list -
-    rate, root, columns.
+    options: rectified - True says that the images are rectified already, whatever their names and
+    the calibration's D; simulator - those of VirtualEndoscope, and frames; bag - left, right,
+    left_info, right_info (topics), tolerance, stacking (see StereoBag); video - stacking, rate;
+    folders - rate, disparity; CSV list - rate, root, columns.
     Raises ValueError or OSError (ImportError without MuJoCo), in one sentence, if it cannot be
     opened or its calibration is meaningless (calibration_errors).
     """
-    options = {name: value for name, value in options.items() if value is not None}
-    kind, arguments = _source(str(spec))
-    if calibration is not None:
-        options['calibration'] = calibration
-    wrong = sorted(options.keys() - set(kind.OPTIONS))
-    if wrong and kind is not SimulatorSource:  # whose options VirtualEndoscope checks
-        raise ValueError(
-            f'{", ".join(wrong)} cannot be given with {spec}; possible: {", ".join(kind.OPTIONS)}'
-        )
-    source = kind(*arguments, **options)
-    errors = calibration_errors(source.calibration) if source.calibration else []
-    if errors:
-        source.close()
-        origin = calibration if isinstance(calibration, str | Path) else source.name
-        raise ValueError(f'calibration of {origin}: {errors[0]}')
-    return source
+    return _open(_source(str(spec)), str(spec), calibration, options)
 
 
 def open_left(
@@ -73,20 +60,47 @@ def open_left(
 ) -> FrameSource:
     """Open what `spec` names for those who look at the left image only; as open_source.
 
-    Besides, `spec` may be an image, a folder of images (without left/) or a video of one eye
-    (unless its shape is that of two, or `stacking` says so): such frames have the image twice.
+    Besides, `spec` may be an image, a folder of images (without left/), a video or a bag of one
+    eye: such frames have the image twice.
     """
     path = Path(spec)
-    one_eye = path.is_dir() and not is_bag(path) and not (path / 'left').is_dir()
-    if one_eye or path.is_file() and path.suffix.lower() in IMAGES:
-        spec = f'{path},{path}'
-    elif path.suffix.lower() in SUFFIXES and not options.get('stacking'):
-        options['stacking'] = told_stacking(*video_size(path)) or 'mono'
-    return open_source(spec, calibration, **options)
+    kind, arguments = _source(str(spec), one_eye=True)
+    if kind in (VideoSource, BagSource):
+        options['left_only'] = True
+    return _open((kind, arguments), str(path), calibration, options)
 
 
-def _source(spec: str) -> tuple[type[FrameSource], list[Any]]:
-    """Class and positional arguments of the source that `spec` names."""
+def _open(
+    source: tuple[type[FrameSource], list[Any]],
+    spec: str,
+    calibration: Calibration | None,
+    options: dict[str, Any],
+) -> FrameSource:
+    kind, arguments = source
+    options = {name: value for name, value in options.items() if value is not None}
+    rectified = bool(options.pop('rectified', False))
+    if calibration is not None:
+        options['calibration'] = calibration
+    if rectified and kind is BagSource:
+        options['rectified'] = True
+    wrong = sorted(options.keys() - {*kind.OPTIONS, 'rectified', 'left_only'})
+    if wrong and kind is not SimulatorSource:  # whose options VirtualEndoscope checks
+        raise ValueError(
+            f'{", ".join(wrong)} cannot be given with {spec}; possible: {", ".join(kind.OPTIONS)}'
+        )
+    opened = kind(*arguments, **options)
+    if rectified and opened.calibration:
+        opened.calibration = rectified_calibration(opened.calibration)
+    errors = calibration_errors(opened.calibration) if opened.calibration else []
+    if errors:
+        opened.close()
+        origin = calibration if isinstance(calibration, str | Path) else opened.name
+        raise ValueError(f'calibration of {origin}: {errors[0]}')
+    return opened
+
+
+def _source(spec: str, one_eye: bool = False) -> tuple[type[FrameSource], list[Any]]:
+    """Class and positional arguments of the source that `spec` names; see open_left."""
     name, _, details = spec.partition(':')
     path = Path(spec)
     if name in ('sim', 'simulator'):
@@ -97,6 +111,8 @@ def _source(spec: str) -> tuple[type[FrameSource], list[Any]]:
         return VideoSource, [path]
     if path.suffix.lower() == '.csv':
         return CsvSource, [path]
+    if one_eye and _is_one_eye(path):
+        return FolderSource, [path, path]
     if path.is_dir():
         return FolderSource, [path / 'left', path / 'right']
     if not path.exists() and spec.count(',') == 1:
@@ -104,3 +120,9 @@ def _source(spec: str) -> tuple[type[FrameSource], list[Any]]:
     if not path.exists():
         raise FileNotFoundError(f'{spec} is not there; a source is {_SPECS}')
     raise ValueError(f'{spec} is no source of stereo frames; expected {_SPECS}')
+
+
+def _is_one_eye(path: Path) -> bool:
+    if path.is_dir():
+        return not (path / 'left').is_dir()
+    return path.is_file() and path.suffix.lower() in IMAGES

@@ -1,5 +1,6 @@
 """What every source of stereo frames is."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import islice
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from surgseg_ros.frames.calibration import StereoCalibration
+from surgseg_ros.frames.foreign import printable
 from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.geometry.calibration_checks import calibration_warnings
 from surgseg_ros.geometry.calibration_files import read_calibration
@@ -15,29 +17,52 @@ from surgseg_ros.geometry.calibration_files import read_calibration
 FIRST_STAMP = 1_000_000_000  # ns, where a source has no clock: ROS takes a stamp of 0 for unset
 DEFAULT_RATE = 10.0  # Hz, where a source has no rate
 
+_LOG = logging.getLogger('surgseg_ros')
+
 Calibration = StereoCalibration | str | Path
 
 
 class FrameSource(ABC):
     """Stereo frames in order; may be iterated again, then it starts again.
 
-    name: what it is. count: number of frames, None if endless. rate: Hz, None if unknown.
-    calibration: that of the frames, None if unknown. OPTIONS: what open_source may pass on.
+    name: what it is. count: number of frames, None if unknown; as a file's header has it, which
+    need not be true, unless `counted`. endless: it never ends by itself. rate: Hz, None if
+    unknown. calibration: that of the first frames, None if unknown. notes: one sentence for each
+    thing that was peculiar so far. OPTIONS: what open_source may pass on.
     """
 
     OPTIONS: tuple[str, ...] = ()
     name: str
     count: int | None
+    counted = False
+    endless = False
     rate: float | None
     calibration: StereoCalibration | None
 
-    @abstractmethod
     def __iter__(self) -> Iterator[StereoFrame]:
-        """Yield the frames."""
+        """Yield the frames; ValueError where the sizes of images and calibration disagree."""
+        for index, frame in enumerate(self.frames()):
+            check_sizes(f'frame {index} of {self.name}', frame)
+            yield frame
+
+    @abstractmethod
+    def frames(self) -> Iterator[StereoFrame]:
+        """Yield the frames as they are."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What note() was told."""
+        return self.__dict__.setdefault('_notes', [])
+
+    def note(self, sentence: str) -> None:
+        """Say once, on standard error, what is peculiar about the source."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+            _LOG.warning(printable(sentence))
 
     def first(self, count: int | None) -> Iterator[StereoFrame]:
         """Yield at most `count` frames; all if None. Raises ValueError if that never ends."""
-        if count is None and self.count is None:
+        if count is None and self.endless:
             raise ValueError(f'{self.name} is endless: say how many frames')
         return islice(self, count)
 
@@ -47,11 +72,12 @@ class FrameSource(ABC):
 
     def describe(self) -> str:
         """Say in one line what the frames are, and what is doubtful about their calibration."""
-        count = 'endless' if self.count is None else f'{self.count} frames'
+        known = 'number of frames unknown' if self.count is None else f'{self.count} frames'
+        count = 'endless' if self.endless else known
         rate = 'rate unknown' if self.rate is None else f'{self.rate:g} Hz'
         state = 'calibrated' if self.calibration else 'not calibrated'
         doubts = calibration_warnings(self.calibration) if self.calibration else []
-        return f'{self.name}: {count}, {rate}, ' + '; '.join([state, *doubts])
+        return printable(f'{self.name}: {count}, {rate}, ' + '; '.join([state, *doubts]))
 
     def close(self) -> None:
         """Release what is open; by default nothing is."""
@@ -64,13 +90,31 @@ class FrameSource(ABC):
         self.close()
 
 
+def check_sizes(what: str, frame: StereoFrame) -> None:
+    """Raise ValueError unless both images, and their cameras, have one size."""
+    left, right = size_of(frame.left), size_of(frame.right)
+    if left != right:
+        raise ValueError(f'{what}: left is {left[0]}x{left[1]}, right is {right[0]}x{right[1]}')
+    if frame.calibration is None:
+        return
+    for side in ('left', 'right'):
+        camera = getattr(frame.calibration, side)
+        if left != (camera.width, camera.height):
+            raise ValueError(
+                f'{what} has images of size {left[0]}x{left[1]}, their calibration is for the '
+                f'size {camera.width}x{camera.height}'
+            )
+
+
 def load_calibration(
     given: Calibration | None, size: tuple[int, int] | None
 ) -> StereoCalibration | None:
     """What open_source was given, read if need be; size: (width, height) of an image, px."""
     if given is None or isinstance(given, StereoCalibration):
         return given
-    left, _, right = str(given).partition(',')
+    left, right = str(given), ''
+    if not Path(left).exists():  # a name may have a comma
+        left, _, right = left.partition(',')
     return read_calibration(left.strip(), right.strip() or None, size)
 
 

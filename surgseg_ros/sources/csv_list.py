@@ -34,6 +34,7 @@ class CsvSource(FrameSource):
     """
 
     OPTIONS = ('calibration', 'rate', 'root', 'columns')
+    counted = True
 
     def __init__(
         self,
@@ -57,7 +58,8 @@ class CsvSource(FrameSource):
         first = read_rgb(next(self.images()))
         self.calibration = load_calibration(calibration, size_of(first))
 
-    def __iter__(self) -> Iterator[StereoFrame]:
+    def frames(self) -> Iterator[StereoFrame]:
+        """See FrameSource."""
         for index, row in enumerate(self.rows):
             images = [read_rgb(path) for path in self._images(row).values()]
             yield StereoFrame(stamp_at(index, self.rate), images[0], images[-1], self.calibration)

@@ -4,11 +4,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from surgseg_ros.frames.stereo_frame import GroundTruth, StereoFrame
-from surgseg_ros.media.image_files import read_rgb
+from surgseg_ros.media.image_files import read_as_stored, read_rgb
 from surgseg_ros.sources.base import (
     DEFAULT_RATE,
     Calibration,
@@ -33,6 +32,7 @@ class FolderSource(FrameSource):
     """
 
     OPTIONS = ('calibration', 'rate', 'disparity')
+    counted = True
 
     def __init__(
         self,
@@ -57,7 +57,8 @@ class FolderSource(FrameSource):
         self.rate = rate
         self.calibration = load_calibration(calibration, size_of(read_rgb(self._left[0])))
 
-    def __iter__(self) -> Iterator[StereoFrame]:
+    def frames(self) -> Iterator[StereoFrame]:
+        """See FrameSource."""
         for index, (left, right, truth) in enumerate(
             zip(self._left, self._right, self._truth, strict=True)
         ):
@@ -81,7 +82,11 @@ def _files(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise FileNotFoundError(f'{path} is not there')
-    files = [file for file in path.iterdir() if file.suffix.lower() in suffixes]
+    files = [
+        file
+        for file in path.iterdir()
+        if file.suffix.lower() in suffixes and not file.name.startswith('.')  # macOS' ._NAME
+    ]
     if not files:
         raise ValueError(f'{path} has no files ending in {", ".join(suffixes)}')
     return sorted(files, key=_natural)
@@ -111,8 +116,8 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 def _read_disparity(path: Path) -> np.ndarray:
     """HxW float32 px, NaN unknown."""
-    values = np.load(path) if path.suffix == '.npy' else cv2.imread(str(path), -1)
-    if values is None or values.ndim != 2 or values.dtype.kind != 'f':
+    values = np.load(path) if path.suffix == '.npy' else read_as_stored(path)
+    if values.ndim != 2 or values.dtype.kind != 'f':
         raise ValueError(f'{path} is not a disparity: expected one channel of floats')
     known = np.isfinite(values) & (values != 0)
     return np.where(known, values, np.nan).astype(np.float32)

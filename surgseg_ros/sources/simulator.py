@@ -22,6 +22,7 @@ class SimulatorSource(FrameSource):
     def __init__(self, details: str = '', **options: Any) -> None:
         given = _parse(details) | options
         self.count = _checked(given.pop('frames', None))
+        self.endless = self.count is None
         try:
             from surgseg_ros.simulation import VirtualEndoscope  # imports MuJoCo and OpenGL
 
@@ -33,7 +34,8 @@ class SimulatorSource(FrameSource):
         self.rate = self._endoscope.rate
         self.calibration = self._endoscope.calibration
 
-    def __iter__(self) -> Iterator[StereoFrame]:
+    def frames(self) -> Iterator[StereoFrame]:
+        """See FrameSource."""
         index = 0
         while self.count is None or index < self.count:
             frame = self._endoscope.render(index)

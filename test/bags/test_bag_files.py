@@ -15,6 +15,7 @@ import pytest
 
 from surgseg_ros.bags import BagError, BagReader, BagWriter, UnknownType, make_message
 from surgseg_ros.bags.reader import unfinished_path
+from surgseg_ros.bags.recovery import recover
 from surgseg_ros.bags.types import find_type
 from surgseg_ros.rosdata.images import decode_image
 
@@ -136,7 +137,12 @@ def test_topics_filter_times_and_latching(tmp_path: Path) -> None:
 @pytest.mark.parametrize('name', ['bag.mcap', 'bag.db3'])
 @pytest.mark.parametrize('damage', ['empty', 'half', 'garbage', 'flipped'])
 def test_broken_files_give_one_sentence(tmp_path: Path, name: str, damage: str) -> None:
-    path = write_strings(tmp_path / name, count=400)
+    path = tmp_path / name
+    random = np.random.default_rng(0)
+    with BagWriter(path) as writer:
+        for index in range(400):
+            message = make_message(STRING, data=random.bytes(100).hex())
+            writer.write('/text', STRING, message, 100 + index)
     content = bytearray(path.read_bytes())
     if damage == 'flipped':
         content[len(content) // 3 : len(content) // 2] = b'\xff' * (
@@ -174,11 +180,13 @@ def test_metadata_without_its_file(tmp_path: Path) -> None:
 # Writing.
 
 
-def test_an_exception_still_closes_the_bag(tmp_path: Path) -> None:
+def test_stopping_closes_the_bag_but_does_not_name_it(tmp_path: Path, caplog) -> None:
     with pytest.raises(KeyboardInterrupt), BagWriter(tmp_path / 'bag') as writer:
         writer.write('/text', STRING, make_message(STRING, data='0'), 1)
         raise KeyboardInterrupt
-    assert texts(tmp_path / 'bag') == ['0']
+    assert not (tmp_path / 'bag').exists()
+    assert texts(writer.remains) == ['0']
+    assert f'bag was not finished: what was written is in {writer.remains}' in caplog.text
 
 
 def run_python(script: str, *arguments: object) -> None:
@@ -212,12 +220,12 @@ def interrupted(path: Path, how: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize('name', ['bag.mcap', 'bag.db3', 'bag'])
-def test_ctrl_c_leaves_a_whole_bag(tmp_path: Path, name: str) -> None:
+def test_ctrl_c_leaves_a_readable_bag_under_another_name(tmp_path: Path, name: str) -> None:
     interrupted(tmp_path / name, signal.SIGINT)
-    with BagReader(tmp_path / name) as bag:
+    assert not (tmp_path / name).exists()
+    with BagReader(unfinished_path(tmp_path / name) / 'bag') as bag:
         times = [message.time for message in bag.messages()]
     assert len(times) >= 20 and times == list(range(1, len(times) + 1))
-    assert not unfinished_path(tmp_path / name).exists()
 
 
 @pytest.mark.parametrize('name', ['bag.mcap', 'bag.db3', 'bag'])
@@ -228,6 +236,12 @@ def test_a_killed_writer_leaves_no_bag_but_says_so(tmp_path: Path, name: str) ->
         BagReader(path)
     with pytest.raises(BagError, match='interrupted'):
         BagReader(unfinished_path(path) / 'bag')
+    if name != 'bag.db3':  # one transaction: it holds nothing
+        with BagWriter(tmp_path / 'saved') as writer:
+            recover(path, writer, lambda sentence: None)
+        with BagReader(tmp_path / 'saved') as bag:
+            times = [message.time for message in bag.messages()]
+        assert len(times) >= 18 and times == list(range(1, len(times) + 1))
     with pytest.raises(BagError, match='exists already'):
         write_strings(path)
     assert texts(write_strings(path, overwrite=True)) == ['0', '1', '2']

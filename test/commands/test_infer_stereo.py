@@ -16,6 +16,7 @@ from surgseg_infer import Infer, by_torch, files, read
 from synthetic_stereo import extrinsics, raw_calibration, raw_views_of_plane
 
 from surgseg_ros import networks, predictors
+from surgseg_ros.media.video_reader import VideoReader
 from surgseg_ros.geometry.calibration_files import read_calibration, write_camera_info
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -341,9 +342,9 @@ def test_ctrl_c_leaves_whole_files(tmp_path: Path) -> None:
     written = list(out.rglob('*'))
     assert 4 <= len(written) - 1 < 200
     assert all(read(path).shape == (512, 640) for path in written if path.is_file())
-    video = cv2.VideoCapture(str(tmp_path / 'v.mp4'))
-    assert 4 <= video.get(cv2.CAP_PROP_FRAME_COUNT) < 200
-    assert not list(tmp_path.rglob('.*partial*'))
+    video = VideoReader(tmp_path / 'v.partial.mp4')  # not whole, so not called as it should be
+    assert 4 <= len(list(video)) < 200
+    assert not (tmp_path / 'v.mp4').exists() and not list(tmp_path.rglob('.*partial*'))
 
 
 def test_rows_of_the_first_frame_are_measured(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from synthetic_stereo import extrinsics, raw_calibration
 
-from surgseg_ros.geometry.calibration_files import with_alpha
+from surgseg_ros.geometry.extrinsics import with_alpha
 from surgseg_ros.geometry.rectification import Rectifier
 
 

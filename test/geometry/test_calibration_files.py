@@ -145,8 +145,9 @@ def test_opencv_text_reads(tmp_path):
 def test_no_pair_of_cameras_is_refused_in_one_sentence(tmp_path, content, said):
     path = tmp_path / 'bad.yaml'
     path.write_text(content)
+    size = (640, 512) if 'YAML' in content else (1280, 1024)
     with pytest.raises(ValueError, match=said) as error:
-        read_calibration(path, size=(1280, 1024))
+        read_calibration(path, size=size)
     assert str(error.value).startswith(f'{path}: ') and '\n' not in str(error.value)
 
 
