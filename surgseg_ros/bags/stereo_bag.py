@@ -51,11 +51,15 @@ class _Recorded(NamedTuple):
 class _Cameras:
     """What the camera_info read last say; one StereoCalibration object as long as they repeat."""
 
-    def __init__(self, topics: tuple[str, str], rectified: bool) -> None:
-        self.topics, self._rectified = topics, rectified
+    def __init__(
+        self,
+        topics: tuple[str, str],
+        rectified: bool,
+        made: dict[tuple[bytes, ...], StereoCalibration],
+    ) -> None:
+        self.topics, self._rectified, self._made = topics, rectified, made
         self._cameras: dict[str, CameraModel | None] = {}
         self._keys: dict[str, bytes] = {}
-        self._made: dict[tuple[bytes, ...], StereoCalibration] = {}
 
     def read(self, topic: str, message: Any) -> None:
         """Take a camera_info; K = 0 says that the camera is not calibrated."""
@@ -106,6 +110,7 @@ class StereoBag:
         self._bag = BagReader(path)
         self.path = self._bag.path
         self.tolerance, self._note = tolerance, note
+        self._made: dict[tuple[bytes, ...], StereoCalibration] = {}
         try:
             self.topics = stereo_topics(self._bag, left, **topics)
             self.rectified = rectified or self.topics.rectified
@@ -178,7 +183,8 @@ class StereoBag:
 
     def _cameras(self) -> _Cameras:
         """Those that the first camera_info describe, for images recorded before them."""
-        cameras = _Cameras((self.topics.left_info, self.topics.right_info), self.rectified)
+        topics = self.topics.left_info, self.topics.right_info
+        cameras = _Cameras(topics, self.rectified, self._made)
         for topic in cameras.topics:
             for first in islice(self._bag.messages([topic]), 1):
                 cameras.read(topic, first.message)

@@ -24,6 +24,7 @@ from surgseg_ros.sources import DEFAULT_RATE, FrameSource, open_source
 
 SETTLING = 1.0  # s between knowing a subscriber and being known by it
 RESEND = 3.0  # s, at least, without an answer in lockstep; who had the pair drops the second
+LONGEST_WAIT = 3.0  # s between two frames; stamps may jump by years when a clock is set
 SHORT = 600_000_000  # ns; a shorter round of a loop goes on in time, instead of back
 
 
@@ -166,6 +167,12 @@ class EndoscopeNode(ManagedNode):
             due = start + (frame.stamp - first) / NANOSECONDS / self.p.rate
             wait = 0.0 if self.p.lockstep else due - time.monotonic()
             start -= min(wait, 0.0)
+            if wait > LONGEST_WAIT:
+                self.get_logger().warning(
+                    f'the stamps jump by {wait * self.p.rate:.0f} s: waiting {LONGEST_WAIT:g} s'
+                )
+                start -= wait - LONGEST_WAIT
+                wait = LONGEST_WAIT
             if self._stopping.wait(max(wait, 0.0)):
                 return
             yield frame

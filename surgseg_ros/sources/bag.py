@@ -36,12 +36,14 @@ class BagSource(FrameSource):
 
     def frames(self) -> Iterator[StereoFrame]:
         """See FrameSource."""
+        last = self._bag.calibration
         for index, frame in enumerate(self._bag):
             if self._replaced:
                 yield replace(frame, calibration=self.calibration)
                 continue
-            if frame.calibration is not self.calibration:
+            if frame.calibration is not last:
                 self.note(f'{self.name}: {_change(frame)} from frame {index} on')
+                last = frame.calibration
             yield frame
 
     def close(self) -> None:
@@ -52,4 +54,4 @@ class BagSource(FrameSource):
 def _change(frame: StereoFrame) -> str:
     if frame.calibration is None:
         return 'camera_info is not calibrated (K is zero, or there is none)'
-    return 'camera_info changes, each frame has its own'
+    return 'camera_info changes (each frame has its own)'

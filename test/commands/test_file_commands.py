@@ -207,7 +207,7 @@ def test_simulate_writes_what_the_robots_arms_say(tmp_path: Path) -> None:
     assert at['none'] < 1e-6 and 1.0 < at['kit'] < 15.0
 
 
-def test_simulate_stopped_by_ctrl_c_leaves_a_bag(tmp_path: Path) -> None:
+def test_simulate_stopped_by_ctrl_c_leaves_a_bag_under_another_name(tmp_path: Path) -> None:
     command = simulate(tmp_path / 'bag', '--frames', '100000')
     process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
     remains = tmp_path / 'bag.partial/bag/bag.mcap'
@@ -219,7 +219,9 @@ def test_simulate_stopped_by_ctrl_c_leaves_a_bag(tmp_path: Path) -> None:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130
-    assert len(list(StereoBag(tmp_path / 'bag'))) >= 3
+    assert f'what was written is in {tmp_path}/bag.partial/bag' in process.stderr.read()
+    assert not (tmp_path / 'bag').exists()
+    assert len(list(StereoBag(tmp_path / 'bag.partial/bag'))) >= 3
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from surgseg_infer import Infer, by_torch, files, read
 from synthetic_stereo import extrinsics, raw_calibration, raw_views_of_plane
 
 from surgseg_ros import networks, predictors
-from surgseg_ros.media.video_reader import VideoReader
 from surgseg_ros.geometry.calibration_files import read_calibration, write_camera_info
+from surgseg_ros.media.video_reader import VideoReader
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHIFT = 12  # px, disparity of the textured plane
