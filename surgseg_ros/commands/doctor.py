@@ -33,6 +33,7 @@ DISTRIBUTIONS = {'cv2': ('opencv-python-headless', 'opencv-python', 'opencv'), '
 MESSAGES = ('sensor_msgs', 'stereo_msgs', 'vision_msgs', 'diagnostic_msgs', 'rosgraph_msgs')
 OPTIONAL = {
     'launch_ros': 'only `ros2 launch` needs it; `surgseg up` does without',
+    'sensor_msgs_py': 'reads and makes clouds in nodes of your own',
     'torch': 'only networks need it; sgbm does without',
     'openvino': 'runs networks fast on a CPU',
     'onnxruntime': 'runs networks where OpenVINO cannot',
@@ -226,7 +227,8 @@ def check_optional() -> Iterator[Check]:
     """What some people need; looked up, not imported, since some take seconds."""
     for name, purpose in OPTIONAL.items():
         version = _version(name)
-        yield Check('ok' if version else 'absent', name, version or purpose)
+        found = ' '.join([version or purpose, *_stand_in(name)])
+        yield Check('ok' if version else 'absent', name, found)
 
 
 def check_renderer() -> Iterator[Check]:
@@ -289,7 +291,16 @@ def _imported(name: str, mend: str) -> Check:
     except Exception as error:  # also a library built for another Python or numpy
         reason = ' '.join(str(error).split()) or type(error).__name__
         return Check('missing', name, reason, mend)
-    return Check('ok', name, _version(name) or 'found')
+    return Check('ok', name, ' '.join([_version(name) or 'found', *_stand_in(name)]))
+
+
+def _stand_in(name: str) -> list[str]:
+    """Say so of a package that pip_underlay has in the place of upstream's; else nothing."""
+    from surgseg_ros.media.share import share
+
+    manifest = share().parent / name.partition('.')[0] / 'package.xml'
+    ours = manifest.is_file() and 'Stand-in for ' in manifest.read_text()
+    return ["(surgseg_ros's stand-in, not the package of ROS itself)"] if ours else []
 
 
 def _version(name: str) -> str:

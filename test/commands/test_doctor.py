@@ -1,6 +1,7 @@
 """`surgseg doctor` on this installation, and on broken ones."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,9 @@ def test_this_installation_is_ready_and_an_image_crosses_processes(
     assert 'missing' not in report
     assert '20 of 20 arrived' in report
     assert 'Ready.' in report
+    if shutil.which('colcon', path=str(Path(sys.prefix) / 'bin')):  # the .venv of `make setup`
+        said = {line.split()[1]: line for line in report.splitlines() if 'stand-in' in line}
+        assert set(said) == {'message_filters:', 'vision_msgs.msg:', 'sensor_msgs_py:'}
 
 
 def report_of(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:

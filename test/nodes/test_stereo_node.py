@@ -237,7 +237,10 @@ def test_live_parameters_change_without_restart_and_others_say_why_not(shared):
     ).successful
     exchange(shared)
     for refused, reason in (
-        (shared.set_parameter('stereo', 'model', type=4, string_value='sgbm'), 'configured'),
+        (
+            shared.set_parameter('stereo', 'model', type=4, string_value='msdesis_light'),
+            'configured',
+        ),
         (shared.set_parameter('stereo', 'max_depth', type=3, double_value=-1.0), 'range'),
         (shared.set_parameter('stereo', 'outputs', type=9, string_array_value=['x']), 'one of'),
     ):

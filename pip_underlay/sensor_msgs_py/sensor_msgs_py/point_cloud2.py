@@ -1,6 +1,6 @@
 """PointCloud2 messages as NumPy arrays and back, with upstream's interface.
 
-Unlike upstream, what does not fit raises AssertionError before anything is read past its end.
+What does not fit raises AssertionError, as upstream does, or TypeError for too few bytes.
 """
 
 import array
