@@ -7,6 +7,7 @@ from surgseg_ros.bags import BagWriter
 from surgseg_ros.bags.stereo_bag import NAMESPACE, write_frame
 from surgseg_ros.commands.argument_types import size, whole_number
 from surgseg_ros.media.progress import progress
+from surgseg_ros.simulation.looks import KINDS, LOOKS
 from surgseg_ros.sources import SimulatorSource
 
 
@@ -19,7 +20,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--size', type=size, default='640x512', help='of one eye, px')
     parser.add_argument('--seed', type=int, default=0, help='same seed, same bag, bit for bit')
     parser.add_argument('--rate', type=float, default=10.0, help='frames per second')
-    parser.add_argument('--tools', type=whole_number(0), default=2, help='number of instruments')
+    parser.add_argument(
+        '--tools',
+        type=whole_number(0),
+        help='number of instruments; default 2, or as the look has',
+    )
+    parser.add_argument(
+        '--look', choices=LOOKS, default='classic', help='surgery has the variety of real frames'
+    )
+    parser.add_argument(
+        '--without',
+        default='',
+        metavar='KIND[+KIND...]',
+        help=f'kinds of variety that the look leaves out, of {", ".join(KINDS)}',
+    )
     parser.add_argument(
         '--articulated',
         action='store_true',
@@ -45,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         rate=args.rate,
         num_tools=args.tools,
+        look=args.look,
+        without=args.without,
         articulated=args.articulated,
         kinematics={'none': 'exact', 'kit': 'kit', None: ''}[args.kinematic_error],
         frames=args.frames,

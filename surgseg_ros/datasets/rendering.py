@@ -41,6 +41,9 @@ class SceneParameters:
     rate: float
     wrist_bend: tuple[float, float]
     noise: tuple[float, float]
+    look: str = 'classic'
+    without: str = ''
+    articulated: bool = False
 
 
 def scene_options(parameters: SceneParameters, scene: int) -> dict[str, Any]:
@@ -57,8 +60,11 @@ def scene_options(parameters: SceneParameters, scene: int) -> dict[str, Any]:
         'rate': parameters.rate,
         'kinds': [names[kind] for kind in kinds],
         'ports': rng.permutation(len(PORTS))[:count].tolist(),
-        'wrist_bend': rng.uniform(*parameters.wrist_bend),
+        'wrist_bend': None if parameters.articulated else rng.uniform(*parameters.wrist_bend),
         'noise': rng.uniform(*parameters.noise),
+        'look': parameters.look,
+        'without': parameters.without,
+        'articulated': parameters.articulated,
     }
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,8 @@ from surgseg_ros.datasets.rendering import (
 from surgseg_ros.media.files import whole_file
 from surgseg_ros.media.image_files import read_grey
 from surgseg_ros.simulation.instruments import CATALOGUE
+from surgseg_ros.simulation.looks import KINDS as KINDS_OF_LOOK
+from surgseg_ros.simulation.looks import LOOKS
 from surgseg_ros.simulation.motion import PORTS
 
 Number = TypeVar('Number', int, float)
@@ -48,6 +50,8 @@ class Simulated(FileDataset):
     'Large Needle Driver': 1} makes a long tail); all equally often by default.
     tools: least and greatest number of instruments in a scene.
     wrist_bend (rad), noise: ranges from which each scene draws; see VirtualEndoscope.
+    look, without: see simulation.looks; 'unseen' is for the test split alone.
+    articulated: real da Vinci wrists over their whole ranges, instead of wrist_bend.
     workers: processes that render, one per core by default.
     """
 
@@ -64,6 +68,9 @@ class Simulated(FileDataset):
         rate: float = 1.0,
         wrist_bend: Sequence[float] = (0.0, 0.6),
         noise: Sequence[float] = (0.5, 1.5),
+        look: str = 'classic',
+        without: str = '',
+        articulated: bool = False,
         workers: int | None = None,
     ) -> None:
         self._target = choose(target, tuple(CLASS_NAMES), 'target')
@@ -77,6 +84,9 @@ class Simulated(FileDataset):
             rate=_number('rate', rate),
             wrist_bend=_pair('wrist_bend', wrist_bend, _number),
             noise=_pair('noise', noise, _number),
+            look=choose(look, LOOKS, 'look'),
+            without=without,
+            articulated=articulated,
         )
         _check(parameters, count)
         self.folder = root / f'{split}-{_fingerprint(parameters)}'
@@ -173,6 +183,8 @@ def _check(parameters: SceneParameters, frames: int) -> None:
         'tools': 0 <= parameters.tools[0] <= parameters.tools[1] <= len(PORTS),
         'wrist_bend': 0 <= parameters.wrist_bend[0] <= parameters.wrist_bend[1],
         'noise': 0 <= parameters.noise[0] <= parameters.noise[1],
+        'look': parameters.look != 'unseen' or parameters.split == 'test',
+        'without': set(filter(None, parameters.without.split('+'))) <= KINDS_OF_LOOK.keys(),
     }
     for name, fine in expected.items():
         if not fine:
@@ -187,7 +199,10 @@ def _fingerprint(parameters: SceneParameters) -> str:
 
 
 def _json(parameters: SceneParameters) -> str:
-    return json.dumps({'version': VERSION, **asdict(parameters)}, indent=2)
+    """All parameters; those that later versions added only where they say something."""
+    later = {field.name: field.default for field in fields(parameters)}
+    said = {name: value for name, value in asdict(parameters).items() if value != later[name]}
+    return json.dumps({'version': VERSION, **said}, indent=2)
 
 
 def _state(path: Path, parameters: SceneParameters) -> None:

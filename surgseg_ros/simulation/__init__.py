@@ -14,13 +14,17 @@ What to choose
   640x512 takes about 0.1-0.2 s per stereo frame on two cores, 1280x1024 four times that.
 - rate: frames per simulated second. Instruments move at about 10 mm/s, so 10 Hz gives steps of a
   millimetre; lower it for varied single frames, raise it for tracking.
-- num_tools: 0 to 4, of four kinds (EndoVis 2017 ids: 1 Bipolar Forceps, 2 Prograsp Forceps,
-  3 Large Needle Driver, 6 Monopolar Curved Scissors); kinds gives them by name instead, in slot
-  order. Two tools enter from the sides, the third and fourth from above, unless ports says
-  otherwise, for each tool: 0 right, 1 left, 2 upper right, 3 upper left.
+- num_tools: 0 to 4 (by default 2, or as the look draws), of four kinds (EndoVis 2017 ids:
+  1 Bipolar Forceps, 2 Prograsp Forceps, 3 Large Needle Driver, 6 Monopolar Curved Scissors); kinds
+  gives them by name instead, in slot order. Two tools enter from the sides, the third and fourth
+  from above, unless ports says otherwise, for each tool: 0 right, 1 left, 2 upper right, 3 upper left.
+- look: 'classic' (the default), 'surgery' (the variety of real frames: content areas, light,
+  colours of tissue and tools, drapes, smoke, blur, JPEG) or 'unseen' (a drape, light and tool
+  colours that no training set may have). without='border+light' leaves kinds out; see looks.KINDS.
 - articulated: real da Vinci wrists (pitch to yaw axis 9.1 or 10.7 mm by kind, as the research
   kit's files say, instead of 7.5 for all), and roll, wrist pitch, wrist yaw and opening move over
-  their whole ranges; what poses are measured on. False by default: the wrist is straight.
+  their whole ranges; what poses are measured on. By default so in every look except the
+  classic one, where the wrist is straight.
 - wrist_bend, wrist_yaw: largest pitch and yaw of the wrist, rad; 0 by default, the joints' limits
   (about 80 degrees) with articulated. At 0 the jaws stay on the shaft's centre line.
 - kinematics: 'exact' or 'kit' adds what the robot's arms report (StereoFrame.arms): a virtual PSM

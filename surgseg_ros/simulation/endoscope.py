@@ -22,14 +22,16 @@ from surgseg_ros.simulation.instruments import (
     da_vinci,
     forward_kinematics,
 )
+from surgseg_ros.simulation.lens import blurred, content_area, lit, recorded
+from surgseg_ros.simulation.looks import sample_look
 from surgseg_ros.simulation.materials import MM
 from surgseg_ros.simulation.motion import PORTS, Articulation, Axis, EndoscopeMotion, ToolMotion
 from surgseg_ros.simulation.raster import BACKGROUND, Rasterizer
 from surgseg_ros.simulation.scene import Scene
 from surgseg_ros.simulation.sensor import develop
-from surgseg_ros.simulation.shading import Surfaces, View, shade_rows
+from surgseg_ros.simulation.shading import Surfaces, View, shade_rows, tool_row
 from surgseg_ros.simulation.shadows import shadow_casters
-from surgseg_ros.simulation.tissue import make_tissue
+from surgseg_ros.simulation.tissue import make_backdrop, make_tissue
 from surgseg_ros.simulation.truth import tool_truth
 
 MAX_TOOLS = len(PORTS)
@@ -62,11 +64,13 @@ class VirtualEndoscope:
         height: int = 512,
         seed: int = 0,
         rate: float = 10.0,
-        num_tools: int = 2,
+        num_tools: int | None = None,
         *,
         kinds: Sequence[str] | None = None,
         ports: Sequence[int] | None = None,
-        articulated: bool = False,
+        look: str = 'classic',
+        without: str = '',
+        articulated: bool | None = None,
         wrist_bend: float | None = None,
         wrist_yaw: float | None = None,
         crossing: float = 0.0,
@@ -80,7 +84,10 @@ class VirtualEndoscope:
         threads: int | None = None,
     ) -> None:
         rng = np.random.default_rng([seed, 2])
-        self.kinds = _choose_kinds(rng, num_tools) if kinds is None else _named_kinds(kinds)
+        self.look = sample_look(look, seed, list(filter(None, without.split('+'))))
+        count = self.look.num_tools if num_tools is None else num_tools
+        self.kinds = _choose_kinds(rng, count) if kinds is None else _named_kinds(kinds)
+        articulated = self.look.articulated if articulated is None else articulated
         if articulated:
             self.kinds = da_vinci(self.kinds)
         _check(width, height, rate, len(self.kinds))
@@ -95,15 +102,21 @@ class VirtualEndoscope:
             raise ValueError(f'crossing is {crossing} s, expected 0 (never) or more')
         bends = [_articulation(k, articulated, wrist_bend, wrist_yaw) for k in self.kinds]
         self._tools = [
-            ToolMotion(rng, port, kind, bend, crossing, np.random.default_rng([seed, 3, i]))
-            for i, (port, kind, bend) in enumerate(zip(entries, self.kinds, bends, strict=True))
+            ToolMotion(rng, port, kind, bend, crossing, np.random.default_rng([seed, 3, i]), back)
+            for i, (port, kind, bend, back) in enumerate(
+                zip(entries, self.kinds, bends, self.look.retract, strict=False)
+            )
         ]
         self._arms = [
             VirtualArm(np.random.default_rng([seed, 4, i]), kind, tool)
             for i, (kind, tool) in enumerate(zip(self.kinds, self._tools, strict=True))
         ]
         self._errors = _kinematic_errors(seed, kinematics, len(self._arms))
-        self._tissue = make_tissue(seed)
+        backdrop = self.look.backdrop
+        self._tissue = (
+            make_backdrop(seed, backdrop) if backdrop else make_tissue(seed, self.look.tissue)
+        )
+        self._area = content_area(self.look.border, width, height)
         self._scene = Scene(self._tissue, self.kinds, self.calibration)
         self._raster = Rasterizer(self._scene, width, height)
         self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1)
@@ -193,24 +206,41 @@ class VirtualEndoscope:
             slope=self._tissue.slope,
             tissue_from_camera=np.linalg.inv(moment.tissue)[:3],
             shaft_from_camera=np.array(shafts).reshape(-1, 3, 4),
-            casters=shadow_casters(moment.links, self.kinds, view),
+            casters=shadow_casters(moment.links, self.kinds, view, self.look.light.lamps.key),
+            lamps=self.look.light.lamps,
+            tools=np.array([tool_row(colours) for colours in self.look.tools]),
         )
         light = np.empty((*view.geom.shape, 3), np.float32)
         rows = np.linspace(0, view.geom.shape[0], BANDS + 1).astype(int)
         shade = partial(shade_rows, view, surfaces)
         list(self._pool.map(shade, rows[:-1], rows[1:], repeat(light)))
         seed = np.random.SeedSequence([self._seed, moment.index, eye])
-        return develop(light, int(seed.generate_state(1, np.uint64)[0]), self._noise)
+        noise = int(seed.generate_state(1, np.uint64)[0])
+        if self.look.name == 'classic':
+            return develop(light, noise, self._noise)
+        return self._taken(light, moment.index, eye, noise)
+
+    def _taken(self, light: np.ndarray, index: int, eye: int, noise: int) -> np.ndarray:
+        """Turn light into a picture through this look's air, lens, screen and codec."""
+        look = self.look.degradation
+        frame = np.random.default_rng([self._seed, 10, index])
+        light = blurred(lit(light, self.look.light, eye), look, self._seed, frame)
+        image = develop(light, noise, self._noise * look.noise)
+        return recorded(image, self.look.border, self._area, look)
 
     def _ground_truth(self, moment: Moment, view: View) -> GroundTruth:
         scale = self.calibration.focal_length * self.calibration.baseline
         disparity = np.where(view.geom == BACKGROUND, np.nan, scale / view.depth)
         table = self._scene.table
-        instances = _per_pixel(table.instance, view.geom)
+        parts, instances = (_per_pixel(t, view.geom) for t in (table.part, table.instance))
+        if self._area is not None:  # outside the content area there is nothing to see
+            outside = self._area < 0.5
+            disparity[outside] = np.nan
+            parts[outside] = instances[outside] = 0
         tools = zip(self.kinds, moment.joints, moment.links, self._arms, strict=True)
         return GroundTruth(
             disparity.astype(np.float32),
-            _per_pixel(table.part, view.geom),
+            parts,
             instances,
             tuple(tool_truth(i, *tool, view, instances) for i, tool in enumerate(tools, 1)),
         )

@@ -95,7 +95,7 @@ class ToolMotion:
     """One instrument that pivots about its port while its tip wanders over the tissue.
 
     yaw_rng: draws the motion of the wrist's yaw; all else comes from rng. roll_offset: rad, the
-    middle of its turns about the shaft.
+    middle of its turns about the shaft. retract: mm by which it stays back, on its own side.
     """
 
     def __init__(
@@ -106,11 +106,12 @@ class ToolMotion:
         articulation: Articulation,
         crossing: float,
         yaw_rng: np.random.Generator,
+        retract: float = 0.0,
     ) -> None:
         self._kind, self._articulation, self._crossing = kind, articulation, crossing
         self._yaw = Wave(yaw_rng, 7.0)
         self._port = np.array(PORTS[place]) + rng.uniform(-8.0, 8.0, 3)
-        self._zone = np.array(ZONES[place])
+        self._zone = np.array(ZONES[place]) + (np.sign(ZONES[place][0]) * retract, 0.0)
         self._wander = [Wave(rng, 9.0) for _ in range(3)]
         self._roll, self._bend, self._jaw = Wave(rng, 12.0), Wave(rng, 8.0), Wave(rng, 5.0)
         self.roll_offset = rng.uniform(-np.pi, np.pi)

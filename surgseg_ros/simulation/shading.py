@@ -13,13 +13,11 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from surgseg_ros.simulation.looks import Lamps, ToolColours
 from surgseg_ros.simulation.materials import Material
 from surgseg_ros.simulation.tissue import SIDE
 
 TISSUE, SHAFT, STEEL = int(Material.TISSUE), int(Material.SHAFT), int(Material.STEEL)
-KEY_LAMP = (5.0, -10.0, -2.0)  # casts the shadows
-FILL_LAMP = (-9.0, 3.0, -2.0)
-KEY_POWER, FILL_POWER = 0.84, 0.30
 EXPOSURE_DISTANCE = 80.0  # where the lamps' inverse-square falloff is 1
 LAMP_SIZE = 5.0  # makes the edges of shadows soft
 METAL_DIFFUSE = 0.18  # share of a metal's reflectance that is not mirror-like (blasted surface)
@@ -49,7 +47,7 @@ class Surfaces(NamedTuple):
     table: 2xN uint8, material and instance of each geom. albedo, slope: see Tissue.
     tissue_from_camera: 3x4. shaft_from_camera: Tx3x4. casters: Cx12, capsules that cast shadows:
     both ends of the centre line, radius, instance, and the part of the image (left, top, right,
-    bottom, px) that their shadows can reach.
+    bottom, px) that their shadows can reach. lamps: see looks. tools: T x 11, tool_row of each.
     """
 
     table: np.ndarray
@@ -58,6 +56,14 @@ class Surfaces(NamedTuple):
     tissue_from_camera: np.ndarray
     shaft_from_camera: np.ndarray
     casters: np.ndarray
+    lamps: Lamps
+    tools: np.ndarray
+
+
+def tool_row(colours: ToolColours) -> list[float]:
+    """Return one row of Surfaces.tools."""
+    c = colours
+    return [c.shaft, *c.shaft_tint, c.streaks, c.bright, c.dark, *c.steel_tint, c.rough]
 
 
 class Surface(NamedTuple):
@@ -96,14 +102,16 @@ def _shade(view: View, surfaces: Surfaces, row: int, column: int, geom: int) -> 
     if material == TISSUE:
         surface = _tissue(point, surfaces)
     elif material == SHAFT:
-        surface = _shaft(point, surfaces.shaft_from_camera[instance - 1])
-    else:
         tool = surfaces.shaft_from_camera[instance - 1]
-        surface = _steel(point, view, row, column, tool, material == STEEL)
-    visible = _visibility(point, row, column, instance, surfaces.casters)
+        surface = _shaft(point, tool, surfaces.tools[instance - 1])
+    else:
+        tool, look = surfaces.shaft_from_camera[instance - 1], surfaces.tools[instance - 1]
+        surface = _steel(point, view, row, column, tool, material == STEEL, look)
+    lamps = surfaces.lamps
+    visible = _visibility(point, row, column, instance, surfaces.casters, lamps.key)
     red, green, blue = _environment(surface, to_eye)
-    a, b, c = _lamp(surface, point, to_eye, KEY_LAMP, KEY_POWER * visible)
-    d, e, f = _lamp(surface, point, to_eye, FILL_LAMP, FILL_POWER)
+    a, b, c = _lamp(surface, point, to_eye, lamps.key, lamps.key_power * visible)
+    d, e, f = _lamp(surface, point, to_eye, lamps.fill, lamps.fill_power)
     return red + a + d, green + b + e, blue + c + f
 
 
@@ -227,24 +235,30 @@ def _bilinear(image: np.ndarray, i: int, j: int, channel: int, v: float, u: floa
 
 
 @_jit
-def _shaft(point: Vector, T: np.ndarray) -> Surface:
-    """A dark tube with faint lengthwise streaks, in its own coordinates."""
+def _shaft(point: Vector, T: np.ndarray, look: np.ndarray) -> Surface:
+    """A tube with faint lengthwise streaks, in its own coordinates."""
     x, y, z = _apply(T, point)
     radius = math.sqrt(x * x + y * y)
     around = math.atan2(y, x) * 16.0
     streak = _value_noise(around * 1.5, z * 0.12) + 0.6 * _value_noise(around * 4.0, z * 0.45)
     grain = _value_noise(around * 6.0, z * 2.5)
-    grey = 0.047 * max(0.3, 1.0 + 0.5 * streak + 0.3 * grain)
+    grey = look[0] * max(0.3, 1.0 + look[4] * 0.5 * streak + look[4] * 0.3 * grain)
     tilt = 0.10 * grain
     normal = _rotate_back(T, ((x - tilt * y) / radius, (y + tilt * x) / radius, 0.0))
     return Surface(
-        1.06 * grey, grey, 0.92 * grey, 0.40 + 0.05 * streak, 0.045, _unit(normal), False
+        look[1] * grey,
+        look[2] * grey,
+        look[3] * grey,
+        0.40 + 0.05 * streak,
+        0.045,
+        _unit(normal),
+        False,
     )
 
 
 @_jit
 def _steel(
-    point: Vector, view: View, row: int, column: int, T: np.ndarray, bright: bool
+    point: Vector, view: View, row: int, column: int, T: np.ndarray, bright: bool, look: np.ndarray
 ) -> Surface:
     """Blasted steel, darker in its recesses."""
     x, y, z = _apply(T, point)
@@ -252,8 +266,10 @@ def _steel(
     a = _value_noise((x + 0.6 * y) * 7.0, z * 2.0)  # brushed along the instrument
     b = _value_noise((y - 0.6 * x) * 7.0, z * 7.0)
     normal = _unit((nx + 0.06 * a, ny + 0.03 * b, nz))
-    grey = (0.62 if bright else 0.28) * (1.0 + 0.12 * a) * _openness(view, row, column)
-    return Surface(grey, 0.97 * grey, 0.93 * grey, 0.40 + 0.03 * b, grey, normal, True)
+    grey = (look[5] if bright else look[6]) * (1.0 + 0.12 * a) * _openness(view, row, column)
+    return Surface(
+        look[7] * grey, look[8] * grey, look[9] * grey, look[10] + 0.03 * b, grey, normal, True
+    )
 
 
 @_jit
@@ -322,14 +338,16 @@ def _openness(view: View, row: int, column: int) -> float:
 
 
 @_jit
-def _visibility(point: Vector, row: int, column: int, instance: int, casters: np.ndarray) -> float:
+def _visibility(
+    point: Vector, row: int, column: int, instance: int, casters: np.ndarray, lamp: Vector
+) -> float:
     """Return the key lamp's visible share from a point, with other instruments in the way."""
     visible = 1.0
     for c in range(casters.shape[0]):
         k = casters[c]
         if k[7] == instance or column < k[8] or row < k[9] or column > k[10] or row > k[11]:
             continue
-        gap, along = _closest_approach(point, k)
+        gap, along = _closest_approach(point, k, lamp)
         penumbra = 0.8 + LAMP_SIZE * along / max(1.0 - along, 0.1)
         t = min(max((gap - k[6]) / penumbra + 0.5, 0.0), 1.0)
         visible = min(visible, t * t * (3.0 - 2.0 * t))
@@ -337,9 +355,9 @@ def _visibility(point: Vector, row: int, column: int, instance: int, casters: np
 
 
 @_jit
-def _closest_approach(p: Vector, k: np.ndarray) -> tuple[float, float]:
+def _closest_approach(p: Vector, k: np.ndarray, lamp: Vector) -> tuple[float, float]:
     """Return a capsule's distance from the ray to the key lamp, and where: 0 point..1 lamp."""
-    u = (KEY_LAMP[0] - p[0], KEY_LAMP[1] - p[1], KEY_LAMP[2] - p[2])
+    u = (lamp[0] - p[0], lamp[1] - p[1], lamp[2] - p[2])
     v = (k[3] - k[0], k[4] - k[1], k[5] - k[2])
     w = (p[0] - k[0], p[1] - k[1], p[2] - k[2])
     uu, vv, uv, uw, vw = _dot(u, u), _dot(v, v), _dot(u, v), _dot(u, w), _dot(v, w)

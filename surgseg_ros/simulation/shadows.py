@@ -3,14 +3,16 @@
 import numpy as np
 
 from surgseg_ros.simulation.instruments import SHAFT_RADIUS, InstrumentType, LinkPoses
-from surgseg_ros.simulation.shading import KEY_LAMP, SHADOW_MARGIN, View
+from surgseg_ros.simulation.shading import SHADOW_MARGIN, Vector, View
 
 VISIBLE_SHAFT = 90.0  # mm of shaft that can throw a shadow into view
 DEEPEST = 130.0  # mm, no surface lies farther away
 
 
-def shadow_casters(tools: list[LinkPoses], kinds: list[InstrumentType], view: View) -> np.ndarray:
-    """Return the capsules of all instruments, C x 12 as Surfaces.casters says."""
+def shadow_casters(
+    tools: list[LinkPoses], kinds: list[InstrumentType], view: View, lamp: Vector
+) -> np.ndarray:
+    """Return the capsules of all instruments under this lamp, C x 12 as Surfaces.casters says."""
     rows = []
     for slot, (tool, kind) in enumerate(zip(tools, kinds, strict=True), 1):
         end, z = tool.shaft[:3, 3], tool.shaft[:3, 2]
@@ -18,13 +20,15 @@ def shadow_casters(tools: list[LinkPoses], kinds: list[InstrumentType], view: Vi
         tips = [(jaw @ (0.7, 0.0, kind.jaw.length - 1.0, 1.0))[:3] for jaw in tool.jaws]
         capsules = [(end - VISIBLE_SHAFT * z, end + 3.0 * z, SHAFT_RADIUS), (end, joint, 2.6)]
         capsules += [(joint, tip, 1.2) for tip in tips]
-        rows += [(*a, *b, r, slot, *_reach(a, b, r, view)) for a, b, r in capsules]
+        rows += [(*a, *b, r, slot, *_reach(a, b, r, view, lamp)) for a, b, r in capsules]
     return np.array(rows, np.float64).reshape(-1, 12)
 
 
-def _reach(a: np.ndarray, b: np.ndarray, radius: float, view: View) -> tuple[float, ...]:
+def _reach(
+    a: np.ndarray, b: np.ndarray, radius: float, view: View, key: Vector
+) -> tuple[float, ...]:
     """Return the image rectangle (px) that holds a capsule and its shadow down to DEEPEST."""
-    lamp = np.array(KEY_LAMP)
+    lamp = np.array(key)
     if min(a[2], b[2]) < 25.0:  # too near the lens to project; keep the part in front
         nearer, farther = (a, b) if a[2] < b[2] else (b, a)
         if farther[2] <= 25.0:

@@ -69,4 +69,5 @@ def _value(text: str) -> Any:
     """A number, true or false, or a word."""
     if text.lower() in ('true', 'false'):
         return text.lower() == 'true'
-    return text if text.isidentifier() else literal_eval(text)
+    words = all(word.isidentifier() for word in text.split('+'))
+    return text if words else literal_eval(text)
