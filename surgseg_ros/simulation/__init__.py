@@ -17,7 +17,8 @@ What to choose
 - num_tools: 0 to 4 (by default 2, or as the look draws), of four kinds (EndoVis 2017 ids:
   1 Bipolar Forceps, 2 Prograsp Forceps, 3 Large Needle Driver, 6 Monopolar Curved Scissors); kinds
   gives them by name instead, in slot order. Two tools enter from the sides, the third and fourth
-  from above, unless ports says otherwise, for each tool: 0 right, 1 left, 2 upper right, 3 upper left.
+  from above, unless ports says otherwise, for each tool: 0 right, 1 left, 2 upper right, 3 upper
+  left.
 - look: 'classic' (the default), 'surgery' (the variety of real frames: content areas, light,
   colours of tissue and tools, drapes, smoke, blur, JPEG) or 'unseen' (a drape, light and tool
   colours that no training set may have). without='border+light' leaves kinds out; see looks.KINDS.

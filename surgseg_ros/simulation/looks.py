@@ -61,7 +61,8 @@ class Border:
 
     size: its half height (of bars, half width) as a share of the picture's. height: half height
     between bars. shift: of its centre, as a share of the picture's half size. soft: width of its
-    edge, share of the half height. level: of the border, 0..255. text: whether a box of text lies in a corner.
+    edge, share of the half height. level: of the border, 0..255. text: whether a box of text lies
+    in a corner.
     """
 
     shape: str = 'full'
