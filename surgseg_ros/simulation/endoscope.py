@@ -4,8 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import count, repeat
+from itertools import count
 from types import TracebackType
 
 import numpy as np
@@ -14,6 +13,7 @@ from surgseg_ros.frames.calibration import StereoCalibration
 from surgseg_ros.frames.stereo_frame import ArmState, GroundTruth, StereoFrame
 from surgseg_ros.simulation.arm import KINEMATICS, KinematicError, VirtualArm
 from surgseg_ros.simulation.camera import BASELINE, pinhole_pair
+from surgseg_ros.simulation.darkroom import Darkroom
 from surgseg_ros.simulation.instruments import (
     CATALOGUE,
     InstrumentType,
@@ -22,20 +22,17 @@ from surgseg_ros.simulation.instruments import (
     da_vinci,
     forward_kinematics,
 )
-from surgseg_ros.simulation.lens import blurred, content_area, lit, recorded
+from surgseg_ros.simulation.lens import content_area
 from surgseg_ros.simulation.looks import sample_look
 from surgseg_ros.simulation.materials import MM
 from surgseg_ros.simulation.motion import PORTS, Articulation, Axis, EndoscopeMotion, ToolMotion
 from surgseg_ros.simulation.raster import BACKGROUND, Rasterizer
 from surgseg_ros.simulation.scene import Scene
-from surgseg_ros.simulation.sensor import develop
-from surgseg_ros.simulation.shading import Surfaces, View, shade_rows, tool_row
-from surgseg_ros.simulation.shadows import shadow_casters
-from surgseg_ros.simulation.tissue import make_backdrop, make_tissue
+from surgseg_ros.simulation.shading import View
+from surgseg_ros.simulation.tissue import make_field
 from surgseg_ros.simulation.truth import tool_truth
 
 MAX_TOOLS = len(PORTS)
-BANDS = 8  # of rows, shared among the threads
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,6 @@ class VirtualEndoscope:
         wrist_yaw: float | None = None,
         crossing: float = 0.0,
         kinematics: str = '',
-        look: str = 'classic',
         noise: float = 1.0,
         focal_length: float | None = None,
         baseline: float = BASELINE,
@@ -94,10 +90,8 @@ class VirtualEndoscope:
         entries = _entries(len(self.kinds), ports)
         self.calibration: StereoCalibration = pinhole_pair(width, height, focal_length, baseline)
         self.rate, self.frames = rate, frames
-        self._seed, self._truth, self._noise = seed, truth, noise
+        self._truth = truth
         self._endoscope = EndoscopeMotion(rng)
-        if look != 'classic':
-            raise ValueError(f"look is {look!r}, expected 'classic'")
         if crossing < 0:
             raise ValueError(f'crossing is {crossing} s, expected 0 (never) or more')
         bends = [_articulation(k, articulated, wrist_bend, wrist_yaw) for k in self.kinds]
@@ -112,14 +106,20 @@ class VirtualEndoscope:
             for i, (kind, tool) in enumerate(zip(self.kinds, self._tools, strict=True))
         ]
         self._errors = _kinematic_errors(seed, kinematics, len(self._arms))
-        backdrop = self.look.backdrop
-        self._tissue = (
-            make_backdrop(seed, backdrop) if backdrop else make_tissue(seed, self.look.tissue)
-        )
+        self._tissue = make_field(seed, self.look)
         self._area = content_area(self.look.border, width, height)
         self._scene = Scene(self._tissue, self.kinds, self.calibration)
         self._raster = Rasterizer(self._scene, width, height)
-        self._pool = ThreadPoolExecutor(threads or os.cpu_count() or 1)
+        self._darkroom = Darkroom(
+            seed,
+            self.look,
+            self._tissue,
+            self.kinds,
+            self._scene.table.shading,
+            self._area,
+            noise,
+            ThreadPoolExecutor(threads or os.cpu_count() or 1),
+        )
 
     def render(self, index: int) -> StereoFrame:
         """Return frame number index (0..), its stamp index / rate in nanoseconds."""
@@ -171,7 +171,7 @@ class VirtualEndoscope:
     def close(self) -> None:
         """Free the renderer; calling it twice is harmless."""
         self._raster.close()
-        self._pool.shutdown()
+        self._darkroom.pool.shutdown()
 
     def __enter__(self) -> 'VirtualEndoscope':
         return self
@@ -198,35 +198,8 @@ class VirtualEndoscope:
         return View(*self._raster.render(camera), K[0, 0], K[0, 2], K[1, 2], offset)
 
     def _develop(self, moment: Moment, view: View, eye: int) -> np.ndarray:
-        """Shade one eye's view in parallel bands of rows and turn the light into pixels."""
-        shafts = [np.linalg.inv(tool.shaft)[:3] for tool in moment.links]
-        surfaces = Surfaces(
-            table=self._scene.table.shading,
-            albedo=self._tissue.albedo,
-            slope=self._tissue.slope,
-            tissue_from_camera=np.linalg.inv(moment.tissue)[:3],
-            shaft_from_camera=np.array(shafts).reshape(-1, 3, 4),
-            casters=shadow_casters(moment.links, self.kinds, view, self.look.light.lamps.key),
-            lamps=self.look.light.lamps,
-            tools=np.array([tool_row(colours) for colours in self.look.tools]),
-        )
-        light = np.empty((*view.geom.shape, 3), np.float32)
-        rows = np.linspace(0, view.geom.shape[0], BANDS + 1).astype(int)
-        shade = partial(shade_rows, view, surfaces)
-        list(self._pool.map(shade, rows[:-1], rows[1:], repeat(light)))
-        seed = np.random.SeedSequence([self._seed, moment.index, eye])
-        noise = int(seed.generate_state(1, np.uint64)[0])
-        if self.look.name == 'classic':
-            return develop(light, noise, self._noise)
-        return self._taken(light, moment.index, eye, noise)
-
-    def _taken(self, light: np.ndarray, index: int, eye: int, noise: int) -> np.ndarray:
-        """Turn light into a picture through this look's air, lens, screen and codec."""
-        look = self.look.degradation
-        frame = np.random.default_rng([self._seed, 10, index])
-        light = blurred(lit(light, self.look.light, eye), look, self._seed, frame)
-        image = develop(light, noise, self._noise * look.noise)
-        return recorded(image, self.look.border, self._area, look)
+        light = self._darkroom.light(view, moment.tissue, moment.links)
+        return self._darkroom.picture(light, moment.index, eye)
 
     def _ground_truth(self, moment: Moment, view: View) -> GroundTruth:
         scale = self.calibration.focal_length * self.calibration.baseline

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from surgseg_ros.simulation.looks import Backdrop, TissueLook
+from surgseg_ros.simulation.looks import Backdrop, Look, TissueLook
 from surgseg_ros.simulation.noise import cell_distance, fractal_noise, smooth_noise, smoothstep
 from surgseg_ros.simulation.vessels import Branch, draw_branches, grow_tree
 
@@ -90,6 +90,13 @@ class _Regions:
     flush: np.ndarray
     ridges: np.ndarray
     organs: list[np.ndarray]
+
+
+def make_field(seed: int, look: Look) -> Tissue:
+    """Return what lies under the instruments of a seed: tissue, or a backdrop in its place."""
+    if look.backdrop:
+        return make_backdrop(seed, look.backdrop)
+    return make_tissue(seed, look.tissue)
 
 
 def make_tissue(seed: int, look: TissueLook | None = None) -> Tissue:
