@@ -55,13 +55,13 @@ def test_scared_pair(shared_data, tmp_path):
                 ),
             )
     results = record(bag, tmp_path, ['disparity'])
-    metrics = evaluate(results, bag)['all']
+    metrics = evaluate(results, bag).figures()['all']
     print(
-        f'\nSCARED d1k2 through ROS: EPE {metrics.epe:.3f} px, coverage '
-        f'{metrics.coverage:.2f} %, Bad3 {metrics.bad3:.2f} %'
+        f'\nSCARED d1k2 through ROS: EPE {metrics["epe"]:.3f} px, coverage '
+        f'{metrics["coverage"]:.2f} %, Bad3 {metrics["bad3"]:.2f} %'
     )
-    assert metrics.epe <= 0.40
-    assert metrics.coverage >= 95
+    assert metrics['epe'] <= 0.40
+    assert metrics['coverage'] >= 95
 
 
 def test_surgt_video_rectified_in_the_node(shared_data, tmp_path):

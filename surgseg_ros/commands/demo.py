@@ -5,7 +5,6 @@ stereo_node always; semantic_node, too, if weights for it come with the package.
 
 import argparse
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -62,11 +61,11 @@ def run(args: argparse.Namespace) -> int:
     status = record(nodes, bag, args.frames)
     draw(bag, args.out)
     metrics = stereo.evaluate(bag)
-    summary = {**status, 'accuracy': {k: asdict(v) for k, v in metrics.items()}}
+    summary = {**status, 'accuracy': metrics.figures()}
     (args.out / 'summary.json').write_text(json.dumps(summary, indent=2))
     for name, values in status.items():
         print(_summary(name, values))
-    print(f"\nAccuracy against the simulator's truth\n{stereo.table(metrics)}\n")
+    print(f"\nAccuracy against the simulator's truth\n{metrics.table().text()}\n")
     for name in ('demo.mcap', 'demo.mp4', 'demo.png', 'cloud.ply', 'summary.json'):
         print(f'{args.out / name}')
     return 0

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from surgseg_ros import predictors
+from surgseg_ros.commands.judgement import Judgement
+from surgseg_ros.evaluation.evaluators import without_nan
 from surgseg_ros.frames.results import InstanceResult
 from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.geometry.tool_pose.frame_poses import estimate_poses
@@ -17,6 +19,7 @@ from surgseg_ros.media.share import share
 from surgseg_ros.networks.bundled import bundled_weights
 from surgseg_ros.predictors.parts import PartsPredictor
 
+HELP = 'poses of instruments against the virtual endoscope'
 TRUE_STDDEV = 0.02  # px: how exact the simulator's disparity is
 RATE = 1.0  # frames per second of simulated time, so that poses differ
 
@@ -38,12 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--weights', type=Path, help='of the stereo network')
     parser.add_argument('--instruments', type=Path, help='table (config/instruments.yaml)')
-    parser.add_argument('--json', type=Path, help='write the figures into this file, too')
-    parser.set_defaults(evaluate=evaluate_pose)
 
 
-def evaluate_pose(args: argparse.Namespace) -> dict[str, Any]:
-    """Print and return the figures."""
+def evaluate(args: argparse.Namespace) -> Judgement:
+    """Judge poses estimated from what the arguments name."""
     from surgseg_ros.evaluation import tool_pose
 
     instances_of = _instances(args.masks)  # networks first, see surgseg_ros.simulation
@@ -62,8 +63,8 @@ def evaluate_pose(args: argparse.Namespace) -> dict[str, Any]:
     with _source(args.source) as source:
         frames = progress(source.first(None), source.count)
         figures = tool_pose.evaluate(frames, instances_of, disparity_of, poses_of)
-    print(tool_pose.table(figures))
-    return figures
+    note = f'protocol pose: {tool_pose.DEFINITION}'
+    return Judgement(without_nan(figures), tool_pose.table(figures), notes=(note,))
 
 
 def _source(text: str) -> Any:

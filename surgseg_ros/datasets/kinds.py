@@ -27,6 +27,7 @@ class InstanceSample(NamedTuple):
     class_ids: N int64, indices into class_names. masks: N x H x W bool, none of them empty; they
     may overlap where the dataset lets them. crowd_ids, crowd_masks: the same of regions in which
     nobody has told the instances apart: nothing to learn, and nothing is right or wrong there.
+    track_ids: N int64, the same for an instance in every frame of its sequence; None unknown.
     """
 
     name: str
@@ -35,6 +36,7 @@ class InstanceSample(NamedTuple):
     masks: np.ndarray
     crowd_ids: np.ndarray = np.zeros(0, np.int64)
     crowd_masks: np.ndarray = np.zeros((0, 0, 0), bool)
+    track_ids: np.ndarray | None = None
 
     def annotations(self, image_id: int) -> list[Json]:
         """COCO's annotations of the image, instances and crowds; the class ids are the categories.

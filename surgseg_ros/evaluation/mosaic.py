@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from surgseg_ros.evaluation.evaluators.stereo import ERROR_RANGE, error_picture
 from surgseg_ros.evaluation.stereo import JudgedFrame
 from surgseg_ros.frames.calibration import StereoCalibration
 from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.media import pictures
 from surgseg_ros.media.video import VideoFile
-
-ERROR_RANGE = 4.0  # px, white hot
 
 
 def mosaic(
@@ -67,10 +65,8 @@ def _measured(
 
 
 def _error(disparity: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    error = np.abs(disparity - truth)
-    level = np.nan_to_num(np.clip(error * (255 / ERROR_RANGE), 0, 255)).astype(np.uint8)
-    picture = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_HOT), cv2.COLOR_BGR2RGB)
-    picture[np.isnan(error)] = (60, 60, 90)
+    mean = float(np.nanmean(np.abs(disparity - truth)))
     return pictures.caption(
-        picture, f'error, black 0 to white {ERROR_RANGE:.0f} px; mean {np.nanmean(error):.2f} px'
+        error_picture(disparity, truth),
+        f'error, black 0 to white {ERROR_RANGE:.0f} px; mean {mean:.2f} px',
     )

@@ -9,11 +9,16 @@ from typing import Any
 import cv2
 import numpy as np
 
+from surgseg_ros.evaluation.tables import Cell, Table
 from surgseg_ros.frames.results import InstanceResult, mask_boxes
 from surgseg_ros.frames.stereo_frame import GroundTruth, StereoFrame
 from surgseg_ros.frames.tool_pose import KeypointKind, PoseState, ToolPose
 
 ERRORS = ('axis_deg', 'shaft_end_mm', 'control_point_mm', 'jaw_tips_mm', 'jaw_direction_deg')
+DEFINITION = (
+    'errors of poses found, and in how many cases none was; ellipsoid_95: share of true positions '
+    'in the ellipsoid that shall have 95 %'
+)
 LIMITS = {2: 5.991, 3: 7.815}  # 95 % of chi squared
 MIN_PIXELS = 200  # an instrument of which less is seen is not in the picture
 MATCH = 0.5  # IoU from which an instance is a true instrument
@@ -165,16 +170,15 @@ def true_instances(frame: StereoFrame) -> InstanceResult:
     )
 
 
-def table(figures: Mapping[str, Any]) -> str:
-    """Format figures for a terminal."""
-    lines = [f'{"":10}' + ''.join(f'{name:>20}' for name in ERRORS) + f'{"poses":>8}{"none":>6}']
+def table(figures: Mapping[str, Any]) -> Table:
+    """Figures for people: median and 95th percentile of each error, poses given and refused."""
+    columns = [f'{name} {what}' for name in ERRORS for what in ('median', 'p95')]
+    rows: list[tuple[str, tuple[Cell, ...]]] = []
     for row in ('visible', 'rest'):
         cells = [figures[row][name] for name in ERRORS]
-        text = ''.join(f'{cell["median"]:>11.3f} /{cell["p95"]:>7.3f}' for cell in cells)
-        lines.append(f'{row:10}{text}{cells[0]["n"]:>8}{figures["refused"][row]:>6}')
-    lines.append(
-        f'in the 95 % ellipsoids: position {100 * figures["ellipsoid_95"]:.1f} %, '
-        f'axis {100 * figures["ellipsoid_95_axis"]:.1f} %; '
-        f'median sigma of the position {figures["median_sigma_mm"]:.2f} mm'
-    )
-    return '\n'.join(lines)
+        errors = [cell[what] for cell in cells for what in ('median', 'p95')]
+        rows.append((row, (*errors, cells[0]['n'], figures['refused'][row])))
+    unknown = (None,) * (len(columns) + 1)
+    for name in ('ellipsoid_95', 'ellipsoid_95_axis', 'median_sigma_mm'):
+        rows.append((name, (figures[name], *unknown)))
+    return Table('pose', (*columns, 'poses', 'none'), tuple(rows), 3)

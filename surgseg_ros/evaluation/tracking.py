@@ -1,12 +1,13 @@
 """Do track ids stay with their instruments, on the sequence in which these cross?"""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from surgseg_ros.datasets import InstanceSample
+from surgseg_ros.evaluation.evaluators.tracking import TrackingEvaluator
+from surgseg_ros.frames.results import InstanceResult, mask_boxes
 from surgseg_ros.frames.stereo_frame import GroundTruth, LeftFrame
-from surgseg_ros.metrics.tracking import TrackingMetrics, TrackingScore
 from surgseg_ros.perception.instances import InstanceStep
 from surgseg_ros.simulation import VirtualEndoscope
 from surgseg_ros.sources.base import stamp_at
@@ -15,13 +16,19 @@ from surgseg_ros.tracking.instance_tracker import InstanceTracker
 Instances = tuple[np.ndarray, np.ndarray]  # class ids N, masks N x H x W bool
 
 
-def evaluate(frames: Iterable[tuple[float, GroundTruth, Instances]]) -> TrackingMetrics:
+def evaluate(frames: Iterable[tuple[float, GroundTruth, Instances]]) -> TrackingEvaluator:
     """Track what was found in frame after frame (time in s, truth, instances) and judge it."""
-    tracker, score = InstanceTracker(), TrackingScore()
+    tracker, evaluator = InstanceTracker(), TrackingEvaluator()
     for seconds, truth, (class_ids, masks) in frames:
-        numbers, (_, true_masks) = true_instances(truth)
-        score.add(numbers, true_masks, tracker.update(seconds, class_ids, masks), masks)
-    return score.metrics()
+        result = InstanceResult(
+            class_ids,
+            np.ones(len(class_ids), np.float32),
+            mask_boxes(masks),
+            masks,
+            track_ids=tracker.update(seconds, class_ids, masks),
+        )
+        evaluator.add(sample_of(truth, seconds), result)
+    return evaluator
 
 
 def with_true_masks(
@@ -35,17 +42,25 @@ def with_true_masks(
 
 def evaluate_step(
     step: InstanceStep, endoscope: VirtualEndoscope, frames: Iterable[int]
-) -> TrackingMetrics:
+) -> TrackingEvaluator:
     """Judge the track ids of a step on these frames of the endoscope."""
-    score = TrackingScore()
+    evaluator = TrackingEvaluator()
     for index in frames:
         image, truth = endoscope.render_left(index)
         result = step(LeftFrame(stamp_at(index, endoscope.rate), image), parts=False)
-        if result.track_ids is None:
-            raise ValueError('without tracking there are no track ids to judge')
-        numbers, (_, true_masks) = true_instances(truth)
-        score.add(numbers, true_masks, result.track_ids, result.masks)
-    return score.metrics()
+        evaluator.add(sample_of(truth, index / endoscope.rate, image), result)
+    return evaluator
+
+
+def sample_of(
+    truth: GroundTruth, seconds: float, image: np.ndarray | None = None
+) -> InstanceSample:
+    """The true instruments of a frame; black where no picture was made."""
+    slots, (class_ids, masks) = true_instances(truth)
+    assert truth.instances is not None
+    if image is None:
+        image = np.zeros((*truth.instances.shape, 3), np.uint8)
+    return InstanceSample(f'{seconds:.3f} s', image, class_ids, masks, track_ids=slots)
 
 
 def true_instances(truth: GroundTruth) -> tuple[np.ndarray, Instances]:
@@ -57,18 +72,3 @@ def true_instances(truth: GroundTruth) -> tuple[np.ndarray, Instances]:
         np.array([tool.class_id for tool in seen], np.int64),
         truth.instances == slots[:, None, None],
     )
-
-
-def table(metrics: Mapping[str, TrackingMetrics]) -> str:
-    """Format metrics, by what the masks are, for a terminal."""
-    titles = ('truths', 'missed', 'extra', 'switches', 'MOTA', 'IDF1')
-    lines = [' ' * 16 + ''.join(f'{title:>10}' for title in titles)]
-    for masks, values in metrics.items():
-        lines.append(
-            f'{masks:16}'
-            + ''.join(
-                f'{value:>10.4f}' if isinstance(value, float) else f'{value:>10}'
-                for value in asdict(values).values()
-            )
-        )
-    return '\n'.join(lines)

@@ -4,7 +4,7 @@ ConfusionMatrix counts pixels over all images; everything that is a ratio of suc
 from it. Figures that are means over images instead (SurgicalSAM, EndoVis 2017, RIS) are below.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,24 +66,17 @@ class ConfusionMatrix:
     @property
     def iou(self) -> np.ndarray:
         """TP / (TP + FP + FN) per class, C float64; NaN where neither truth nor prediction is."""
-        hits, either = self.hits_and_sizes()
-        return _ratio(hits, either - hits)
+        return iou_of(self.counts[None])[0]
 
     @property
     def dice(self) -> np.ndarray:
         """2 TP / (2 TP + FP + FN) per class, C float64; NaN as in iou."""
-        hits, sizes = self.hits_and_sizes()
-        return _ratio(2 * hits, sizes)
+        return dice_of(self.counts[None])[0]
 
     @property
     def accuracy(self) -> float:
         """Share of pixels whose class is right; NaN of none."""
         return float(_ratio(np.trace(self.counts), self.counts.sum()))
-
-    def hits_and_sizes(self) -> tuple[np.ndarray, np.ndarray]:
-        """TP, and pixels true plus pixels predicted, C int64 each."""
-        counts = self.counts
-        return np.diagonal(counts), counts.sum(axis=1) + counts[:, :-1].sum(axis=0)
 
 
 def mean_over_classes(values: np.ndarray, background: bool = False) -> float:
@@ -91,72 +84,71 @@ def mean_over_classes(values: np.ndarray, background: bool = False) -> float:
 
     values: by class id. background: class 0 counts as well.
     """
-    return _mean(values if background else values[1:])
+    return known_mean(values if background else values[1:])
+
+
+Overlap = Callable[[np.ndarray], np.ndarray]
+
+
+def iou_of(images: np.ndarray) -> np.ndarray:
+    """N x C x (C + 1) counts as ConfusionMatrix has them -> N x C IoU, NaN as there."""
+    hits, sizes = _hits_and_sizes(images)
+    return _ratio(hits, sizes - hits)
+
+
+def dice_of(images: np.ndarray) -> np.ndarray:
+    """N x C x (C + 1) counts as ConfusionMatrix has them -> N x C Dice, NaN as there."""
+    hits, sizes = _hits_and_sizes(images)
+    return _ratio(2 * hits, sizes)
 
 
 @dataclass(frozen=True)
 class InstrumentScores:
     """What SurgicalSAM reports (after ISINet), each in [0, 1], NaN where nothing counts.
 
-    challenge_iou: mean over images of the mean IoU of the classes that are in the truth.
-    iou: the same of the classes in truth or prediction.
-    mean_class_iou: mean over classes of class_iou (mcIoU).
-    class_iou: by class id from 1, mean over the images where truth or prediction has the class.
-    cumulative_iou: intersections over unions, summed over classes and images (SurgicalSAM prints
-        it as mIoU); images where nothing was predicted are left out, as in the published code.
+    challenge: mean over images of the mean IoU of the classes that are in the truth.
+    either: the same of the classes in truth or prediction.
+    mean_class: mean over classes of class_means (mcIoU).
+    class_means: by class id from 1, mean over the images where truth or prediction has the class.
+    cumulative: intersections over unions, summed over classes and images (SurgicalSAM prints it
+        as mIoU); images where nothing was predicted are left out, as in the published code.
     """
 
-    challenge_iou: float
-    iou: float
-    mean_class_iou: float
-    class_iou: np.ndarray
-    cumulative_iou: float
+    challenge: float
+    either: float
+    mean_class: float
+    class_means: np.ndarray
+    cumulative: float
 
 
-class InstrumentMeans:
-    """SurgicalSAM's means over images, and with them the EndoVis 2017 challenge's.
+def instrument_scores(images: np.ndarray, overlap: Overlap = iou_of) -> InstrumentScores:
+    """Score N images of C x (C + 1) counts (ConfusionMatrix); Dice in place of IoU by dice_of.
 
     An image without instruments counts nowhere unless some are predicted in it; one with
     instruments and an empty prediction counts as 0.
     """
+    values = overlap(images)[:, 1:]
+    class_means = np.array([known_mean(column) for column in values.T])
+    # every class of the images with any prediction as one: sums above, sums below
+    predicted = images[images[:, :, 1:-1].any(axis=(1, 2))]
+    hits, sizes = (one[:, 1:].sum() for one in _hits_and_sizes(predicted))
+    above, below = (2 * hits, sizes) if overlap is dice_of else (hits, sizes - hits)
+    return InstrumentScores(
+        challenge=known_mean(challenge_values(images, overlap)),
+        either=known_mean([known_mean(row) for row in values]),
+        mean_class=known_mean(class_means),
+        class_means=class_means,
+        cumulative=float(_ratio(above, below)),
+    )
 
-    def __init__(self, num_classes: int) -> None:
-        """num_classes: the background included."""
-        self._num_classes = num_classes
-        self._ious: list[np.ndarray] = []
-        self._in_truth: list[np.ndarray] = []
-        self._overlaps = np.zeros(2, np.int64)
 
-    def add(self, prediction: np.ndarray, truth: np.ndarray) -> None:
-        """Take one image's class ids, HxW each; ids, 255 and errors as in ConfusionMatrix.add."""
-        image = ConfusionMatrix(self._num_classes)
-        image.add(prediction, truth)
-        self.add_image(image)
-
-    def add_image(self, image: ConfusionMatrix) -> None:
-        """Take the pixels of one image, counted before."""
-        self._ious.append(image.iou[1:])
-        self._in_truth.append(image.counts[1:].sum(axis=1) > 0)
-        if image.counts[:, 1:-1].any():
-            hits, sizes = image.hits_and_sizes()
-            self._overlaps += hits[1:].sum(), (sizes - hits)[1:].sum()
-
-    @property
-    def challenge_ious(self) -> list[float]:
-        """Per image, mean IoU of the classes in its truth; NaN for one without instruments."""
-        return [_mean(iou[there]) for iou, there in zip(self._ious, self._in_truth, strict=True)]
-
-    def scores(self) -> InstrumentScores:
-        """Means over the images added so far."""
-        images = np.array(self._ious).reshape(-1, self._num_classes - 1)
-        class_iou = np.array([_mean(column) for column in images.T])
-        return InstrumentScores(
-            challenge_iou=_mean(self.challenge_ious),
-            iou=_mean([_mean(row) for row in images]),
-            mean_class_iou=_mean(class_iou),
-            class_iou=class_iou,
-            cumulative_iou=float(_ratio(*self._overlaps)),
-        )
+def challenge_values(images: np.ndarray, overlap: Overlap = iou_of) -> list[float]:
+    """Per image, mean IoU of the classes in its truth; NaN for one without instruments."""
+    there = images[:, 1:].sum(axis=2) > 0
+    return [
+        known_mean(row[present])
+        for row, present in zip(overlap(images)[:, 1:], there, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -176,11 +168,11 @@ def sequence_scores(values: Sequence[float], sequences: Sequence[str]) -> Sequen
     """Values per frame and each frame's sequence -> means; NaN values are left out."""
     frames = np.asarray(values, np.float64)
     names = np.asarray(sequences)
-    means = {name: _mean(frames[names == name]) for name in dict.fromkeys(sequences)}
+    means = {name: known_mean(frames[names == name]) for name in dict.fromkeys(sequences)}
     known = {name: mean for name, mean in means.items() if not np.isnan(mean)}
     weights = [np.count_nonzero(names == name) for name in known]
     total = np.dot(weights, list(known.values())) / sum(weights) if known else float('nan')
-    return SequenceScores(means, _mean(list(known.values())), float(total))
+    return SequenceScores(means, known_mean(list(known.values())), float(total))
 
 
 def binary_iou(prediction: np.ndarray, truth: np.ndarray, eps: float = 1e-6) -> float:
@@ -193,11 +185,17 @@ def binary_iou(prediction: np.ndarray, truth: np.ndarray, eps: float = 1e-6) -> 
     return (overlap + eps) / (union + eps)
 
 
-def _mean(values: np.ndarray | Sequence[float]) -> float:
+def known_mean(values: np.ndarray | Sequence[float]) -> float:
     """Mean of the values that are not NaN, NaN of none (np.nanmean would warn)."""
     known = np.asarray(values, np.float64)
     known = known[~np.isnan(known)]
     return float(known.mean()) if known.size else float('nan')
+
+
+def _hits_and_sizes(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """TP, and pixels true plus pixels predicted, N x C int64 each."""
+    hits = np.diagonal(images, axis1=1, axis2=2)
+    return hits, images.sum(axis=2) + images[:, :, :-1].sum(axis=1)
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

@@ -39,11 +39,14 @@ def stereo_metrics(
     truth: np.ndarray,
     calibration: StereoCalibration | None = None,
     mask: np.ndarray | None = None,
+    missing_depth: float | None = None,
 ) -> StereoMetrics:
     """Compare a disparity with the truth of the same view.
 
     disparity, truth: HxW float px (x_left - x_right), NaN unknown. mask: HxW bool, pixels to
-    look at (say, those visible in both views), all if None. Raises ValueError if sizes differ.
+    look at (say, those visible in both views), all if None. missing_depth: m, stands for the depth
+    where the compared disparity is not positive; without, such a pixel has no depth error.
+    Raises ValueError if sizes differ.
     """
     for name, image in (('truth', truth), ('mask', mask)):
         if image is not None and image.shape != disparity.shape:
@@ -57,7 +60,7 @@ def stereo_metrics(
         bad2=100 * _mean(error > 2),
         bad3=100 * _mean(error > 3),
         coverage=100 * _mean(compared[known]),
-        depth_mae=_depth_error(disparity, truth, compared, calibration),
+        depth_mae=_depth_error(disparity, truth, compared, calibration, missing_depth),
         pixels=float(error.size),
     )
 
@@ -73,6 +76,7 @@ def _depth_error(
     truth: np.ndarray,
     compared: np.ndarray,
     calibration: StereoCalibration | None,
+    missing_depth: float | None,
 ) -> float:
     if calibration is None:
         return float('nan')
@@ -80,6 +84,8 @@ def _depth_error(
     depth, expected = (
         disparity_to_depth(image[compared] - offset, calibration) for image in (disparity, truth)
     )
+    if missing_depth is not None:
+        depth = np.where(np.isnan(depth), np.float32(missing_depth), depth)
     error = np.abs(depth - expected)
     return 1000 * _mean(error[np.isfinite(error)])
 

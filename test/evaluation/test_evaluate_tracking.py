@@ -50,7 +50,7 @@ def test_instruments_of_one_kind_change_sides_and_cover_each_other(frames, tips)
 
 
 def test_true_masks_keep_their_ids(frames):
-    metrics = evaluate(iter(frames))
+    metrics = evaluate(iter(frames)).metrics()
     assert (metrics.truths, metrics.identity_switches) == (3 * crossing.FRAMES, 0)
     assert (metrics.mota, metrics.idf1) == (1.0, 1.0)
 
@@ -63,7 +63,7 @@ def test_gaps_of_ten_frames_cost_no_id(frames, period, lag):
             kept = (index + lag * numbers) % period >= 10
             yield seconds, truth, (class_ids[kept], masks[kept])
 
-    metrics = evaluate(lossy())
+    metrics = evaluate(lossy()).metrics()
     assert metrics.identity_switches == 0
     assert metrics.misses > 200
 

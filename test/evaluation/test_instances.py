@@ -134,7 +134,8 @@ def test_the_command(tmp_path, monkeypatch, capsys, words, threshold):
     [(name, options)] = made
     assert (name, options['weights']) == ('solo_r18', str(tmp_path / 'w.pt'))
     assert predictor.score_threshold == threshold
-    assert capsys.readouterr().out.split()[6] == '0.5000'
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-1].split()[:2] == ['masks', '0.5000'] and 'protocol coco' in printed[0]
     assert json.loads((tmp_path / 'figures.json').read_text())['ap50'] == pytest.approx(0.5)
 
 
@@ -142,7 +143,7 @@ def test_the_command(tmp_path, monkeypatch, capsys, words, threshold):
     ('words', 'sentence'),
     [
         (['--weights', 'w.pt'], '--dataset and --root are needed, too'),
-        (['--pred', 'dt.json'], '--pred needs --gt'),
+        (['--pred', 'dt.json'], '--pred needs --truth'),
         (
             ['--weights', 'w.pt', '--dataset', 'coco', '--root', '.', '--option', 'fold'],
             '--option fold is not of the form NAME=VALUE',

@@ -7,8 +7,9 @@ import pytest
 
 from surgseg_ros.metrics.segmentation import (
     ConfusionMatrix,
-    InstrumentMeans,
     binary_iou,
+    challenge_values,
+    instrument_scores,
     mean_over_classes,
     sequence_scores,
 )
@@ -95,37 +96,37 @@ def test_the_wrong_id_is_named_and_no_float_is_cut(ids, message):
         ConfusionMatrix(3).add(ids, np.ones(len(ids), np.uint8))
 
 
-def instrument_means(*images, num_classes=4):
-    means = InstrumentMeans(num_classes)
-    for prediction, truth in images:
-        means.add(labels(prediction), labels(truth))
-    return means
+def counted(*images, num_classes=4):
+    """N x C x (C + 1) counts of (prediction, truth) pairs."""
+    return np.array([matrix(*pair, num_classes).counts for pair in images])
 
 
 def test_means_over_images():
-    scores = instrument_means(
-        ([1, 1, 2, 0], [1, 1, 0, 0]),  # class 1: 1; class 2, predicted only: 0
-        ([1, 3, 3, 3], [1, 1, 3, 3]),  # class 1: 1/2; class 3: 2/3
-    ).scores()
-    assert scores.challenge_iou == pytest.approx((1 + (1 / 2 + 2 / 3) / 2) / 2)
-    assert scores.iou == pytest.approx((1 / 2 + (1 / 2 + 2 / 3) / 2) / 2)
-    np.testing.assert_allclose(scores.class_iou, [3 / 4, 0, 2 / 3])
-    assert scores.mean_class_iou == pytest.approx((3 / 4 + 0 + 2 / 3) / 3)
-    assert scores.cumulative_iou == pytest.approx((2 + 1 + 2) / (2 + 1 + 2 + 3))
+    scores = instrument_scores(
+        counted(
+            ([1, 1, 2, 0], [1, 1, 0, 0]),  # class 1: 1; class 2, predicted only: 0
+            ([1, 3, 3, 3], [1, 1, 3, 3]),  # class 1: 1/2; class 3: 2/3
+        )
+    )
+    assert scores.challenge == pytest.approx((1 + (1 / 2 + 2 / 3) / 2) / 2)
+    assert scores.either == pytest.approx((1 / 2 + (1 / 2 + 2 / 3) / 2) / 2)
+    np.testing.assert_allclose(scores.class_means, [3 / 4, 0, 2 / 3])
+    assert scores.mean_class == pytest.approx((3 / 4 + 0 + 2 / 3) / 3)
+    assert scores.cumulative == pytest.approx((2 + 1 + 2) / (2 + 1 + 2 + 3))
 
 
 def test_empty_predictions_count_as_zero_and_empty_images_not_at_all():
-    means = instrument_means(([1, 0], [1, 0]), ([0, 0], [2, 2]), ([0, 0], [0, 0]))
-    np.testing.assert_array_equal(means.challenge_ious, [1, 0, NAN])
-    scores = means.scores()
-    assert scores.challenge_iou == scores.iou == pytest.approx(1 / 2)
-    np.testing.assert_array_equal(scores.class_iou, [1, 0, NAN])
-    assert scores.cumulative_iou == 1  # the published code leaves empty predictions out
+    images = counted(([1, 0], [1, 0]), ([0, 0], [2, 2]), ([0, 0], [0, 0]))
+    np.testing.assert_array_equal(challenge_values(images), [1, 0, NAN])
+    scores = instrument_scores(images)
+    assert scores.challenge == scores.either == pytest.approx(1 / 2)
+    np.testing.assert_array_equal(scores.class_means, [1, 0, NAN])
+    assert scores.cumulative == 1  # the published code leaves empty predictions out
 
 
 def test_instruments_found_where_none_are_lower_iou_but_not_challenge_iou():
-    scores = instrument_means(([1, 0], [1, 0]), ([0, 3], [0, 0])).scores()
-    assert scores.challenge_iou == 1 and scores.iou == pytest.approx(1 / 2)
+    scores = instrument_scores(counted(([1, 0], [1, 0]), ([0, 3], [0, 0])))
+    assert scores.challenge == 1 and scores.either == pytest.approx(1 / 2)
 
 
 def test_challenge_mean_of_the_papers_table():

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surgseg_ros.metrics.segmentation import ConfusionMatrix, InstrumentMeans
+from surgseg_ros.metrics.segmentation import ConfusionMatrix, instrument_scores
 from surgseg_ros.networks.surgicalsam import SurgicalSam
 from surgseg_ros.predictors.surgicalsam_masks import TEMPERATURE, MaskScaler, accepted, presence
 
@@ -51,21 +51,18 @@ def confusions(
 def figures(
     images: Sequence[dict[str, ConfusionMatrix]], class_names: Sequence[str]
 ) -> dict[str, float]:
-    """InstrumentScores of all images as 'MODE/FIGURE' and 'MODE/CLASS' (class_iou), in 0..1."""
+    """InstrumentScores of all images as 'MODE/FIGURE' and 'MODE/CLASS' (class_means), in 0..1."""
     named: dict[str, float] = {}
     for mode in MODES:
-        means = InstrumentMeans(len(class_names))
-        for image in images:
-            means.add_image(image[mode])
-        scores = means.scores()
+        scores = instrument_scores(np.array([image[mode].counts for image in images]))
         named |= {
-            f'{mode}/challenge_iou': scores.challenge_iou,
-            f'{mode}/iou': scores.iou,
-            f'{mode}/mc_iou': scores.mean_class_iou,
-            f'{mode}/cumulative_iou': scores.cumulative_iou,
+            f'{mode}/challenge_iou': scores.challenge,
+            f'{mode}/iou': scores.either,
+            f'{mode}/mc_iou': scores.mean_class,
+            f'{mode}/cumulative_iou': scores.cumulative,
         }
         named |= {
             f'{mode}/{name}': float(iou)
-            for name, iou in zip(class_names[1:], scores.class_iou, strict=True)
+            for name, iou in zip(class_names[1:], scores.class_means, strict=True)
         }
     return named

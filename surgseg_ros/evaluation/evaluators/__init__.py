@@ -1,0 +1,47 @@
+"""What judges results: one evaluator per task, wherever frames and results come from.
+
+A frame is a sample of a dataset (datasets.kinds) with its truth, a result what a predictor or a
+perception step returns (frames.results). Files, bags, weights and nodes are all brought into
+this form, so that the same evaluator judges them, and a report can be made of any.
+"""
+
+import math
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from surgseg_ros.evaluation.tables import Table
+
+Frame = TypeVar('Frame', contravariant=True)
+Result = TypeVar('Result', contravariant=True)
+
+
+class Evaluator(Protocol[Frame, Result]):
+    """Takes frame after frame; what it says is of all frames so far."""
+
+    def add(self, frame: Frame, result: Result) -> None:
+        """Judge one result; ValueError with the frame's name if the two do not fit."""
+
+    def figures(self) -> dict[str, Any]:
+        """Figures by name, as JSON has them: None where nothing was counted.
+
+        'protocol' and 'definition' say how they are defined, 'frames' how many there are. Raises
+        ValueError without frames.
+        """
+
+    def table(self) -> Table:
+        """The figures for people."""
+
+    def pictures(self) -> dict[str, np.ndarray]:
+        """Pictures for people by name, HxWx3 uint8 RGB each; none unless asked to keep them."""
+
+
+def without_nan(value: Any) -> Any:
+    """Figures, also nested in dicts and lists, as JSON has them: None for NaN."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    if isinstance(value, float):
+        return None if math.isnan(value) else float(value)
+    return value
