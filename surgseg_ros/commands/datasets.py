@@ -26,5 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the dataset and say where."""
     dataset = open_instance_dataset(args)
+    for note in dataset.notes:
+        print(note)
     print(f'{len(dataset)} images: {write_coco(dataset, args.out, args.split)}')
     return 0

@@ -18,6 +18,7 @@ from surgseg_ros.commands.settings_arguments import (
 )
 from surgseg_ros.evaluation import instances
 from surgseg_ros.evaluation.evaluators.instances import DEFINITION, figures, table
+from surgseg_ros.metrics.coco_files import read_json
 from surgseg_ros.networks.card import read_card
 from surgseg_ros.perception.instances import InstanceSettings, InstanceStep
 
@@ -61,8 +62,9 @@ def evaluate(args: argparse.Namespace) -> Judgement:
         return judge(instances.evaluate_step(step, dataset, args.picture is not None), [])
     if not args.truth:
         raise ValueError('--pred needs --truth, the annotations')
-    truth = instances.read_json(args.truth)
-    found = figures(instances.evaluate(args.pred, args.truth), len(truth['images']))
+    truth = read_json(args.truth)
+    metrics = instances.evaluate(args.pred, args.truth)  # says what is wrong with the truth
+    found = figures(metrics, len(truth['images']))
     notes = [f'{found["frames"]} frames; protocol coco: {DEFINITION}']
     if truth['annotations'] and all(one.get('iscrowd') for one in truth['annotations']):
         notes.append(f'{args.truth}: all annotations are crowds (iscrowd), so nothing is judged')

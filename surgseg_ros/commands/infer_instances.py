@@ -106,7 +106,7 @@ def _outputs(
     """What the arguments ask for, closed with the stack."""
     outputs: list[Output] = []
     if args.out:
-        outputs.append(stack.enter_context(_detections(args, source, class_names)))
+        outputs.append(stack.enter_context(_detections(args, source, class_names, count)))
     kinds = [
         kind
         for kind, wanted in (('overlay', args.overlay), ('parts', args.parts_weights))
@@ -123,9 +123,9 @@ def _outputs(
 
 
 def _detections(
-    args: argparse.Namespace, source: FrameSource, class_names: Sequence[str]
+    args: argparse.Namespace, source: FrameSource, class_names: Sequence[str], count: int | None
 ) -> Detections:
-    """Records with numbers of our own, or those of the annotations."""
+    """Records with numbers of our own, or those of the annotations, which have to have all."""
     path = args.out / 'detections.json'
     if not args.image_ids:
         return Detections(path, lambda index: index + 1)
@@ -137,6 +137,8 @@ def _detections(
             raise ValueError(f'{args.image_ids} has no image {name}')
         return ids.images[name]
 
+    for index in range(count or 0):
+        image_id(index)
     return Detections(path, image_id, ids.of_classes(class_names))
 
 

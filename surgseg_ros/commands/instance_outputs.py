@@ -13,6 +13,7 @@ from surgseg_ros.frames.results import InstanceResult
 from surgseg_ros.media import pictures
 from surgseg_ros.media.files import Writers, whole_file
 from surgseg_ros.media.video import VideoFile
+from surgseg_ros.metrics.coco_files import read_json
 from surgseg_ros.metrics.instances import load_truth, records
 
 
@@ -128,10 +129,10 @@ class AnnotationIds:
 def annotation_ids(annotations: Path) -> AnnotationIds:
     """Read the ids; ValueError if it is no annotation file, or two images have the same name."""
     try:
-        content = load_truth(json.loads(annotations.read_text())).dataset
+        content = load_truth(read_json(annotations))[0].dataset
         images = {Path(one['file_name']).stem: one['id'] for one in content['images']}
         categories = {one['name']: one['id'] for one in content['categories']}
-    except (json.JSONDecodeError, KeyError) as error:
+    except (FileNotFoundError, KeyError) as error:
         raise ValueError(
             f'{annotations} is no COCO annotation file with names: {error}'
         ) from error

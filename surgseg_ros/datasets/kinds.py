@@ -1,6 +1,7 @@
 """The three kinds of datasets: images with labels, with instances, and stereo pairs."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -94,13 +95,23 @@ class SegmentationDataset(ABC):
         return SegmentationSample(name, image, labels)
 
 
+class InstanceCounts(NamedTuple):
+    """images: how many. instances: how many of each class, by name. crowds: regions of several."""
+
+    images: int
+    instances: Mapping[str, int]
+    crowds: int
+
+
 class InstanceDataset(ABC):
     """A sequence of InstanceSample that reads its files when an item is asked for.
 
-    class_names: by class id, the background first, which no instance has.
+    class_names: by class id, the background first, which no instance has. notes: what had to be
+    made of the files, in a sentence each.
     """
 
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
     def __len__(self) -> int:
@@ -109,6 +120,10 @@ class InstanceDataset(ABC):
     @abstractmethod
     def __getitem__(self, index: int) -> InstanceSample:
         """IndexError beyond the last one; ValueError for a broken file."""
+
+    def counts(self) -> InstanceCounts | None:
+        """What there is to learn, where that is known without reading every image."""
+        return None
 
 
 class StereoDataset(ABC):

@@ -1,6 +1,5 @@
 """Average precision of COCO result files, or of a predictor on a dataset."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from surgseg_ros.evaluation.evaluators.instances import InstanceEvaluator
 from surgseg_ros.frames.results import InstanceResult
 from surgseg_ros.frames.stereo_frame import LeftFrame
 from surgseg_ros.media.progress import progress
+from surgseg_ros.metrics.coco_files import read_json
 from surgseg_ros.metrics.instances import InstanceMetrics, average_precision
 from surgseg_ros.perception.instances import InstanceStep
 from surgseg_ros.sources.base import stamp_at
@@ -56,13 +56,3 @@ def _evaluate(
 
 def _listed(class_names: Sequence[str]) -> str:
     return f'{len(class_names) - 1} classes ({", ".join(class_names[1:])})'
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file holds; FileNotFoundError, or ValueError with one sentence."""
-    if not path.is_file():
-        raise FileNotFoundError(f'there is no file {path}')
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f'{path} is no JSON: {error}') from error

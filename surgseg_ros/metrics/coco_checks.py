@@ -38,9 +38,6 @@ def check_truth(truth: Any) -> None:
             raise ValueError(f'{part} of the COCO annotations are no list')
         for index, one in enumerate(truth[part]):
             _check_keys(one, keys, f'number {index} of the {part}')
-    known = {category['id'] for category in truth['categories']}
-    for one in truth['annotations']:
-        _check_known(one['category_id'], known, f'annotation {one["id"]} is of category')
 
 
 def check_detections(
@@ -54,7 +51,7 @@ def check_detections(
         raise ValueError("detections are not COCO's: expected a list of results")
     for index, one in enumerate(detections):
         _check_keys(one, _RESULT, f'detection {index}')
-        _check_known(one['image_id'], image_ids, f'detection {index} is of image')
+        check_known(one['image_id'], image_ids, f'detection {index} is of image')
         score = one['score']
         if not isinstance(score, int | float) or not math.isfinite(score):
             raise ValueError(f'detection {index} has the score {score!r}, expected a number')
@@ -66,7 +63,7 @@ def check_detections(
                 f'detection {index} has the bbox {box!r}, expected x, y, width, height'
             )
     if detections and not any(one['category_id'] in category_ids for one in detections):
-        _check_known(detections[0]['category_id'], category_ids, 'detection 0 is of category')
+        check_known(detections[0]['category_id'], category_ids, 'detection 0 is of category')
 
 
 def encode(segmentation: Any, size: tuple[int, int], what: str) -> Json:
@@ -77,15 +74,24 @@ def encode(segmentation: Any, size: tuple[int, int], what: str) -> Json:
     """
     from pycocotools import mask as codec
 
+    check_segmentation(segmentation, size, what)
     encoded: Json
+    if isinstance(segmentation, list):
+        encoded = codec.merge(codec.frPyObjects(segmentation, *size))
+        return encoded
+    encoded = {'size': list(size), 'counts': segmentation['counts']}
+    return codec.frPyObjects(encoded, *size) if isinstance(encoded['counts'], list) else encoded
+
+
+def check_segmentation(segmentation: Any, size: tuple[int, int], what: str) -> None:
+    """See encode, which would succeed."""
     try:
         if isinstance(segmentation, list):
             _check_polygons(segmentation)
-            encoded = codec.merge(codec.frPyObjects(segmentation, *size))
-            return encoded
+            return
         found, counts = tuple(segmentation['size']), segmentation['counts']
         runs = _run_lengths(counts) if found == size else np.empty(0)
-    except Exception as error:  # pycocotools raises anything, Exception itself, too
+    except Exception as error:  # whatever a stranger's JSON leads to
         raise ValueError(
             f'{what} has a segmentation that is neither polygons nor run lengths'
         ) from error
@@ -95,17 +101,18 @@ def encode(segmentation: Any, size: tuple[int, int], what: str) -> Json:
         )
     if not fills(runs, math.prod(size)):  # pycocotools would not notice
         raise ValueError(f'{what} has run lengths that do not fill its image')
-    encoded = {'size': list(size), 'counts': counts}
-    return codec.frPyObjects(encoded, *size) if isinstance(counts, list) else encoded
 
 
 def _check_polygons(polygons: list[Any]) -> None:
+    if not polygons:
+        raise ValueError('there is no polygon')
     for polygon in polygons:
         numbers = np.array(polygon)
         if not (
             numbers.dtype.kind in 'iuf'
             and numbers.ndim == 1
             and len(numbers) % 2 == 0
+            and len(numbers) >= 6
             and (np.abs(numbers) <= _FARTHEST).all()
         ):
             raise ValueError('a polygon is x, y, x, y, ... in px')
@@ -126,11 +133,12 @@ def _check_keys(one: Any, keys: Collection[str], what: str) -> None:
     for key in keys:
         if key not in one:
             raise ValueError(f'{what} has no {key!r}')
-        if key.endswith('id') and not isinstance(one[key], int | str):
+        if key.endswith('id') and not isinstance(one[key], int | str | float):
             raise ValueError(f'{what} has the {key} {one[key]!r}, expected a number')
 
 
-def _check_known(number: Any, known: Collection[Any], what: str) -> None:
+def check_known(number: Any, known: Collection[Any], what: str) -> None:
+    """ValueError if a number is none of those that are known."""
     if number not in known:
         raise ValueError(f'{what} {number!r}, which the truth does not have')
 

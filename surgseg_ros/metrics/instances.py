@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from surgseg_ros.metrics.coco_checks import Json, check_detections, check_truth, encode
+from surgseg_ros.metrics.coco_checks import Json, check_detections, encode
+from surgseg_ros.metrics.coco_cleaning import clean_ids, clean_truth
 
 _Sizes = Mapping[Any, tuple[int, int]]  # (height, width) px by image id
 
@@ -41,8 +42,11 @@ def average_precision(truth: Mapping[str, Any], detections: Sequence[Json]) -> I
     """
     from pycocotools.cocoeval import COCOeval
 
-    known = load_truth(truth)
+    known, _ = load_truth(truth)
+    if isinstance(detections, list) and all(isinstance(one, dict) for one in detections):
+        detections = clean_ids(detections)
     check_detections(detections, known.imgs, known.cats)
+    truth = known.dataset
     sizes = {key: (image['height'], image['width']) for key, image in known.imgs.items()}
     judged = (_annotations(truth['annotations'], sizes), _results(detections, sizes))
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints as it goes
@@ -54,10 +58,13 @@ def average_precision(truth: Mapping[str, Any], detections: Sequence[Json]) -> I
     return InstanceMetrics(*figures)
 
 
-def load_truth(truth: Mapping[str, Any]) -> Any:
-    """Return pycocotools' COCO of an annotation file's content; ValueError if it is none."""
-    check_truth(truth)
-    return _coco(truth)
+def load_truth(truth: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return pycocotools' COCO of an annotation file's content, and what was made of it.
+
+    ValueError if it is none. See coco_cleaning.
+    """
+    cleaned, notes = clean_truth(truth)
+    return _coco(cleaned), notes
 
 
 def coco_truth(

@@ -13,7 +13,7 @@ from surgseg_ros import cli  # noqa: E402
 from surgseg_ros.datasets import open_dataset  # noqa: E402
 from surgseg_ros.datasets.simulated import instances_of  # noqa: E402
 from surgseg_ros.datasets.to_coco import write_coco  # noqa: E402
-from surgseg_ros.metrics.instances import records  # noqa: E402
+from surgseg_ros.metrics.instances import coco_truth, records  # noqa: E402
 from surgseg_ros.networks.coco import CLASS_NAMES  # noqa: E402
 
 
@@ -93,15 +93,16 @@ def test_what_is_wrong_is_said(tmp_path):
     with pytest.raises(ValueError, match=r'instances_train.json, expected COCO annotations'):
         open_dataset('coco', tmp_path, 'train', 'instances')
     wide = records(42, np.array([7]), np.ones((1, 40, 30), bool))
-    dataset = open_dataset('coco', write(tmp_path, wide), 'val2017', 'instances')
-    with pytest.raises(
-        ValueError, match='annotation 0 has a segmentation of 30x40 px, its image has 40x30 px'
-    ):
-        dataset[0]
+    sentence = (
+        'annotation 0 of image 42 .0+42.png. has a segmentation of 30x40 px, its image has 40'
+    )
+    with pytest.raises(ValueError, match=sentence):
+        open_dataset('coco', write(tmp_path, wide), 'val2017', 'instances')
     short = {**wide[0], 'segmentation': {'size': [30, 40], 'counts': '1'}}
-    dataset = open_dataset('coco', write(tmp_path, [short]), 'val2017', 'instances')
-    with pytest.raises(ValueError, match='annotation 0 has run lengths that do not fill its'):
-        dataset[0]
+    with pytest.raises(ValueError, match='annotation 0 of .* has run lengths that do not fill'):
+        open_dataset('coco', write(tmp_path, [short]), 'val2017', 'instances')
+    whole = records(42, np.array([7]), np.ones((1, 30, 40), bool))
+    write(tmp_path, [{**whole[0], 'segmentation': [[0, 0, 9, 0, 9, 9]]}])
     path = tmp_path / 'annotations' / 'instances_val2017.json'
     path.write_text(path.read_text().replace('"width": 40', '"width": 41'))
     with pytest.raises(ValueError, match='42.png has 40x30 px, its annotations are for 41x30'):
@@ -223,3 +224,33 @@ def test_the_command_writes_what_coco_reads(cityscapes, tmp_path, capsys):
         np.testing.assert_array_equal(after[index].image, before[index].image)
         np.testing.assert_array_equal(after[index].class_ids, before[index].class_ids)
         np.testing.assert_array_equal(after[index].masks, before[index].masks)
+
+
+@pytest.mark.parametrize(
+    ('annotations', 'images', 'named'),
+    [
+        ('annotations/instances_val.json', 'val', '{}'),
+        ('annotations/instances_val.json', 'val', 'val/{}'),
+        ('annotations/instances_val.json', 'val', 'val\\{}'),
+        ('annotations/instances_val.json', 'val/seq_1', '{}'),  # in a folder below
+        ('annotations/instances_val.json', 'val/seq_1', 'seq_1/{}'),
+        ('annotations/instances_val.json', 'images', '{}'),  # CVAT
+        ('annotations/instances_val.json', 'images', '../../data/upload/1/{}'),  # Label Studio
+        ('annotations/instances_val.json', 'images', '/data/upload/{}'),
+        ('val/_annotations.coco.json', 'val', '{}'),  # Roboflow
+    ],
+)
+def test_images_lie_where_tools_put_them(tmp_path, annotations, images, named):
+    name = 'a.b_jpg.rf.png'
+    layouts.write(tmp_path / images / name, layouts.image((30, 40)))
+    content = coco_truth([(30, 40)], records(1, [1], np.ones((1, 30, 40), bool)), ('', 'clip'))
+    content['images'][0]['file_name'] = named.format(name)
+    (tmp_path / annotations).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / annotations).write_text(json.dumps(content), 'utf-8-sig')  # with a BOM
+    dataset = open_dataset('coco', tmp_path, 'val', 'instances')
+    assert dataset[0].masks.sum() == 30 * 40
+    counts = dataset.counts()
+    assert (counts.images, dict(counts.instances), counts.crowds) == (1, {'clip': 1}, 0)
+    (tmp_path / images / name).unlink()
+    with pytest.raises(ValueError, match=r'image 1 is .*a.b_jpg.rf.png, and there is none in'):
+        open_dataset('coco', tmp_path, 'val', 'instances')

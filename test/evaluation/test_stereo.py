@@ -50,7 +50,7 @@ def test_calibration_and_sparsification(tmp_path, capsys):
         assert found['all']['epe'] == pytest.approx(1)
         assert (found['stddev']['all']['within_1'], found['stddev']['all']['within_2']) == shares
         assert len(found['stddev']['all']['curve']) == 20
-        assert 'once the least certain are left out' in capsys.readouterr().out
+        assert '90 % left out' in capsys.readouterr().out
 
 
 def test_without_a_standard_deviation(tmp_path, capsys):

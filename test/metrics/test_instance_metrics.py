@@ -119,7 +119,7 @@ def longer(record):
         ({'score': float('nan')}, 'detection 0 has the score nan, expected a number'),
         ({'score': '0.5'}, "detection 0 has the score '0.5', expected a number"),
         ({'image_id': [1]}, r'detection 0 has the image_id \[1\], expected a number'),
-        ({'image_id': '1'}, "detection 0 is of image '1', which the truth does not have"),
+        ({'image_id': 'a'}, "detection 0 is of image 'a', which the truth does not have"),
         ({'category_id': 9}, 'detection 0 is of category 9, which the truth does not have'),
         ({'bbox': [1, 2]}, r'detection 0 has the bbox \[1, 2\], expected x, y, width, height'),
         ({'bbox': 'none'}, "detection 0 has the bbox 'none', expected x, y"),
@@ -192,11 +192,20 @@ def test_what_is_wrong_with_a_detection_is_said(change, sentence):
 @pytest.mark.parametrize(
     'part, change, sentence',
     [
-        ('annotations', {'segmentation': []}, 'annotation 1 has a segmentation that is neither'),
+        (
+            'annotations',
+            {'segmentation': [[0, 0, 1, 'x', 2, 2]]},
+            'annotation 1 of image 1 has a segmentation that is neither',
+        ),
+        (
+            'annotations',
+            {'segmentation': [], 'bbox': None},
+            'annotation 1 of image 1 has neither a segmentation nor a bbox of x, y, width, height',
+        ),
         (
             'annotations',
             {'segmentation': {'size': [9, 9], 'counts': 'a'}},
-            'annotation 1 has a segmentation of 9x9 px, its image has 80x64 px',
+            'annotation 1 of image 1 has a segmentation of 9x9 px, its image has 80x64 px',
         ),
         (
             'annotations',
