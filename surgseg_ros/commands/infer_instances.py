@@ -130,6 +130,7 @@ def _detections(
     if not args.image_ids:
         return Detections(path, lambda index: index + 1)
     ids = annotation_ids(args.image_ids)
+    category_ids = ids.of_classes(class_names)
 
     def image_id(index: int) -> int:
         name = source.frame_name(index)
@@ -139,7 +140,7 @@ def _detections(
 
     for index in range(count or 0):
         image_id(index)
-    return Detections(path, image_id, ids.of_classes(class_names))
+    return Detections(path, image_id, category_ids)
 
 
 def _summarise(
