@@ -103,7 +103,7 @@ def test_rviz_shows_image_overlays_and_cloud_in_the_frame_of_the_endoscope() -> 
         'points2': 'rviz_default_plugins/PointCloud2',
     }
     published = {
-        topic for node in describe.PERCEIVING for _, topic, *_ in describe.graph(node, 'endoscope')
+        row.topic for name in describe.PERCEIVING for row in describe.graph(name, 'endoscope')
     }
     assert {f'/endoscope/{topic}' for topic in shown} <= published
     assert manager['Global Options']['Fixed Frame'] == 'endoscope_left_optical'

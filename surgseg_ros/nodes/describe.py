@@ -4,66 +4,44 @@ python -m surgseg_ros.nodes.describe [--write docs/topics.md]
 """
 
 import argparse
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
-import rclpy
-from rclpy.context import Context
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo
+from vision_msgs.msg import LabelInfo
 
 from surgseg_ros.nodes.endoscope_node import EndoscopeNode
 from surgseg_ros.nodes.instance_node import InstanceNode
-from surgseg_ros.nodes.managed_node import ManagedNode
+from surgseg_ros.nodes.managed_node import DIAGNOSTICS, LATCHED, NEWEST, ManagedNode
 from surgseg_ros.nodes.network_parameters import IMAGE_SIZE
 from surgseg_ros.nodes.parameters import Parameter
-from surgseg_ros.nodes.perception_node import PerceptionNode
 from surgseg_ros.nodes.recorder_node import RecorderNode
 from surgseg_ros.nodes.semantic_node import SemanticNode
 from surgseg_ros.nodes.settings_parameters import parameters_of
 from surgseg_ros.nodes.stereo_node import StereoNode
-from surgseg_ros.nodes.stereo_pair_node import StereoPairNode
+from surgseg_ros.nodes.stream import CAMERA_INFO
+from surgseg_ros.nodes.stream_node import StreamNode
 from surgseg_ros.perception.network import NetworkSettings
 
 TITLES: dict[type[ManagedNode], str] = {
     StereoNode: '`stereo_node`',
     SemanticNode: '`semantic_node`',
     InstanceNode: '`instance_node`',
-    StereoPairNode: 'Every node that takes stereo pairs',
-    PerceptionNode: 'Every node that takes images',
+    StreamNode: 'Every node that works on streams',
     EndoscopeNode: '`endoscope_node`',
     RecorderNode: '`recorder_node`',
     ManagedNode: 'Every node',
 }
-PERCEIVING = (StereoNode, SemanticNode, InstanceNode)
-MEANINGS = {  # of the topics of PERCEIVING, by name without the namespace
-    'left/image_rect': 'rectified left image; its stamp and frame go through to every output',
-    'right/image_rect': 'rectified right image',
-    'left/camera_info': 'kept until a new one comes; need not be in step with the images',
-    'right/camera_info': 'likewise; P[3] = -f * baseline, in px * m, gives the scale',
-    'disparity': '32FC1, px, without cx_left - cx_right; f in px, t = baseline in m; '
-    'unknown is below min_disparity',
-    'depth': '32FC1, m; NaN unknown',
-    'points2': 'organised x y z rgb (and label, where the model has a tool mask), m, left '
-    'optical frame; NaN unknown, is_dense false',
-    'stereo/overlay': 'depth in colours over the left image, for people',
-    'segmentation': 'mono8, class id per pixel; 0: no class was found, 255: unlabelled',
-    'segmentation/label_info': 'latched: the name of each class id',
-    'segmentation/probabilities': '32FC<n>, one channel per class id; off unless listed in '
-    '`outputs`',
-    'semantic/overlay': 'classes in colours over the left image with a legend, for people',
-    'instances': 'class, score, track_id and part mask, cropped to its box, of each instrument; '
-    'also when there is none',
-    'instances/label_info': 'latched: the name of each class id',
-    'detections': 'the same as boxes in px; `id` is the track_id, class_id a number',
-    'instance/overlay': 'instruments in colours over the left image with class, score and '
-    'track_id, for people',
-    '/diagnostics': 'once a second: state, reason, exact counts, rate, latencies p50 and p99',
+PERCEIVING: dict[str, type[StreamNode[Any]]] = {
+    'stereo': StereoNode,
+    'semantic': SemanticNode,
+    'instance': InstanceNode,
 }
 _NETWORK = (*parameters_of(NetworkSettings), IMAGE_SIZE)
-_INTERNAL = re.compile('rosout|parameter_events|transition_event')
 _TYPES = {str: 'string', bool: 'bool', int: 'integer', float: 'double'}
 
 
@@ -73,20 +51,62 @@ def parameters() -> str:
     return '\n\n'.join([*tables, _table('Every node with a network', _NETWORK)])
 
 
+class Row(NamedTuple):
+    """A topic of a node. direction: 'in' or 'out'."""
+
+    direction: str
+    topic: str
+    type: str
+    qos: str
+    meaning: str
+
+
 def topics(namespace: str = 'endoscope') -> str:
-    """Markdown tables of what running nodes subscribe to and publish."""
+    """Markdown tables of what nodes subscribe to and publish."""
     tables = []
-    for node in PERCEIVING:
+    for name, node in PERCEIVING.items():
         rows = [
             f'**{TITLES[node]}**\n',
             '| | topic | type | QoS | meaning |',
             '|---|---|---|---|---|',
         ]
-        for direction, name, kind, qos in graph(node, namespace):
-            meaning = MEANINGS[name.removeprefix(f'/{namespace}/')]
-            rows.append(f'| {direction} | `{name}` | {kind} | {qos} | {meaning} |')
+        for row in graph(name, namespace):
+            rows.append(
+                f'| {row.direction} | `{row.topic}` | {row.type} | {row.qos} | {row.meaning} |'
+            )
         tables.append('\n'.join(rows))
     return '\n\n'.join(tables)
+
+
+def graph(name: str, namespace: str) -> list[Row]:
+    """What the node of this name declares, with its default parameters."""
+    node = PERCEIVING[name]
+    defaults = SimpleNamespace(**{one.name: one.default for one in node.PARAMETERS})
+    rows = []
+    for one in node.INPUTS:
+        kind, _ = one.received(defaults)
+        rows.append(Row('in', one.topic(defaults), _kind(kind), _qos(NEWEST), one.meaning))
+    for side in node.CAMERAS:
+        info = f'{side}/camera_info'
+        rows.append(Row('in', info, _kind(CameraInfo), _qos(NEWEST), CAMERA_INFO[side]))
+    for output in node.OUTPUTS:
+        rows.append(Row('out', output.topic, _kind(output.type), _qos(output.qos), output.meaning))
+        if output.labelled:
+            meaning = 'latched: the name of each class id'
+            labels = f'{output.topic}/label_info'
+            rows.append(Row('out', labels, _kind(LabelInfo), _qos(LATCHED), meaning))
+    rows.append(Row('out', '/diagnostics', _kind(DiagnosticArray), 'reliable, 10', DIAGNOSTICS))
+    return [row._replace(topic=_resolved(row.topic, name, namespace)) for row in rows]
+
+
+def _resolved(topic: str, name: str, namespace: str) -> str:
+    if topic.startswith('/'):
+        return topic
+    return f'/{namespace}/' + topic.replace('~', name)
+
+
+def _kind(message: type) -> str:
+    return f'{message.__module__.partition(".")[0]}/{message.__name__}'
 
 
 def filled(text: str) -> str:
@@ -146,39 +166,6 @@ def _allowed(parameter: Parameter) -> str:
     if parameter.range:
         return f'{parameter.range[0]:g} to {parameter.range[1]:g}'
     return ', '.join(parameter.choices or ())
-
-
-def _unloaded(kind: type[ManagedNode]) -> type[ManagedNode]:
-    """Return the node as it is in a graph, without the weights that a predictor needs."""
-
-    def create_step(node: ManagedNode) -> Any:
-        return SimpleNamespace(class_names=(), prepare=lambda *size: None, reset=lambda: None)
-
-    return type(kind.__name__, (kind,), {'create_step': create_step})
-
-
-def graph(kind: type[ManagedNode], namespace: str) -> list[tuple[str, str, str, str]]:
-    """Direction, topic, type and QoS of an active node's subscriptions and publishers."""
-    context = Context()
-    rclpy.init(context=context, args=['--ros-args', '--log-level', 'error'])
-    make: Callable[..., ManagedNode] = _unloaded(kind)
-    node = make(namespace=namespace, context=context)
-    try:
-        node.trigger_configure()
-        node.trigger_activate()
-        return [*_ends('in', node.subscriptions), *_ends('out', node.publishers)]
-    finally:
-        node.trigger_shutdown()
-        node.destroy_node()
-        context.try_shutdown()
-
-
-def _ends(direction: str, ends: Iterable[Any]) -> Iterator[tuple[str, str, str, str]]:
-    for end in ends:
-        kind = end.msg_type
-        if not _INTERNAL.search(end.topic_name):
-            package = kind.__module__.partition('.')[0]
-            yield direction, end.topic_name, f'{package}/{kind.__name__}', _qos(end.qos_profile)
 
 
 def _qos(profile: QoSProfile) -> str:

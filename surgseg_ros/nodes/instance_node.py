@@ -1,5 +1,6 @@
 """instance_node: left images in; instruments one by one, with track ids, and a picture out."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from sensor_msgs.msg import Image
@@ -8,80 +9,80 @@ from vision_msgs.msg import Detection2DArray
 from surgseg_ros.frames.results import InstanceResult
 from surgseg_ros.media import pictures
 from surgseg_ros.msg import InstrumentInstances
-from surgseg_ros.nodes.image_node import ImageInput, ImageNode
 from surgseg_ros.nodes.managed_node import run
 from surgseg_ros.nodes.messages import make_message
-from surgseg_ros.nodes.network_parameters import IMAGE_SIZE, OVERLAY_OPACITY, image_size
-from surgseg_ros.nodes.parameters import Parameter
+from surgseg_ros.nodes.network_parameters import IMAGE_SIZE, OVERLAY_OPACITY
+from surgseg_ros.nodes.parameters import Parameter, Parameters
 from surgseg_ros.nodes.settings_parameters import parameters_of, settings_from
+from surgseg_ros.nodes.stream import LEFT, Frame, Input, Output, left_frame, outputs_parameter
+from surgseg_ros.nodes.stream_node import StreamNode
 from surgseg_ros.perception.instances import InstanceSettings, InstanceStep
 from surgseg_ros.rosdata import messages
 
 
-class InstanceNode(ImageNode):
+def _instances(frame: Frame, result: InstanceResult, p: Parameters) -> Any:
+    return messages.instances_of(make_message, frame.header, result)
+
+
+def _detections(frame: Frame, result: InstanceResult, p: Parameters) -> Any:
+    return messages.detections_of(make_message, frame.header, result)
+
+
+def _overlay(frame: Frame, result: InstanceResult, p: Parameters) -> Any:
+    picture = pictures.overlay_instances(frame[LEFT], result, p.overlay_opacity)
+    return messages.image(make_message, frame.header, picture, 'rgb8')
+
+
+class InstanceNode(StreamNode[InstanceStep]):
     """Instruments of the left image, one from another, by any instance predictor."""
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = ('instances', 'detections', 'overlay')
+    INPUTS: ClassVar[tuple[Input[Any], ...]] = (LEFT,)
+    OUTPUTS: ClassVar[tuple[Output, ...]] = (
+        Output(
+            'instances',
+            InstrumentInstances,
+            'instances',
+            _instances,
+            'class, score, track_id and part mask, cropped to its box, of each instrument; also '
+            'when there is none',
+            labelled=True,
+        ),
+        Output(
+            'detections',
+            Detection2DArray,
+            'detections',
+            _detections,
+            'the same as boxes in px; `id` is the track_id, class_id a number',
+        ),
+        Output(
+            'overlay',
+            Image,
+            '~/overlay',
+            _overlay,
+            'instruments in colours over the left image with class, score and track_id, for '
+            'people',
+        ),
+    )
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = (
-        *ImageNode.PARAMETERS,
+        *StreamNode.PARAMETERS,
         *parameters_of(InstanceSettings),
         IMAGE_SIZE,
         OVERLAY_OPACITY,
-        Parameter(
-            'outputs',
-            list(OUTPUTS),
-            'what may be published; each is computed only while somebody subscribes',
-            choices=OUTPUTS,
-            live=True,
-        ),
+        outputs_parameter(OUTPUTS),
     )
 
     def __init__(self, **options: Any) -> None:
-        self._step: InstanceStep | None = None
         super().__init__('instance', **options)
-
-    def configure(self) -> None:
-        """Load the model, make the publishers."""
-        self._step = self.create_step()
-        self._step.prepare(*image_size(self.p))
-        self.output('instances', InstrumentInstances, 'instances')
-        self.output('detections', Detection2DArray, 'detections')
-        self.output('overlay', Image, '~/overlay')
-        self.announce_labels('instances', self._step.class_names)
-
-    def cleanup(self) -> None:
-        """Release the model with the publishers."""
-        super().cleanup()
-        self._step = None
-
-    def reset(self) -> None:
-        """Forget the tracks, too."""
-        super().reset()
-        if self._step:
-            self._step.reset()
 
     def create_step(self) -> InstanceStep:
         """Make what finds instances; errors as predictors.create."""
         return InstanceStep(settings_from(InstanceSettings, self.p))
 
-    def process(self, frame: ImageInput, wanted: list[str]) -> None:
-        """Publish what is wanted of one image."""
-        assert self._step
-        self._step.settings = settings_from(InstanceSettings, self.p)
-        # parts are shown by `instances` only
-        result = self._step(self.left_frame(frame), parts='instances' in wanted)
+    def process(self, frame: Frame, wanted: Sequence[str]) -> InstanceResult:
+        """Find, select and track; only `instances` shows parts."""
+        result = self.step(left_frame(frame), parts='instances' in wanted)
         frame.milliseconds.update(result.milliseconds)
-        self.publish_wanted(wanted, frame, result)
-
-    def _instances_message(self, frame: ImageInput, result: InstanceResult) -> Any:
-        return messages.instances_of(make_message, frame.header, result)
-
-    def _detections_message(self, frame: ImageInput, result: InstanceResult) -> Any:
-        return messages.detections_of(make_message, frame.header, result)
-
-    def _overlay_message(self, frame: ImageInput, result: InstanceResult) -> Any:
-        picture = pictures.overlay_instances(frame.image, result, self.p.overlay_opacity)
-        return messages.image(make_message, frame.header, picture, 'rgb8')
+        return result
 
 
 def main() -> int:

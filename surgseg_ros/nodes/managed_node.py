@@ -30,6 +30,8 @@ NEWEST = QoSProfile(
     history=qos_profile_sensor_data.history,
 )
 
+DIAGNOSTICS = 'once a second: state, reason, exact counts, rate, latencies p50 and p99'
+
 
 class ManagedNode(LifecycleNode):
     """A lifecycle node that, with `autostart`, configures and activates itself.

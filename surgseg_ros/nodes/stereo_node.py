@@ -1,41 +1,153 @@
 """stereo_node: rectified pairs in; disparity, depth, points, tool mask and a picture out."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from sensor_msgs.msg import Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 
+from surgseg_ros.frames.calibration import StereoCalibration
 from surgseg_ros.frames.results import StereoResult
-from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.geometry.points import disparity_to_cloud, disparity_to_depth
 from surgseg_ros.media import pictures
 from surgseg_ros.nodes.managed_node import run
 from surgseg_ros.nodes.messages import make_message
-from surgseg_ros.nodes.network_parameters import IMAGE_SIZE, image_size
-from surgseg_ros.nodes.parameters import Parameter
+from surgseg_ros.nodes.network_parameters import IMAGE_SIZE
+from surgseg_ros.nodes.parameters import Parameter, Parameters
 from surgseg_ros.nodes.settings_parameters import parameters_of, settings_from
-from surgseg_ros.nodes.stereo_pair_node import StereoInput, StereoPairNode
+from surgseg_ros.nodes.stream import (
+    LEFT,
+    RIGHT,
+    Frame,
+    Input,
+    Output,
+    outputs_parameter,
+    stereo_frame,
+)
+from surgseg_ros.nodes.stream_node import MAX_STAMP_DIFFERENCE, StreamNode
 from surgseg_ros.perception.stereo import StereoSettings, StereoStep
 from surgseg_ros.rosdata import messages
-from surgseg_ros.rosdata.messages import stamp_of
 from surgseg_ros.simulation.camera import pinhole_pair
 
+RECTIFIED = ('left_image_rect', 'right_image_rect')  # outputs that need no matching
 
-class StereoNode(StereoPairNode):
+
+def _disparity(frame: Frame, result: StereoResult, p: Parameters) -> Any:
+    return messages.disparity_image(
+        make_message,
+        frame.header,
+        result.disparity,
+        frame.calibration,
+        result.disparity_range,
+        result.disparity_step,
+    )
+
+
+def _depth(frame: Frame, result: StereoResult, p: Parameters) -> Any:
+    depth = disparity_to_depth(_within_reach(frame, result, p), _calibration(frame))
+    return messages.image(make_message, frame.header, depth, '32FC1')
+
+
+def _points2(frame: Frame, result: StereoResult, p: Parameters) -> Any:
+    cloud = disparity_to_cloud(
+        _within_reach(frame, result, p),
+        _calibration(frame),
+        rgb=frame[LEFT],
+        labels=result.tool_mask,
+    )
+    return messages.point_cloud2(make_message, frame.header, cloud)
+
+
+def _tool_mask(frame: Frame, result: StereoResult, p: Parameters) -> Any:
+    assert result.tool_mask is not None  # offered where the step finds it
+    return messages.image(make_message, frame.header, result.tool_mask, 'mono8')
+
+
+def _overlay(frame: Frame, result: StereoResult, p: Parameters) -> Any:
+    colours = pictures.colour_by_depth(result.disparity, _calibration(frame))
+    picture = pictures.blend(frame[LEFT], colours, p.overlay_opacity)
+    if result.tool_mask is not None:
+        pictures.outline(picture, result.tool_mask)
+    return messages.image(make_message, frame.header, picture, 'rgb8')
+
+
+def _left_image_rect(frame: Frame, result: StereoResult | None, p: Parameters) -> Any:
+    return messages.image(make_message, frame.header, frame[LEFT], 'rgb8')
+
+
+def _right_image_rect(frame: Frame, result: StereoResult | None, p: Parameters) -> Any:
+    return messages.image(make_message, frame.header, frame[RIGHT], 'rgb8')
+
+
+def _calibration(frame: Frame) -> StereoCalibration:
+    assert frame.calibration  # the node has both cameras
+    return frame.calibration
+
+
+def _within_reach(frame: Frame, result: StereoResult, p: Parameters) -> np.ndarray:
+    """Disparity with the pixels beyond max_depth invalid."""
+    calibration = _calibration(frame)
+    least = calibration.focal_length * calibration.baseline / p.max_depth
+    return np.where(result.disparity >= least, result.disparity, np.float32(np.nan))
+
+
+class StereoNode(StreamNode[StereoStep]):
     """Disparity of a stereo endoscope by any stereo predictor."""
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = (
-        'disparity',
-        'depth',
-        'points2',
-        'tool_mask',
-        'overlay',
-        'left_image_rect',
-        'right_image_rect',
+    INPUTS: ClassVar[tuple[Input[Any], ...]] = (LEFT, RIGHT)
+    CAMERAS: ClassVar[tuple[str, ...]] = ('left', 'right')
+    OUTPUTS: ClassVar[tuple[Output, ...]] = (
+        Output(
+            'disparity',
+            DisparityImage,
+            'disparity',
+            _disparity,
+            '32FC1, px, without cx_left - cx_right; f in px, t = baseline in m; unknown is below '
+            'min_disparity',
+        ),
+        Output('depth', Image, 'depth', _depth, '32FC1, m; NaN unknown'),
+        Output(
+            'points2',
+            PointCloud2,
+            'points2',
+            _points2,
+            'organised x y z rgb (and label, where the model has a tool mask), m, left optical '
+            'frame; NaN unknown, is_dense false',
+        ),
+        Output(
+            'tool_mask',
+            Image,
+            'tool_mask',
+            _tool_mask,
+            'of a network: mono8, class id per pixel, 0 tissue, 1 tool',
+            labelled=True,
+        ),
+        Output(
+            'overlay',
+            Image,
+            '~/overlay',
+            _overlay,
+            'depth in colours over the left image, for people',
+        ),
+        Output(
+            'left_image_rect',
+            Image,
+            'left/image_rect',
+            _left_image_rect,
+            'with `rectify`: the left image as every node sees it',
+        ),
+        Output(
+            'right_image_rect',
+            Image,
+            'right/image_rect',
+            _right_image_rect,
+            'with `rectify`: the right image as every node sees it',
+        ),
     )
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = (
-        *StereoPairNode.PARAMETERS,
+        *StreamNode.PARAMETERS,
+        MAX_STAMP_DIFFERENCE,
         *parameters_of(StereoSettings),
         IMAGE_SIZE,
         Parameter(
@@ -52,98 +164,31 @@ class StereoNode(StereoPairNode):
             range=(0.0, 1.0),
             live=True,
         ),
-        Parameter(
-            'outputs',
-            list(OUTPUTS),
-            'what may be published; each is computed only while somebody subscribes',
-            choices=OUTPUTS,
-            live=True,
-        ),
+        outputs_parameter(OUTPUTS),
     )
 
     def __init__(self, **options: Any) -> None:
-        self._step: StereoStep | None = None
         super().__init__('stereo', **options)
 
-    def configure(self) -> None:
-        """Load the model, compile the kernels, make the publishers."""
-        self._step = StereoStep(settings_from(StereoSettings, self.p))
-        self._step.prepare(*image_size(self.p))
+    def create_step(self) -> StereoStep:
+        """Make what matches; errors as predictors.create."""
         _compile_kernels()
-        self.output('disparity', DisparityImage, 'disparity')
-        self.output('depth', Image, 'depth')
-        self.output('points2', PointCloud2, 'points2')
-        self.output('overlay', Image, '~/overlay')
-        if 'tool_mask' in self._step.settings.finds:
-            self.output('tool_mask', Image, 'tool_mask')
-            self.announce_labels('tool_mask', self._step.class_names)
-        if self.p.rectify:
-            self.output('left_image_rect', Image, 'left/image_rect')
-            self.output('right_image_rect', Image, 'right/image_rect')
+        return StereoStep(settings_from(StereoSettings, self.p))
 
-    def cleanup(self) -> None:
-        """Release the model with the publishers."""
-        super().cleanup()
-        self._step = None
+    def outputs(self) -> Sequence[Output]:
+        """Tool masks of a network that finds them, rectified images where the node makes them."""
+        missing = set() if self.p.rectify else set(RECTIFIED)
+        if 'tool_mask' not in self.step.settings.finds:
+            missing.add('tool_mask')
+        return [output for output in self.OUTPUTS if output.name not in missing]
 
-    def process(self, frame: StereoInput, wanted: list[str]) -> None:
-        """Publish what is wanted of one pair."""
-        self._publish_rectified(frame, wanted)
-        predicted = [name for name in wanted if not name.endswith('image_rect')]
-        if not predicted:
-            return
-        assert self._step
-        self._step.settings = settings_from(StereoSettings, self.p)
-        result = self._step(
-            StereoFrame(stamp_of(frame), frame.left, frame.right, frame.calibration)
-        )
+    def process(self, frame: Frame, wanted: Sequence[str]) -> StereoResult | None:
+        """Match, where more than rectified images is wanted."""
+        if set(wanted) <= set(RECTIFIED):
+            return None
+        result = self.step(stereo_frame(frame))
         frame.milliseconds.update(result.milliseconds)
-        self.publish_wanted(predicted, frame, result)
-
-    def _publish_rectified(self, frame: StereoInput, wanted: list[str]) -> None:
-        for name, image in (('left_image_rect', frame.left), ('right_image_rect', frame.right)):
-            if name in wanted:
-                self.publish(name, messages.image(make_message, frame.header, image, 'rgb8'))
-
-    def _disparity_message(self, frame: StereoInput, result: StereoResult) -> Any:
-        return messages.disparity_image(
-            make_message,
-            frame.header,
-            result.disparity,
-            frame.calibration,
-            result.disparity_range,
-            result.disparity_step,
-        )
-
-    def _depth_message(self, frame: StereoInput, result: StereoResult) -> Any:
-        depth = disparity_to_depth(self._within_reach(frame, result), frame.calibration)
-        return messages.image(make_message, frame.header, depth, '32FC1')
-
-    def _points2_message(self, frame: StereoInput, result: StereoResult) -> Any:
-        cloud = disparity_to_cloud(
-            self._within_reach(frame, result),
-            frame.calibration,
-            rgb=frame.left,
-            labels=result.tool_mask,
-        )
-        return messages.point_cloud2(make_message, frame.header, cloud)
-
-    def _tool_mask_message(self, frame: StereoInput, result: StereoResult) -> Any:
-        assert result.tool_mask is not None  # only networks, which have one, offer this output
-        return messages.image(make_message, frame.header, result.tool_mask, 'mono8')
-
-    def _overlay_message(self, frame: StereoInput, result: StereoResult) -> Any:
-        colours = pictures.colour_by_depth(result.disparity, frame.calibration)
-        picture = pictures.blend(frame.left, colours, self.p.overlay_opacity)
-        if result.tool_mask is not None:
-            pictures.outline(picture, result.tool_mask)
-        return messages.image(make_message, frame.header, picture, 'rgb8')
-
-    def _within_reach(self, frame: StereoInput, result: StereoResult) -> np.ndarray:
-        """Disparity with the pixels beyond max_depth invalid."""
-        calibration = frame.calibration
-        least = calibration.focal_length * calibration.baseline / self.p.max_depth
-        return np.where(result.disparity >= least, result.disparity, np.float32(np.nan))
+        return result
 
 
 def _compile_kernels() -> None:

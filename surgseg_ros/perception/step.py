@@ -10,7 +10,12 @@ S = TypeVar('S')
 
 
 class Step(Generic[S]):
-    """The base of every step; see the package's docstring for how to write one."""
+    """The base of every step; see the package's docstring for how to write one.
+
+    class_names: by class id, of steps whose results have class ids.
+    """
+
+    class_names: tuple[str, ...] = ()
 
     def __init__(self, settings: S) -> None:
         self._settings = settings
@@ -31,6 +36,9 @@ class Step(Generic[S]):
             if not one.live and old[one.name] != new[one.name]:
                 raise ValueError(f'{one.name} cannot change: it is read when the step is made')
         self._settings = settings
+
+    def prepare(self, height: int, width: int) -> None:
+        """Make ready for images of this size, so that the first does not wait; may do nothing."""
 
     def observe(self, frame: LeftFrame) -> None:
         """Call this first with every frame: forgets what says nothing about its scene."""

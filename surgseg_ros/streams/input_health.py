@@ -12,11 +12,13 @@ PATIENCE = 5.0  # ... but this long after the start
 class InputHealth:
     """Watches the inputs of one node since it became active.
 
-    pairer: counts what arrived. topics: of the images, by side.
+    pairer: counts what arrived. topics: of the required inputs, by side. what: one of them is.
     """
 
-    def __init__(self, pairer: StampPairer, topics: Mapping[str, str]) -> None:
-        self._pairer, self._topics = pairer, topics
+    def __init__(
+        self, pairer: StampPairer, topics: Mapping[str, str], what: str = 'image'
+    ) -> None:
+        self._pairer, self._topics, self._what = pairer, topics, what
         self._start = time.monotonic()
         self._heard: dict[str, float] = {}
         self._seen_before = (0, 0)
@@ -47,19 +49,19 @@ class InputHealth:
             for side, topic in self._topics.items()
             if now - self._heard.get(side, self._start + PATIENCE) > SILENCE
         ]
-        return f'no image on {" and ".join(silent)}' if silent else ''
+        return f'no {self._what} on {" and ".join(silent)}' if silent else ''
 
     def _no_pairs(self) -> str:
         """Say so if images have gone by without a single pair since the last report."""
         pairer = self._pairer
-        gone = min(pairer.unpaired[side] + pairer.out_of_order[side] for side in pairer.sides)
+        gone = min(pairer.unpaired[side] + pairer.out_of_order[side] for side in pairer.required)
         (gone_before, paired_before), self._seen_before = self._seen_before, (gone, pairer.paired)
         if gone == gone_before or pairer.paired > paired_before:
             return ''
-        if len(pairer.sides) == 1:
-            return 'images arrive, but their stamps go back'
+        if len(pairer.required) == 1:
+            return f'{self._what}s arrive, but their stamps go back'
         return (
-            f'{" and ".join(pairer.sides)} arrive but do not pair: their newest stamps are '
+            f'{" and ".join(pairer.required)} arrive but do not pair: their newest stamps are '
             f'{pairer.difference / 1e6:.1f} ms apart, allowed are '
             f'{pairer.tolerance / 1e6:.1f} ms'
         )

@@ -5,7 +5,7 @@ loop it evicts the new messages first (13 of 300 pairs were left in a test).
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from surgseg_ros.rosdata.messages import NANOSECONDS
@@ -21,14 +21,22 @@ class StampPairer:
 
     max_difference: nanoseconds; None means half a frame period, as seen in the stamps.
     waiting: how many unpaired items are kept per side. Items pair at most once, in order.
+    optional: sides without which a group is complete, too, with None. Such a side is waited for
+    from its first item on, until it has been missing for so long that another has no room.
     Counts, exact at any time: received[side] = paired + unpaired[side] + out_of_order[side]
     + waiting(side). gaps: how often the stamps of a side jumped forward.
     """
 
     def __init__(
-        self, sides: Sequence[str], max_difference: int | None = None, queue: int = 4
+        self,
+        sides: Sequence[str],
+        max_difference: int | None = None,
+        queue: int = 4,
+        optional: Collection[str] = (),
     ) -> None:
         self.sides = tuple(sides)
+        self.required = tuple(side for side in sides if side not in optional)
+        self._awaited = set(self.required)
         self.max_difference = max_difference
         self.received = dict.fromkeys(sides, 0)
         self.unpaired = dict.fromkeys(sides, 0)
@@ -58,9 +66,9 @@ class StampPairer:
 
     @property
     def difference(self) -> int:
-        """Of the newest stamps of all sides, ns; 0 until each has one."""
-        newest = self._last.values()
-        return max(newest) - min(newest) if len(newest) == len(self.sides) else 0
+        """Of the newest stamps of all required sides, ns; 0 until each has one."""
+        newest = [self._last[side] for side in self.required if side in self._last]
+        return max(newest) - min(newest) if len(newest) == len(self.required) else 0
 
     @property
     def jumps(self) -> int:
@@ -74,6 +82,7 @@ class StampPairer:
     def add(self, side: str, stamp: int, item: Any) -> tuple[Any, ...] | None:
         """Take an item; return one item per side if it completes a group, else None."""
         self.received[side] += 1
+        self._awaited.add(side)
         last = self._last.get(side)
         if last is None or stamp > last:
             self._forget_steps_back(side)
@@ -103,8 +112,9 @@ class StampPairer:
         return last - stamp <= min(EPOCH_SECONDS * NANOSECONDS, EPOCH_PERIODS * self.period)
 
     def _is_new_epoch(self, side: str) -> bool:
-        """Every side went back; or one did for good while another is silent."""
-        return all(self._stepped_back.values()) or len(self._stepped_back[side]) == self._size
+        """Every required side went back; or one did for good while another is silent."""
+        all_back = all(self._stepped_back[side] for side in self.required)
+        return all_back or len(self._stepped_back[side]) == self._size
 
     def _begin_epoch(self) -> None:
         self.epochs += 1
@@ -125,21 +135,26 @@ class StampPairer:
         if len(queue) == self._size:
             queue.popleft()
             self.unpaired[side] += 1
+            self._awaited = set(self.required)
         queue.append((stamp, item))
 
     def _match(self, side: str, stamp: int) -> tuple[Any, ...] | None:
         """Take the closest item of every side out of the queues, and whatever is older."""
-        closest = {}
+        closest: dict[str, int | None] = {}
         for other in self.sides:
             queue = self._queues[other]
             index = min(range(len(queue)), key=lambda i: abs(queue[i][0] - stamp), default=None)
             if index is None or abs(queue[index][0] - stamp) > self.tolerance:
-                return None
+                if other in self._awaited:
+                    return None
+                index = None
             closest[other] = index
         self.paired += 1
         return tuple(self._take(other, index) for other, index in closest.items())
 
-    def _take(self, side: str, index: int) -> Any:
+    def _take(self, side: str, index: int | None) -> Any:
+        if index is None:
+            return None
         for _ in range(index):
             self._queues[side].popleft()
             self.unpaired[side] += 1

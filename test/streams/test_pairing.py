@@ -167,3 +167,48 @@ def test_gaps_are_counted_by_the_usual_step(period, gap):
     assert one.gaps == 0
     feed(one, ('left', last + 2 * gap + 1))
     assert (one.gaps, one.epochs, one.paired) == (1, 0, 12)
+
+
+# Sides without which a group is complete.
+
+
+def fed(pairer: StampPairer, items: str) -> list:
+    """Groups of items such as 'a1 b1 c2': side and stamp, in ms."""
+    groups = []
+    for item in items.split():
+        group = pairer.add(item[0], int(item[1:]) * 1_000_000, item)
+        if group:
+            groups.append(group)
+    return groups
+
+
+@pytest.fixture
+def optional() -> StampPairer:
+    return StampPairer('abc', max_difference=0, optional='c')
+
+
+def test_an_optional_side_that_never_comes_is_not_waited_for(optional):
+    assert fed(optional, 'a1 b1 a2 b2') == [('a1', 'b1', None), ('a2', 'b2', None)]
+
+
+def test_an_optional_side_is_waited_for_once_it_has_come(optional):
+    assert fed(optional, 'c1 a1 b1 a2 b2 c2') == [('a1', 'b1', 'c1'), ('a2', 'b2', 'c2')]
+
+
+def test_an_optional_side_that_has_ended_is_given_up(optional):
+    groups = fed(optional, 'c1 a1 b1 ' + ' '.join(f'a{i} b{i}' for i in range(2, 12)))
+    assert groups[0] == ('a1', 'b1', 'c1')
+    assert groups[-1] == ('a11', 'b11', None) and len(groups) > 5
+    for side in 'abc':
+        assert optional.received[side] == (
+            sum(group['abc'.index(side)] is not None for group in groups)
+            + optional.unpaired[side]
+            + optional.out_of_order[side]
+            + optional.waiting(side)
+        )
+
+
+def test_an_optional_side_needs_not_go_back_for_a_new_epoch(optional):
+    fed(optional, 'c9000 a9000 b9000')
+    assert fed(optional, 'a1 b1') == [] and optional.epochs == 1
+    assert fed(optional, 'c1') == [('a1', 'b1', 'c1')]

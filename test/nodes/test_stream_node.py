@@ -1,4 +1,4 @@
-"""PerceptionNode in this process: what happens to a frame that is not simply computed."""
+"""StreamNode in this process: what happens to a frame that is not simply computed."""
 
 import threading
 from collections.abc import Iterator
@@ -10,23 +10,26 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from harness import FRAME_ID, wait_for
 from rclpy.context import Context
 
-from surgseg_ros.nodes import perception_node
-from surgseg_ros.nodes.image_node import ImageNode
+from surgseg_ros.nodes import stream_node
 from surgseg_ros.nodes.messages import make_message
-from surgseg_ros.nodes.perception_node import Arrival
+from surgseg_ros.nodes.stream import LEFT
+from surgseg_ros.nodes.stream_frames import Arrival
+from surgseg_ros.nodes.stream_node import StreamNode
 from surgseg_ros.processes.domains import reserve_domain
 from surgseg_ros.rosdata import messages
 
 
-class HeldNode(ImageNode):
+class HeldNode(StreamNode[None]):
     """Computes each frame until `release` is set, while somebody has `listened`."""
+
+    INPUTS = (LEFT,)
 
     def __init__(self, **options):
         super().__init__('held', **options)
         self.started, self.release = threading.Event(), threading.Event()
         self.listened = True
 
-    def all_wanted(self):
+    def wanted(self):
         return ['labels'] if self.listened else []
 
     def process(self, frame, wanted):
@@ -56,7 +59,7 @@ def arrival(stamp: int) -> Arrival:
 
 
 def test_a_computation_that_does_not_end_is_an_error(node, monkeypatch):
-    monkeypatch.setattr(perception_node, 'STUCK', 0.2)
+    monkeypatch.setattr(stream_node, 'STUCK', 0.2)
     node._worker.put((arrival(1),))
     assert node.started.wait(5)
     node._worker.put((arrival(2),))

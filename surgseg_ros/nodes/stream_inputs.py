@@ -1,0 +1,97 @@
+"""The subscriptions of a node's inputs: paired, watched, and made frames of."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from message_filters import Subscriber
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo
+
+from surgseg_ros.nodes.cameras import Cameras
+from surgseg_ros.nodes.managed_node import NEWEST, ManagedNode
+from surgseg_ros.nodes.stream import ImageInput, Input
+from surgseg_ros.nodes.stream_frames import FrameMaker, PairFilter
+from surgseg_ros.rosdata.messages import NANOSECONDS
+from surgseg_ros.streams.input_health import InputHealth
+from surgseg_ros.streams.pairing import StampPairer
+
+SIDES = ('left', 'right')
+
+
+class Inputs:
+    """Subscribes to inputs, and to camera_info of the sides `cameras`, until close().
+
+    take: called with the arrivals of each group that pairs. pairer, health, frames: what counts,
+    watches and decodes them.
+    """
+
+    def __init__(
+        self,
+        node: ManagedNode,
+        inputs: Sequence[Input[Any]],
+        cameras: Collection[str],
+        take: Callable[..., None],
+    ) -> None:
+        self._node, self._inputs = node, tuple(inputs)
+        topics = {one.name: node.resolve_topic_name(one.topic(node.p)) for one in inputs}
+        self.pairer = StampPairer(
+            tuple(topics), _tolerance(node), optional=[one.name for one in inputs if one.optional]
+        )
+        images = all(isinstance(one, ImageInput) for one in inputs)
+        required = {name: topics[name] for name in self.pairer.required}
+        self.health = InputHealth(self.pairer, required, 'image' if images else 'message')
+        self.frames = FrameMaker(
+            self._inputs, node.p, self._cameras(cameras), node.get_logger().warning
+        )
+        self._subscribers = self._subscribe_cameras() + self._subscribe(topics, take)
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        for one in self._subscribers:
+            self._node.destroy_subscription(one.sub)
+
+    def _cameras(self, always: Collection[str]) -> Cameras:
+        """Of those sides, and of the images that have to be rectified."""
+        node, names = self._node, [one.name for one in self._inputs]
+        needed = [side for side in SIDES if side in always or (node.p.rectify and side in names)]
+        topics = {side: node.resolve_topic_name(f'{side}/camera_info') for side in needed}
+        self._kept = Cameras(topics, node.p.rectify, node.get_logger().warning)
+        return self._kept
+
+    def _subscribe_cameras(self) -> list[Subscriber]:
+        """First: the executor then takes camera_info before the images that came with it."""
+        subscribers = []
+        for side, topic in self._kept.topics.items():
+            subscribers.append(_subscriber(self._node, CameraInfo, topic))
+            subscribers[-1].registerCallback(self._kept.take, side)
+        return subscribers
+
+    def _subscribe(self, topics: Mapping[str, str], take: Callable[..., None]) -> list[Subscriber]:
+        sources = {
+            one.name: _subscriber(self._node, one.received(self._node.p)[0], topics[one.name])
+            for one in self._inputs
+        }
+        for name, source in sources.items():
+            source.registerCallback(self._hear, name)
+        self._pairs = PairFilter(self.pairer, sources)
+        self._pairs.registerCallback(take)
+        return list(sources.values())
+
+    def _hear(self, message: object, name: str) -> None:
+        self.health.hear(name)
+
+
+def _tolerance(node: ManagedNode) -> int | None:
+    """Largest difference of stamps that pair, ns; None is half a frame period."""
+    difference: float = node.p.values().get('max_stamp_difference', 0.0)
+    return None if difference < 0 else round(difference * NANOSECONDS)
+
+
+def _subscriber(node: ManagedNode, kind: type, topic: str) -> Subscriber:
+    return Subscriber(
+        node,
+        kind,
+        topic,
+        qos_profile=NEWEST,
+        qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+    )
