@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from surgseg_ros import predictors
 from surgseg_ros.benchmarks.bench_network import Task, Turn, textured
 from surgseg_ros.benchmarks.eager import Eager
+from surgseg_ros.frames.stereo_frame import LeftFrame
 from surgseg_ros.networks.card import Card, read_card
 from surgseg_ros.networks.fassst_decode import decode
 from surgseg_ros.networks.solo_decode import SCORE_THRESHOLD
+from surgseg_ros.perception.instances import AS_PUBLISHED, InstanceSettings, InstanceStep
 from surgseg_ros.predictors.preprocess import resize
 
 SCORE_THRESHOLDS = {'solo': SCORE_THRESHOLD, 'fassst': 0.3}  # of the predictors
@@ -27,15 +28,18 @@ def start(task: Task, options: Mapping[str, Any] | None) -> Turn:
         card = read_card(task.weights) or Card(task.network)
         eager, find = Eager(task, card.options), _solo if solo else _fassst
         return lambda: find(eager, image)
-    shown: dict[str, Any] = (
-        {'input_size': (task.height, task.width)}
-        if solo
-        else {'score_threshold': SCORE_THRESHOLDS['fassst']}
+    settings = InstanceSettings(
+        model=task.network,
+        weights=task.weights,
+        threads=task.threads,
+        score_threshold=SCORE_THRESHOLDS['solo' if solo else 'fassst'],
+        tracking=False,
+        **AS_PUBLISHED,
+        **options,
     )
-    predictor = predictors.create(
-        task.network, weights=task.weights, threads=task.threads, **shown, **options
-    )
-    return lambda: predictor.predict(image).masks
+    step = InstanceStep(settings, **({'input_size': (task.height, task.width)} if solo else {}))
+    frame = LeftFrame(0, image)
+    return lambda: step(frame).masks
 
 
 def _solo(eager: Eager, image: np.ndarray) -> np.ndarray:

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from surgseg_ros import networks, predictors
+from surgseg_ros import networks
 from surgseg_ros.benchmarks.bench_network import Task, Turn, textured
 from surgseg_ros.benchmarks.eager import Eager
+from surgseg_ros.frames.stereo_frame import LeftFrame
+from surgseg_ros.perception.semantic import SemanticSettings, SemanticStep
 
 _INPUT = (544, 960)  # height, width of the largest image that the network sees: the paper's
 
@@ -20,15 +22,12 @@ def start(task: Task, options: Mapping[str, Any] | None) -> Turn:
     if options is None:
         published = PublishedWay(task)
         return lambda: published.predict(image)
-    predictor = predictors.create(
-        task.network,
-        weights=task.weights,
-        threads=task.threads,
-        input_size=_INPUT,
-        reduction='max',
-        **options,
+    settings = SemanticSettings(
+        model=task.network, weights=task.weights, threads=task.threads, **options
     )
-    return lambda: predictor.predict(image).labels
+    step = SemanticStep(settings, input_size=_INPUT, reduction='max')
+    frame = LeftFrame(0, image)
+    return lambda: step(frame).labels
 
 
 class PublishedWay:

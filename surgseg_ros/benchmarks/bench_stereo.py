@@ -5,23 +5,25 @@ from typing import Any
 
 import numpy as np
 
-from surgseg_ros import networks, predictors
+from surgseg_ros import networks
 from surgseg_ros.benchmarks.bench_network import Task, Turn, textured
 from surgseg_ros.frames.results import StereoResult
-from surgseg_ros.predictors.scaling import StereoPredictor, predict_scaled
+from surgseg_ros.frames.stereo_frame import StereoFrame
+from surgseg_ros.perception.stereo import StereoSettings, StereoStep
+from surgseg_ros.predictors.scaling import predict_scaled
 
 
 def start(task: Task, options: Mapping[str, Any] | None) -> Turn:
     """Load a network; options None: as its authors run it. A turn makes the disparity."""
     left, right = textured_pair(task.width, task.height)
-    predictor: StereoPredictor
     if options is None:
-        predictor = PublishedWay(task.network, task.weights, task.threads)
-    else:
-        predictor = predictors.create(
-            task.network, weights=task.weights, threads=task.threads, **options
-        )
-    return lambda: predict_scaled(predictor, left, right, task.scale).disparity
+        published = PublishedWay(task.network, task.weights, task.threads)
+        return lambda: predict_scaled(published, left, right, task.scale).disparity
+    settings = StereoSettings(
+        model=task.network, weights=task.weights, threads=task.threads, scale=task.scale, **options
+    )
+    step, frame = StereoStep(settings), StereoFrame(0, left, right)
+    return lambda: step(frame).disparity
 
 
 class PublishedWay:

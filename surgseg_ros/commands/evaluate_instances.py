@@ -20,7 +20,7 @@ from surgseg_ros.evaluation import instances
 from surgseg_ros.evaluation.evaluators.instances import DEFINITION, figures, table
 from surgseg_ros.metrics.coco_files import read_json
 from surgseg_ros.networks.card import read_card
-from surgseg_ros.perception.instances import InstanceSettings, InstanceStep
+from surgseg_ros.perception.instances import AS_PUBLISHED, InstanceSettings, InstanceStep
 
 HELP = "COCO's average precision of masks: of files, or weights on a dataset"
 
@@ -85,10 +85,9 @@ def model_of(args: argparse.Namespace) -> str:
 
 def _step_for_average_precision(args: argparse.Namespace) -> InstanceStep:
     """Make the step that the arguments say; else it keeps all that COCO's metric takes."""
-    usual = {'final_threshold': 0.05, 'max_overlap': 1.0, 'max_instances': 100}
     model = model_of(args)
     step = InstanceStep(
-        settings_from(args, InstanceSettings, model=model, tracking=False, **usual)
+        settings_from(args, InstanceSettings, model=model, tracking=False, **AS_PUBLISHED)
     )
     if args.score_threshold is None:
         step.settings = replace(step.settings, score_threshold=step.validation_threshold)

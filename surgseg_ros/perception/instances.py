@@ -1,6 +1,7 @@
 """Instruments one by one, with parts and the same number over time."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -69,6 +70,10 @@ class InstanceSettings(NetworkSettings):
     )
 
 
+# settings with which nothing is selected that average precision takes, as published for SOLO
+AS_PUBLISHED: dict[str, Any] = {'final_threshold': 0.05, 'max_overlap': 1.0, 'max_instances': 100}
+
+
 @runtime_checkable
 class _Suppressing(Protocol):
     """A predictor that lowers the scores of duplicates, and then selects: SOLO."""
@@ -81,12 +86,12 @@ class InstanceStep(Step[InstanceSettings]):
     """left image -> InstanceResult: the best instances, each instrument once, with track ids.
 
     predictor: what finds instances, instead of that which the settings name. class_names: by
-    class id. Raises what predictors.create raises.
+    class id. options: more for predictors.create. Raises what predictors.create raises.
     """
 
-    def __init__(self, settings: InstanceSettings, predictor: Any = None) -> None:
+    def __init__(self, settings: InstanceSettings, predictor: Any = None, **options: Any) -> None:
         super().__init__(settings)
-        self._predictor = predictor or _create(settings)
+        self._predictor = predictor or _create(settings, options)
         self.class_names: tuple[str, ...] = tuple(self._predictor.class_names)
         self._parts: PartsPredictor | None = None
         if settings.parts_weights:
@@ -144,11 +149,12 @@ class InstanceStep(Step[InstanceSettings]):
         return replace(result, track_ids=ids, milliseconds=milliseconds)
 
 
-def _create(settings: InstanceSettings) -> Any:
+def _create(settings: InstanceSettings, options: Mapping[str, Any]) -> Any:
     names = {'class_names': settings.class_names} if settings.class_names else {}
     return predictors.create(
         settings.model,
         weights=settings.weights or bundled_weights(settings.model),
         **settings.runtime(),
         **names,
+        **options,
     )
