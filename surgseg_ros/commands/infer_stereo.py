@@ -28,7 +28,7 @@ from surgseg_ros.commands.stereo_outputs import (
 )
 from surgseg_ros.frames.calibration import StereoCalibration
 from surgseg_ros.frames.stereo_frame import StereoFrame
-from surgseg_ros.geometry.calibration_files import with_alpha
+from surgseg_ros.geometry.extrinsics import with_alpha
 from surgseg_ros.geometry.rectification import Rectifier, vertical_residual
 from surgseg_ros.media.files import Writers
 from surgseg_ros.media.orbit import Orbit
@@ -122,7 +122,7 @@ def run(args: argparse.Namespace) -> None:
                 frame = rectify(frame)
                 if not shares and 'disparity' in settings.finds:
                     print(_rows_apart(frame.left, frame.right))
-                inferred = Inferred(index, frame.left, step(frame))
+                inferred = Inferred(index, frame.left, step(frame), frame.calibration)
                 shares.append(_shares(inferred))
             for output in wanting:
                 output.take(inferred)
@@ -130,22 +130,28 @@ def run(args: argparse.Namespace) -> None:
 
 
 class _Rectification:
-    """Rectifies frames if their calibration says that they are not.
+    """Rectifies frames if their calibration, which may change, says that they are not.
 
-    calibration: of the rectified images, None if unknown.
+    calibration: of the rectified images, None if unknown; at first that of the source.
     """
 
     def __init__(self, given: StereoCalibration | None, alpha: float | None) -> None:
-        rectified = given is None or is_rectified(given)
-        if rectified and alpha is not None:
+        self._alpha = alpha
+        if alpha is not None and (given is None or is_rectified(given)):
             raise ValueError('--alpha rectifies raw images and needs --calibration of them')
+        self._take(given)
+
+    def _take(self, given: StereoCalibration | None) -> None:
+        self._given = self.calibration = given
         self._rectifier: Rectifier | None = None
-        self.calibration = given
-        if given is not None and not rectified:
+        if given is not None and not is_rectified(given):
+            alpha = self._alpha
             self._rectifier = Rectifier(given if alpha is None else with_alpha(given, alpha))
             self.calibration = self._rectifier.calibration
 
     def __call__(self, frame: StereoFrame) -> StereoFrame:
+        if frame.calibration is not self._given:
+            self._take(frame.calibration)
         left, right = frame.left, frame.right
         if self._rectifier:
             left, right = self._rectifier.rectify(left, right)
@@ -227,7 +233,7 @@ def _outputs(
             source, args.out, {kind: suffixes[kind] for kind in kinds}, count
         )
         writers = stack.enter_context(Writers(args.writers))
-        outputs.append(Files(destinations, writers, args.disparity_scale, calibration))
+        outputs.append(Files(destinations, writers, args.disparity_scale))
     if args.video:
         outputs.append(SideBySide(stack.enter_context(VideoFile(args.video, rate))))
     if args.render_orbit:

@@ -25,11 +25,15 @@ _TURN = 200  # pictures, 8 s
 
 @dataclass(frozen=True)
 class Inferred:
-    """left: HxWx3 uint8 RGB, rectified. result: its disparity is without cx_left - cx_right."""
+    """left: HxWx3 uint8 RGB, rectified. result: its disparity is without cx_left - cx_right.
+
+    calibration: of the rectified images, None if unknown.
+    """
 
     index: int
     left: np.ndarray
     result: StereoResult
+    calibration: StereoCalibration | None = None
 
 
 class Output(Protocol):
@@ -47,18 +51,12 @@ class Output(Protocol):
 class Files:
     """Disparities, masks (0 tissue, 255 tool) and clouds, a file each.
 
-    scale: of 16-bit disparities. calibration: needed for clouds.
+    scale: of 16-bit disparities. Frames without a calibration have no cloud.
     """
 
-    def __init__(
-        self,
-        destinations: Destinations,
-        writers: Writers,
-        scale: float,
-        calibration: StereoCalibration | None,
-    ) -> None:
+    def __init__(self, destinations: Destinations, writers: Writers, scale: float) -> None:
         self._destinations, self._writers = destinations, writers
-        self._scale, self._calibration = scale, calibration
+        self._scale = scale
 
     def wants(self, index: int) -> bool:
         """Every frame."""
@@ -79,11 +77,11 @@ class Files:
         write_image(path, np.where(frame.result.tool_mask > 0, np.uint8(255), np.uint8(0)))
 
     def _write_cloud(self, path: Path, frame: Inferred) -> None:
-        assert self._calibration is not None
+        if frame.calibration is None:
+            return
+        cloud = disparity_to_cloud(frame.result.disparity, frame.calibration, frame.left)
         with whole_file(path) as partial:
-            write_ply(
-                partial, disparity_to_cloud(frame.result.disparity, self._calibration, frame.left)
-            )
+            write_ply(partial, cloud)
 
 
 class SideBySide:

@@ -13,9 +13,6 @@ import yaml
 from surgseg_ros.frames.calibration import StereoCalibration
 from surgseg_ros.geometry import calibration_formats as formats
 from surgseg_ros.geometry.calibration_formats import Size
-from surgseg_ros.geometry.extrinsics import with_alpha
-
-__all__ = ['read_calibration', 'with_alpha', 'write_camera_info']
 
 # Pairs of files in a folder, the file that has one of both, and the name of a single file.
 _PAIRS = (

@@ -80,10 +80,8 @@ def _data(content: dict[str, Any], key: str, shape: tuple[int, ...]) -> np.ndarr
 def _lens(content: dict[str, Any]) -> str | None:
     """'equidistant' where any entry of a file says that the lens is a fisheye, else None."""
     said = ' '.join(f'{key} {value}' for key, value in content.items() if isinstance(value, str))
-    for word in ('fisheye', 'equidistant', 'kannala'):
-        if re.search(rf'\b{word}\b(?! (0|false|no)\b)', said.lower()):
-            return 'equidistant'
-    return None
+    words = r'\b(fisheye|equidistant|kannala\w*)\b(?! (0|false|no)\b)'
+    return 'equidistant' if re.search(words, said.lower()) else None
 
 
 def _check_part_of_sensor(path: Path, content: dict[str, Any]) -> None:
@@ -105,7 +103,7 @@ def is_opencv(text: str) -> bool:
     """Whether this is YAML, XML or JSON of cv::FileStorage, or has its keys."""
     words = ('%YAML:1.0', 'opencv-matrix', '<opencv_storage')
     return any(word in text for word in words) or bool(
-        re.search(r'^\s*["\']?[KM]1["\']?\s*:', text, re.MULTILINE)
+        re.search(r'(^|[{,])\s*["\']?[KM]1["\']?\s*:', text, re.MULTILINE)
     )
 
 
@@ -180,7 +178,7 @@ def _xml(path: Path, text: str) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for node in nodes:
         words = (node.findtext('data') or node.text or '').split()
-        is_matrix = node.get('type_id') == 'opencv-matrix'
+        is_matrix = node.get('type_id') in ('opencv-matrix', 'opencv-nd-matrix')
         try:
             content[node.tag] = np.array(words, dtype=np.float64) if is_matrix else ' '.join(words)
         except ValueError:

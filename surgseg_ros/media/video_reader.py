@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from surgseg_ros.frames.foreign import check_pixels
+from surgseg_ros.frames.foreign import MAX_PIXELS, check_pixels
 
 SUFFIXES = (
     *('.mp4', '.avi', '.mkv', '.mov', '.m4v', '.mpg', '.mpeg', '.webm', '.wmv'),
@@ -128,6 +128,7 @@ def _stream(path: Path, container: InputContainer) -> VideoStream:
     assert isinstance(stream, VideoStream)
     check_pixels(stream.width, stream.height, f'{path}')
     stream.thread_type = 'AUTO'
+    stream.codec_context.options = {'max_pixels': str(MAX_PIXELS)}  # a frame may be larger
     return stream
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from surgseg_ros.frames.calibration import StereoCalibration
 from surgseg_ros.frames.foreign import printable
 from surgseg_ros.frames.stereo_frame import StereoFrame
-from surgseg_ros.geometry.calibration_checks import calibration_warnings
+from surgseg_ros.geometry.calibration_checks import calibration_errors, calibration_warnings
 from surgseg_ros.geometry.calibration_files import read_calibration
 
 FIRST_STAMP = 1_000_000_000  # ns, where a source has no clock: ROS takes a stamp of 0 for unset
@@ -40,9 +40,15 @@ class FrameSource(ABC):
     calibration: StereoCalibration | None
 
     def __iter__(self) -> Iterator[StereoFrame]:
-        """Yield the frames; ValueError where the sizes of images and calibration disagree."""
+        """Yield the frames; ValueError where images and calibration do not belong together."""
+        judged = self.calibration
         for index, frame in enumerate(self.frames()):
-            check_sizes(f'frame {index} of {self.name}', frame)
+            what = f'frame {index} of {self.name}'
+            check_sizes(what, frame)
+            if frame.calibration is not judged:
+                judged = frame.calibration
+                if errors := calibration_errors(judged) if judged else []:
+                    raise ValueError(f'calibration of {what}: {errors[0]}')
             yield frame
 
     @abstractmethod

@@ -1,13 +1,15 @@
 """Masks are read exactly as stored or not at all."""
 
+import resource
 import struct
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from surgseg_ros.media.image_files import read_grey
+from surgseg_ros.media.image_files import read_grey, read_rgb
 
 IDS = np.repeat(np.array([[0, 3, 6, 255]], np.uint8), 5, axis=0)
 
@@ -58,3 +60,41 @@ def test_a_palette_is_refused(tmp_path):
     (tmp_path / 'mask.png').write_bytes(with_palette(IDS, colours))
     with pytest.raises(ValueError, match='mask.png is in colours or has a palette'):
         read_grey(tmp_path / 'mask.png')
+
+
+# Sizes and depths.
+
+
+def test_12_bits_in_16_are_refused_and_16_are_scaled(tmp_path: Path) -> None:
+    values = np.linspace(0, 4095, 48 * 64).astype(np.uint16).reshape(48, 64)
+    cv2.imwrite(str(tmp_path / '12.png'), values)
+    with pytest.raises(ValueError, match='uses 12 at most .its greatest value is 4095'):
+        read_rgb(tmp_path / '12.png')
+    cv2.imwrite(str(tmp_path / '16.png'), values * 16)
+    read = read_rgb(tmp_path / '16.png')
+    np.testing.assert_allclose(read[..., 1], values * 16 / 257, atol=1)
+
+
+def bomb(kind: str) -> bytes:
+    """A file of a few bytes whose header says 30000 x 30000."""
+    small = cv2.imencode(f'.{kind}', np.zeros((16, 16, 3), np.uint8))[1].tobytes()
+    if kind == 'png':
+        header = b'IHDR' + struct.pack('>II', 30_000, 30_000) + small[24:29]
+        return small[:12] + header + struct.pack('>I', zlib.crc32(header)) + small[33:]
+    if kind == 'bmp':
+        return small[:18] + struct.pack('<ii', 30_000, 30_000) + small[26:]
+    if kind == 'ppm':
+        return b'P6 30000 30000 255\n' + bytes(100)
+    at = small.index(b'\xff\xc0') + 5
+    return small[:at] + struct.pack('>HH', 30_000, 30_000) + small[at + 4 :]
+
+
+@pytest.mark.parametrize('kind', ['png', 'jpg', 'bmp', 'ppm'])
+def test_huge_sizes_are_refused_before_they_are_made(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f'bomb.{kind}'
+    path.write_bytes(bomb(kind))
+    said = 'not an image that' if kind == 'ppm' else 'is 30000x30000, 900 million pixels'
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match=said):
+        read_rgb(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used < 200_000  # kB of 2.7 GB

@@ -14,7 +14,14 @@ from fake_frames import assert_same_frame, fake_calibration, fake_frames
 from surgseg_ros.bags import BagWriter
 from surgseg_ros.bags.stereo_bag import write_frame
 from surgseg_ros.geometry.calibration_files import write_camera_info
-from surgseg_ros.sources import FIRST_STAMP, BagSource, SimulatorSource, VideoSource, open_source
+from surgseg_ros.sources import (
+    FIRST_STAMP,
+    BagSource,
+    SimulatorSource,
+    VideoSource,
+    open_left,
+    open_source,
+)
 
 SIZE = {'width': 64, 'height': 48}
 
@@ -333,3 +340,65 @@ def test_what_is_no_source(tmp_path: Path) -> None:
 def test_options_of_another_kind_of_source(images: Path) -> None:
     with pytest.raises(ValueError, match='stacking cannot be given .*: calibration, rate, disp'):
         open_source(images, stacking='vertical')
+
+
+# Folders as people have them, and sizes that disagree.
+
+
+def test_hidden_files_and_commas(tmp_path: Path) -> None:
+    folder = tmp_path / 'Patient 7, left'
+    for index in range(2):
+        save_rgb(folder / f'{index}.png', fake_frames(1)[0].left)
+        (folder / f'._{index}.png').write_bytes(b'\0\5\x16\7')
+    with open_left(folder) as source:
+        assert len(list(source)) == 2
+
+
+def test_one_frame_of_another_size(images: Path) -> None:
+    save_rgb(images / 'right/frame7.png', np.zeros((24, 32, 3), np.uint8))
+    with pytest.raises(ValueError, match='frame 7 of images .*: left is 64x48, right is 32x24'):
+        list(open_source(images))
+    save_rgb(images / 'left/frame7.png', np.zeros((24, 32, 3), np.uint8))
+    with pytest.raises(ValueError, match='frame 7 .* images of size 32x24, .* the size 64x48'):
+        list(open_source(images, calibration=fake_calibration()))
+
+
+def test_rectified_already(images: Path, tmp_path: Path) -> None:
+    own = fake_calibration()
+    raw = replace(own, left=replace(own.left, D=np.array([0.1, 0, 0, 0, 0])))
+    write_camera_info(raw, tmp_path / 'raw')
+    source = open_source(images, calibration=tmp_path / 'raw', rectified=True)
+    assert not source.calibration.left.D.any()
+    assert next(iter(source)).calibration is source.calibration
+
+
+@pytest.mark.parametrize(
+    ('shape', 'left_only', 'words'),
+    [
+        ((48, 128), True, 'both eyes side by side, told from its shape'),
+        ((96, 64), True, 'one eye, told from its shape'),
+        ((96, 64), False, 'left above right eye, told from its shape'),
+        ((48, 64), True, 'one eye, told'),
+    ],
+)
+def test_how_the_eyes_lie_is_said(tmp_path: Path, shape, left_only: bool, words: str) -> None:
+    path = tmp_path / 'v.avi'
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'MJPG'), 25, shape[::-1])
+    video.write(np.zeros((*shape, 3), np.uint8))
+    video.release()
+    source = (open_left if left_only else open_source)(path)
+    assert words in source.describe()
+    assert 'one eye)' in open_left(path, stacking='mono').describe()
+    assert next(iter(open_left(path, stacking='mono'))).left.shape[:2] == shape
+
+
+def test_an_early_end_of_a_video_is_said_once(tmp_path: Path, caplog) -> None:
+    save_video(tmp_path / 'v.avi', 1)
+    raw = (tmp_path / 'v.avi').read_bytes()
+    (tmp_path / 'v.avi').write_bytes(raw[: raw.rindex(b'00dc', 0, raw.rindex(b'idx1'))])
+    source = open_source(tmp_path / 'v.avi')
+    for _ in range(2):
+        count = len(list(source))
+    assert count == 4
+    assert [record.message for record in caplog.records] == source.notes
+    assert f'v.avi ended after {count} of 5 frames' in source.notes[0] and len(source.notes) == 1
