@@ -43,9 +43,9 @@ class Darkroom:
             table=self.table,
             albedo=self.tissue.albedo,
             slope=self.tissue.slope,
-            tissue_from_camera=np.linalg.inv(tissue_pose)[:3],
+            tissue_from_camera=self.tissue.from_camera(tissue_pose),
             shaft_from_camera=np.array(shafts).reshape(-1, 3, 4),
-            casters=shadow_casters(links, self.kinds, view, lamps.key),
+            casters=shadow_casters(links, self.kinds, view, lamps.key, self.look.distance),
             lamps=lamps,
             tools=np.array([tool_row(colours) for colours in self.look.tools]),
         )
@@ -63,6 +63,8 @@ class Darkroom:
             return develop(light, grains, self.noise)
         look = self.look.degradation
         shake = np.random.default_rng([self.seed, 10, index])
-        light = blurred(lit(light, self.look.light, eye), look, self.seed, shake)
+        light = blurred(
+            lit(light, self.look.light, eye, self.look.distance), look, self.seed, shake
+        )
         image = develop(light, grains, self.noise * look.noise)
         return recorded(image, self.look.border, self.area, look)

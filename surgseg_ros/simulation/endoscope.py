@@ -91,12 +91,21 @@ class VirtualEndoscope:
         self.calibration: StereoCalibration = pinhole_pair(width, height, focal_length, baseline)
         self.rate, self.frames = rate, frames
         self._truth = truth
-        self._endoscope = EndoscopeMotion(rng)
+        self._endoscope = EndoscopeMotion(rng, self.look.distance)
         if crossing < 0:
             raise ValueError(f'crossing is {crossing} s, expected 0 (never) or more')
         bends = [_articulation(k, articulated, wrist_bend, wrist_yaw) for k in self.kinds]
         self._tools = [
-            ToolMotion(rng, port, kind, bend, crossing, np.random.default_rng([seed, 3, i]), back)
+            ToolMotion(
+                rng,
+                port,
+                kind,
+                bend,
+                crossing,
+                np.random.default_rng([seed, 3, i]),
+                back,
+                self.look.distance,
+            )
             for i, (port, kind, bend, back) in enumerate(
                 zip(entries, self.kinds, bends, self.look.retract, strict=False)
             )
@@ -124,7 +133,7 @@ class VirtualEndoscope:
     def render(self, index: int) -> StereoFrame:
         """Return frame number index (0..), its stamp index / rate in nanoseconds."""
         moment = self.moment(index)
-        views = self._views(moment)
+        views = [self._view(moment, eye) for eye in ('left', 'right')]
         left, right = (self._develop(moment, view, eye) for eye, view in enumerate(views))
         truth = self._ground_truth(moment, views[0]) if self._truth else None
         stamp = round(index * 1e9 / self.rate)
@@ -161,8 +170,8 @@ class VirtualEndoscope:
 
     def depth_pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the exact depth of the left and of the right view, HxW float32 m."""
-        left, right = self._views(self.moment(index))
-        return left.depth, right.depth
+        moment = self.moment(index)
+        return self._view(moment, 'left').depth, self._view(moment, 'right').depth
 
     def __iter__(self) -> Iterator[StereoFrame]:
         """Yield frames 0, 1, 2 ...; for ever unless frames was given."""
@@ -187,9 +196,6 @@ class VirtualEndoscope:
     def _arm_states(self, moment: Moment) -> tuple[ArmState, ...]:
         tools = zip(self._arms, moment.joints, self._errors, strict=False)  # of all arms or none
         return tuple(arm.report(i, state, error) for i, (arm, state, error) in enumerate(tools, 1))
-
-    def _views(self, moment: Moment) -> tuple[View, View]:
-        return self._view(moment, 'left'), self._view(moment, 'right')
 
     def _view(self, moment: Moment, camera: str) -> View:
         self._scene.place(moment.tissue, moment.links)

@@ -14,8 +14,12 @@ REFERENCE_WIDTH = 640  # px, at which the looks state blur
 _TEXT = ('PSM1', '00:41:07', 'ZOOM 2X', 'CAM L')
 
 
-def lit(light: np.ndarray, look: Light, eye: int) -> np.ndarray:
-    """Return light under this exposure, white balance and fall-off."""
+def lit(light: np.ndarray, look: Light, eye: int, distance: float = 1.0) -> np.ndarray:
+    """Return light under this exposure, white balance and fall-off.
+
+    The camera's automatic exposure makes up for tissue at `distance` times the usual one.
+    """
+    light = light if distance == 1.0 else light * np.float32(distance**2)
     if look.neutral:
         return light
     height, width = light.shape[:2]

@@ -24,6 +24,7 @@ KINDS = {
     'tools': 'colours of the instruments; how far they reach into the picture',
     'count': 'from no instrument at all to four (where num_tools is not given)',
     'degradation': 'smoke, defocus, motion blur, noise, JPEG, interlacing',
+    'distance': 'how far away tissue and instruments are',
 }
 
 
@@ -131,6 +132,7 @@ class Look:
 
     tools: by slot, four. retract: mm by which each instrument stays back. num_tools: where the
     caller gives none. articulated: whether wrists are da Vinci's where the caller does not say.
+    distance: of the tissue, as a share of the classic look's.
     """
 
     name: str = 'classic'
@@ -143,6 +145,7 @@ class Look:
     num_tools: int = 2
     articulated: bool = False
     degradation: Degradation = field(default_factory=Degradation)
+    distance: float = 1.0
 
 
 def sample_look(name: str, seed: int, without: Collection[str] = ()) -> Look:
@@ -289,6 +292,10 @@ def _degradation(look: Look, rng: np.random.Generator) -> Look:
     return replace(look, degradation=degradation)
 
 
+def _distance(look: Look, rng: np.random.Generator) -> Look:
+    return replace(look, distance=float(rng.uniform(0.85, 1.7)))
+
+
 _DRAW = {
     'border': _border,
     'light': _light,
@@ -297,4 +304,5 @@ _DRAW = {
     'tools': _tools,
     'count': _count,
     'degradation': _degradation,
+    'distance': _distance,
 }

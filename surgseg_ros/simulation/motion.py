@@ -40,9 +40,10 @@ class Wave:
 
 
 class EndoscopeMotion:
-    """The sheet's pose seen from a slowly swaying endoscope."""
+    """The sheet's pose seen from a slowly swaying endoscope; distance: in the usual one."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
+    def __init__(self, rng: np.random.Generator, distance: float = 1.0) -> None:
+        self._distance, self._away = distance, distance * WORKING_DISTANCE
         self._sway = [Wave(rng, 14.0) for _ in range(3)]
         self._breath = Wave(rng, 4.0)
 
@@ -52,8 +53,8 @@ class EndoscopeMotion:
         c, s = np.cos(tilt), np.sin(tilt)
         pose = np.eye(4)
         pose[:3, :3] = np.array([[1, 0, 0], [0, -c, -s], [0, s, -c]])
-        pose[:3, 3] = (2.0 * self._sway[0](t), 0.0, WORKING_DISTANCE + 0.8 * self._breath(t))
-        pose[:3, 3] += (SHEET_SHIFT + 2.0 * self._sway[1](t)) * pose[:3, 1]
+        pose[:3, 3] = (2.0 * self._sway[0](t), 0.0, self._away + 0.8 * self._breath(t))
+        pose[:3, 3] += (self._distance * SHEET_SHIFT + 2.0 * self._sway[1](t)) * pose[:3, 1]
         return pose
 
 
@@ -96,6 +97,7 @@ class ToolMotion:
 
     yaw_rng: draws the motion of the wrist's yaw; all else comes from rng. roll_offset: rad, the
     middle of its turns about the shaft. retract: mm by which it stays back, on its own side.
+    distance: of the tissue, in the usual one.
     """
 
     def __init__(
@@ -107,7 +109,9 @@ class ToolMotion:
         crossing: float,
         yaw_rng: np.random.Generator,
         retract: float = 0.0,
+        distance: float = 1.0,
     ) -> None:
+        self._distance = distance
         self._kind, self._articulation, self._crossing = kind, articulation, crossing
         self._yaw = Wave(yaw_rng, 7.0)
         self._port = np.array(PORTS[place]) + rng.uniform(-8.0, 8.0, 3)
@@ -124,12 +128,12 @@ class ToolMotion:
     @property
     def middle(self) -> np.ndarray:
         """About where its tip works, camera frame, mm."""
-        return np.array([*self._zone, WORKING_DISTANCE])
+        return np.array([*self._zone, self._distance * WORKING_DISTANCE])
 
     def axis(self, t: float, tissue: Tissue, tissue_pose: np.ndarray, others: list[Axis]) -> Axis:
         """Return the centre line at t, lifted clear of the tissue and over the other tools."""
         x = self._zone[0] + self._swing(t) + 12.0 * self._wander[0](t)
-        y = self._zone[1] - SHEET_SHIFT + 10.0 * self._wander[1](t)
+        y = self._zone[1] - self._distance * SHEET_SHIFT + 10.0 * self._wander[1](t)
         hover = 1.2 + 13.0 * (0.5 + 0.5 * self._wander[2](t)) ** 2
         z = float(tissue.height(np.array([x]), np.array([y]))[0]) + hover
         port = (self._port - tissue_pose[:3, 3]) @ tissue_pose[:3, :3]

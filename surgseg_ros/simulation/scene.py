@@ -177,7 +177,7 @@ def _empty_spec(calibration: StereoCalibration) -> mujoco.MjSpec:
 
 def _sheet(tissue: Tissue) -> tuple[np.ndarray, np.ndarray]:
     """Return the relief as vertices (mm) and triangles."""
-    ticks = np.linspace(-0.5, 0.5, MESH_SIZE) * SIDE
+    ticks = np.linspace(-0.5, 0.5, MESH_SIZE) * SIDE * tissue.stretch
     x, y = (grid.ravel() for grid in np.meshgrid(ticks, ticks))
     corner = (np.arange(MESH_SIZE - 1)[:, None] * MESH_SIZE + np.arange(MESH_SIZE - 1)).ravel()
     right, up, both = corner + 1, corner + MESH_SIZE, corner + MESH_SIZE + 1

@@ -10,9 +10,13 @@ DEEPEST = 130.0  # mm, no surface lies farther away
 
 
 def shadow_casters(
-    tools: list[LinkPoses], kinds: list[InstrumentType], view: View, lamp: Vector
+    tools: list[LinkPoses], kinds: list[InstrumentType], view: View, lamp: Vector, distance: float
 ) -> np.ndarray:
-    """Return the capsules of all instruments under this lamp, C x 12 as Surfaces.casters says."""
+    """Return the capsules of all instruments under this lamp, C x 12 as Surfaces.casters says.
+
+    distance: of the tissue, in the usual one.
+    """
+    deepest = DEEPEST * distance
     rows = []
     for slot, (tool, kind) in enumerate(zip(tools, kinds, strict=True), 1):
         end, z = tool.shaft[:3, 3], tool.shaft[:3, 2]
@@ -20,14 +24,14 @@ def shadow_casters(
         tips = [(jaw @ (0.7, 0.0, kind.jaw.length - 1.0, 1.0))[:3] for jaw in tool.jaws]
         capsules = [(end - VISIBLE_SHAFT * z, end + 3.0 * z, SHAFT_RADIUS), (end, joint, 2.6)]
         capsules += [(joint, tip, 1.2) for tip in tips]
-        rows += [(*a, *b, r, slot, *_reach(a, b, r, view, lamp)) for a, b, r in capsules]
+        rows += [(*a, *b, r, slot, *_reach(a, b, r, view, lamp, deepest)) for a, b, r in capsules]
     return np.array(rows, np.float64).reshape(-1, 12)
 
 
 def _reach(
-    a: np.ndarray, b: np.ndarray, radius: float, view: View, key: Vector
+    a: np.ndarray, b: np.ndarray, radius: float, view: View, key: Vector, deepest: float
 ) -> tuple[float, ...]:
-    """Return the image rectangle (px) that holds a capsule and its shadow down to DEEPEST."""
+    """Return the image rectangle (px) that holds a capsule and its shadow down to this depth."""
     lamp = np.array(key)
     if min(a[2], b[2]) < 25.0:  # too near the lens to project; keep the part in front
         nearer, farther = (a, b) if a[2] < b[2] else (b, a)
@@ -36,7 +40,7 @@ def _reach(
         a = nearer + (farther - nearer) * (25.0 - nearer[2]) / (farther[2] - nearer[2])
         b = farther
     ends = np.array([a, b])
-    thrown = lamp + (ends - lamp) * ((DEEPEST - lamp[2]) / (ends[:, 2:] - lamp[2]))
+    thrown = lamp + (ends - lamp) * ((deepest - lamp[2]) / (ends[:, 2:] - lamp[2]))
     points = np.concatenate([ends, thrown])
     scale = view.f / points[:, 2]
     u = (points[:, 0] - view.eye) * scale + view.cx

@@ -4,7 +4,7 @@ Tissue coordinates: x right and y up-field along the sheet, z towards the endosc
 the sheet's centre. Lengths in millimetres here; the renderer converts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
@@ -67,17 +67,27 @@ class Tissue:
 
     relief: n x n float32, height in mm. albedo: N x N x 4 uint8, square root of the linear RGB
     albedo and, last, roughness. slope: N x N x 2 float32, dz/dx and dz/dy with fine bumps.
+    stretch: how much larger than SIDE the sheet is spread.
     """
 
     relief: np.ndarray
     albedo: np.ndarray
     slope: np.ndarray
+    stretch: float = 1.0
+
+    def from_camera(self, pose: np.ndarray) -> np.ndarray:
+        """Return 3x4, from the camera to the unstretched sheet; pose: camera from tissue.
+
+        Its transpose turns the slopes of the unstretched sheet into those of the stretched one.
+        """
+        inverse = np.linalg.inv(pose)[:3]
+        return inverse / np.array([[self.stretch], [self.stretch], [1.0]])
 
     def height(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return the relief in mm at tissue coordinates in mm (nearest border value outside)."""
         last = self.relief.shape[0] - 1
-        column = np.clip((np.asarray(x) / SIDE + 0.5) * (last + 1) - 0.5, 0, last)
-        row = np.clip((np.asarray(y) / SIDE + 0.5) * (last + 1) - 0.5, 0, last)
+        column = np.clip((np.asarray(x) / self.stretch / SIDE + 0.5) * (last + 1) - 0.5, 0, last)
+        row = np.clip((np.asarray(y) / self.stretch / SIDE + 0.5) * (last + 1) - 0.5, 0, last)
         at = np.stack([row, column])
         return map_coordinates(self.relief, at, order=1, mode='nearest')
 
@@ -94,9 +104,9 @@ class _Regions:
 
 def make_field(seed: int, look: Look) -> Tissue:
     """Return what lies under the instruments of a seed: tissue, or a backdrop in its place."""
-    if look.backdrop:
-        return make_backdrop(seed, look.backdrop)
-    return make_tissue(seed, look.tissue)
+    backdrop = look.backdrop
+    field = make_backdrop(seed, backdrop) if backdrop else make_tissue(seed, look.tissue)
+    return replace(field, stretch=look.distance)
 
 
 def make_tissue(seed: int, look: TissueLook | None = None) -> Tissue:

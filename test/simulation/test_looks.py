@@ -66,6 +66,7 @@ def test_leaving_a_kind_out_changes_nothing_else():
         'tools': {'tools', 'retract'},
         'count': {'num_tools'},
         'degradation': {'degradation'},
+        'distance': {'distance'},
     }
     assert changed.keys() == KINDS.keys()
     for kind, fields in changed.items():
@@ -86,6 +87,8 @@ def test_surgery_has_the_variety_of_real_frames():
     assert len({look.tissue.palette for look in looks}) == 6
     backdrops = np.mean([look.backdrop is not None for look in looks])
     assert 0.1 < backdrops < 0.4
+    distances = [look.distance for look in looks]
+    assert min(distances) < 0.9 and max(distances) > 1.6
     shafts = np.array([tool.shaft for look in looks for tool in look.tools])
     assert shafts.min() < 0.01 and shafts.max() > 0.6
 
