@@ -102,6 +102,39 @@ def test_it_waits_for_the_left_image_alone_to_be_looked_at(net, bag):
     assert net.stamps('left/image_rect') == STAMPS
 
 
+def test_virtual_arms_report_like_the_robots(net):
+    """measured_cp of a PSM, in its own base frame, is the control point that the truth has."""
+    pytest.importorskip('mujoco')
+    words = 'sim:width=64,height=48,num_tools=1,rate=5.0,articulated=true,kinematics=exact'
+    names = {
+        '/PSM1/measured_cp': 'geometry_msgs/msg/PoseStamped',
+        '/PSM1/measured_js': 'sensor_msgs/msg/JointState',
+        '/PSM1/jaw/measured_js': 'sensor_msgs/msg/JointState',
+        'ground_truth/PSM1/base_frame': 'geometry_msgs/msg/PoseStamped',
+        'ground_truth/tool_poses': 'surgseg_ros/msg/ToolPoses',
+    }
+    for topic, type_name in names.items():
+        net.listen(topic, type_name)
+
+    def common() -> set[int]:
+        return set.intersection(*(set(net.stamps(topic)) for topic in names))
+
+    net.start('endoscope_node', source=words, subscribers=0)
+    wait_for(common, 60, net.report)
+    stamp = min(common())
+    said = {topic: net.received[topic][net.stamps(topic).index(stamp)] for topic in names}
+    measured, base = said['/PSM1/measured_cp'], said['ground_truth/PSM1/base_frame']
+    assert measured.header.frame_id == 'PSM1_base'
+    np.testing.assert_allclose(
+        matrix_from_pose(base.pose) @ matrix_from_pose(measured.pose),
+        matrix_from_pose(said['ground_truth/tool_poses'].tools[0].control_point.pose),
+        atol=1e-9,
+    )
+    assert len(said['/PSM1/measured_js'].position) == 6
+    angle = said['ground_truth/tool_poses'].tools[0].jaw_angle
+    assert said['/PSM1/jaw/measured_js'].position[0] == pytest.approx(angle)
+
+
 def test_ground_truth_is_published_and_read_by_its_installed_types(net, bag):
     """The second process that reads our messages is this one."""
     net.listen('ground_truth/instances', 'surgseg_ros/msg/InstrumentInstances')
