@@ -1,69 +1,88 @@
 """Run a network fast, by whatever this machine has. Importing this imports no backend."""
 
 import ctypes
-from importlib import import_module
+from dataclasses import replace
 from importlib.util import find_spec
 
-from surgseg_ros import networks
-from surgseg_ros.backends.model import Backend, Model
+import numpy as np
 
-PRECISIONS = ('f32', 'bf16', 'fp16')
-DEVICES = ('cpu', 'cuda')
-# fastest first on a CPU; each is also the name of the package that it needs
-_KINDS = {
-    'openvino': 'surgseg_ros.backends.openvino_backend:OpenVinoBackend',
-    'onnxruntime': 'surgseg_ros.backends.onnxruntime_backend:OnnxRuntimeBackend',
-    'torch': 'surgseg_ros.backends.torch_backend:TorchBackend',
-}
+from surgseg_ros import networks
+from surgseg_ros.backends import owner
+from surgseg_ros.backends.exports import onnx_file
+from surgseg_ros.backends.model import Backend, Model
+from surgseg_ros.backends.runtime import AUTO, BACKENDS, DEVICES, PRECISIONS, Runtime
+from surgseg_ros.registry import Registry
+
+__all__ = [
+    'AUTO',
+    'BACKENDS',
+    'DEVICES',
+    'PRECISIONS',
+    'Backend',
+    'Model',
+    'Runtime',
+    'available',
+    'choose',
+    'create',
+    'gpu_visible',
+]
+
+# each name is also that of the package that it needs
+_KINDS = Registry(
+    'backend',
+    {
+        'openvino': 'surgseg_ros.backends.openvino_backend:OpenVinoBackend',
+        'onnxruntime': 'surgseg_ros.backends.onnxruntime_backend:OnnxRuntimeBackend',
+        'torch': 'surgseg_ros.backends.torch_backend:TorchBackend',
+    },
+)
 
 
 def available() -> list[str]:
-    """Kinds that create() knows, installed or not, the fastest on a CPU first."""
-    return list(_KINDS)
+    """Names of backends, installed or not, the fastest on a CPU first."""
+    return list(BACKENDS)
 
 
-def create(
-    kind: str,
-    model: Model,
-    device: str = 'auto',
-    precision: str = 'auto',
-    threads: int | None = None,
-) -> Backend:
+def create(model: Model, runtime: Runtime = AUTO) -> Backend:
     """Load a model and warm it up.
 
-    kind: 'openvino', 'onnxruntime', 'torch', or 'auto': torch where it finds a GPU, else the
-    first of the list that is installed. device: 'cpu', 'cuda' or 'auto'. precision: 'f32',
-    'bf16', 'fp16', or 'auto', which the network's spec decides. threads: of the CPU, None for all.
-    Raises ValueError for what cannot be, ImportError naming the package to install.
+    The owning thread (see owner) makes it and drops it, whoever lets go of it; the thread that
+    calls this runs it once, and any thread may run it. Raises ValueError for what cannot be,
+    ImportError naming the package to install, and what exports.onnx_file raises.
     """
-    _check('backend', kind, ('auto', *_KINDS))
-    _check('device', device, ('auto', *DEVICES))
-    _check('precision', precision, ('auto', *PRECISIONS))
-    if threads is not None and threads < 1:
-        raise ValueError(f'threads is {threads}, expected at least 1, or None for all')
-    if kind == 'auto':
-        kind = choose(device)
-    if find_spec(kind) is None:
-        raise ImportError(f'the backend {kind} is not installed: pip install {kind}')
-    if precision == 'auto':
-        precision = networks.spec(model.name).precision
-    module, _, attribute = _KINDS[kind].partition(':')
-    backend: Backend = getattr(import_module(module), attribute)(
-        model, device=device, precision=precision, threads=threads
-    )
+    runtime = _resolved(runtime, model.name)
+    if find_spec(runtime.backend) is None:
+        raise ImportError(
+            f'the backend {runtime.backend} is not installed: pip install {runtime.backend}'
+        )
+    kind = _KINDS.load(runtime.backend)
+    owner.call(lambda: kind.check(runtime))  # before an export that takes seconds
+    source = onnx_file(model) if kind.EXPORTED else model.weights
+    backend = owner.OwnedBackend(lambda: kind(model, source, runtime))
+    backend.run(*(np.zeros(shape, np.float32) for shape in model.inputs.values()))
     return backend
 
 
+def _resolved(runtime: Runtime, network: str) -> Runtime:
+    """The runtime with what 'auto' means for backend and precision."""
+    backend, precision = runtime.backend, runtime.precision
+    return replace(
+        runtime,
+        backend=choose(runtime.device) if backend == 'auto' else backend,
+        precision=networks.spec(network).precision if precision == 'auto' else precision,
+    )
+
+
 def choose(device: str = 'auto') -> str:
-    """The kind that 'auto' means on this machine."""
+    """The backend that 'auto' means on this machine."""
     if device != 'cpu' and find_spec('torch') and gpu_visible():
         import torch
 
         if torch.cuda.is_available():
             return 'torch'
-    for kind in _KINDS:
-        if find_spec(kind):
-            return kind
+    for name in BACKENDS:
+        if find_spec(name):
+            return name
     raise ImportError('no backend is installed: pip install openvino')
 
 
@@ -79,8 +98,3 @@ def gpu_visible() -> bool:
         and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
         and count.value > 0
     )
-
-
-def _check(what: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f'{what} is {value!r}, expected one of {", ".join(known)}')

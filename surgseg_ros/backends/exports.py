@@ -1,15 +1,26 @@
 """The cache of exported networks. Nothing here imports torch: an export runs in a process of
 its own, which also keeps torch's compiler away from a renderer in this one.
+
+What lies in the cache is run, so it has to be what this package wrote: only its owner may write
+to its folders, and a file counts only with the hash that was written beside it.
 """
 
 import json
+import logging
 import os
 import shutil
+import signal
+import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from subprocess import CompletedProcess
 
+from surgseg_ros.backends import seals
 from surgseg_ros.backends.model import Model
 from surgseg_ros.media import children
 
@@ -40,19 +51,100 @@ def clear_cache() -> None:
 def onnx_file(model: Model) -> Path:
     """Return the model as an ONNX file, exporting it the first time (seconds, needs torch).
 
-    Several processes may ask at once: the file appears complete or not at all. Raises ValueError
-    or FileNotFoundError where the weights are not the network's, ImportError where packages are
-    missing for an export, OSError where it fails.
+    A file that is not as it was written is made again. Several processes may ask at once: the
+    file appears complete or not at all. Raises ValueError or FileNotFoundError where the weights
+    are not the network's, ImportError where packages are missing for an export, OSError where it
+    fails.
     """
-    folder = cache_folder() / 'onnx'
-    path = folder / f'{model.name}-{model.digest()}.onnx'
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
+    name = f'{model.name}-{model.digest()}.onnx'
+    kept = cache_folder() / 'onnx' / name
+    if not _flaw(kept.parent) and seals.intact(kept):
+        return kept
+    folder = _writable('onnx')
+    path = folder / name
+    if not seals.intact(path):
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            partial = Path(scratch) / path.name
+            partial = Path(scratch) / name
             _export(model, partial)
-            partial.replace(path)
+            seals.move(partial, path)
     return path
+
+
+@contextmanager
+def compiled_folder(name: str) -> Iterator[Path]:
+    """Folder in which a backend keeps what it compiles of the export `name`.
+
+    Only what is as it was written is in it; what the backend adds is sealed at the end.
+    """
+    folder = _writable('openvino') / name
+    folder.mkdir(mode=0o700, exist_ok=True)
+    seals.drop_broken(folder)
+    yield folder
+    seals.seal_all(folder)
+
+
+def cache_flaw() -> str:
+    """Why exports cannot be kept in the cache, in a few words; empty if they can."""
+    try:
+        for kept in _KEPT:
+            _make(kept)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ''
+
+
+def _writable(kept: str) -> Path:
+    """That folder of the cache, else a temporary one, which is said in a sentence."""
+    try:
+        return _make(kept)
+    except OSError as error:
+        folder = _temporary(cache_folder(), error.strerror or str(error)) / kept
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+
+def _make(kept: str) -> Path:
+    """That folder of the cache, made if need be; OSError where it cannot be used."""
+    folder = cache_folder() / kept
+    cache_folder().parent.mkdir(parents=True, exist_ok=True)
+    for place in (cache_folder(), folder):
+        place.mkdir(mode=0o700, exist_ok=True)
+    if flaw := _flaw(folder):
+        raise PermissionError(0, flaw)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(0, 'it cannot be written to')
+    return folder
+
+
+def _flaw(folder: Path) -> str:
+    """Who else could have written what lies in a folder of the cache; empty if nobody."""
+    for place in (folder.parent, folder):
+        if not place.exists():
+            continue
+        found = place.stat()
+        sticky = place == folder.parent and found.st_mode & stat.S_ISVTX
+        if found.st_uid != os.geteuid():
+            return f'{place} belongs to another user'
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not sticky:
+            return f'other users can write to {place}'
+    return ''
+
+
+@cache
+def _temporary(instead_of: Path, why: str) -> Path:
+    """A folder that is deleted when this process ends."""
+    folder = tempfile.TemporaryDirectory(prefix='surgseg_')
+    _TEMPORARY.append(folder)
+    logging.getLogger(__name__).warning(
+        'exported networks cannot be kept in %s (%s), so they are made anew for every start: '
+        'set SURGSEG_CACHE to a folder of your own',
+        instead_of,
+        why,
+    )
+    return Path(folder.name)
+
+
+_TEMPORARY: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def _export(model: Model, path: Path) -> None:
@@ -60,10 +152,16 @@ def _export(model: Model, path: Path) -> None:
     if missing:
         raise ImportError(f'exporting {model.name} needs pip install {" ".join(missing)}')
     request = json.dumps(asdict(model), default=lambda path: str(path.absolute()))
-    words = ('-m', 'surgseg_ros.backends.export_onnx', request, str(path))
-    child = children.run(children.python(*words))
+    child = children.run(
+        children.python('-m', 'surgseg_ros.backends.export_onnx', request, str(path))
+    )
+    if child.returncode == 3:
+        raise ValueError(children.last_line(child))
     if child.returncode:
-        reason = children.last_line(child)
-        if child.returncode == 3:
-            raise ValueError(reason)
-        raise OSError(f'{model.name} could not be exported to ONNX: {reason}')
+        raise OSError(f'{model.name} could not be exported to ONNX: {_reason(child)}')
+
+
+def _reason(child: 'CompletedProcess[str]') -> str:
+    if child.returncode < 0:
+        return f'its process was ended by {signal.Signals(-child.returncode).name}'
+    return children.last_line(child)

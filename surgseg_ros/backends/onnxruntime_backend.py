@@ -1,33 +1,42 @@
 """ONNX Runtime: runs everywhere, in float32."""
 
+from pathlib import Path
+from typing import ClassVar
+
 import numpy as np
 import onnxruntime
 
-from surgseg_ros.backends.exports import onnx_file
 from surgseg_ros.backends.model import Model
+from surgseg_ros.backends.runtime import Runtime
 
 _PROVIDERS = {'cpu': 'CPUExecutionProvider', 'cuda': 'CUDAExecutionProvider'}
 
 
 class OnnxRuntimeBackend:
-    """See backends.create and Backend."""
+    """See Backend."""
 
-    def __init__(self, model: Model, device: str, precision: str, threads: int | None) -> None:
-        if precision != 'f32':
-            raise ValueError(f'the backend onnxruntime computes in f32, not in {precision}')
-        provider = _PROVIDERS['cpu' if device == 'auto' else device]
-        if provider not in onnxruntime.get_available_providers():
-            raise ImportError('device=cuda needs pip install onnxruntime-gpu')
+    EXPORTED: ClassVar[bool] = True
+
+    def __init__(self, model: Model, source: Path, runtime: Runtime) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
+        options.intra_op_num_threads = runtime.threads or 0
         # idle threads that spin would take the cores from the other nodes
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
         self._session = onnxruntime.InferenceSession(
-            str(onnx_file(model)), options, providers=[provider]
+            str(source), options, providers=[_provider(runtime)]
         )
         self._binding = self._session.io_binding()
         self._outputs = tuple(self._bind(output) for output in self._session.get_outputs())
-        self.run(*(np.zeros(shape, np.float32) for shape in model.inputs.values()))
+
+    @staticmethod
+    def check(runtime: Runtime) -> None:
+        """Raise ValueError or ImportError where it cannot run so on this machine."""
+        if runtime.precision != 'f32':
+            raise ValueError(
+                f'the backend onnxruntime computes in f32, not in {runtime.precision}'
+            )
+        if _provider(runtime) not in onnxruntime.get_available_providers():
+            raise ImportError('device=cuda needs pip install onnxruntime-gpu')
 
     def run(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """See Backend."""
@@ -43,3 +52,7 @@ class OnnxRuntimeBackend:
             output.name, 'cpu', 0, np.float32, array.shape, array.ctypes.data
         )
         return array
+
+
+def _provider(runtime: Runtime) -> str:
+    return _PROVIDERS['cuda' if runtime.device == 'cuda' else 'cpu']

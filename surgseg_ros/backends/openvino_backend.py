@@ -1,36 +1,59 @@
 """OpenVINO: the fastest on x86 CPUs (Intel's and AMD's), and small in memory."""
 
-import numpy as np
-import openvino
+import sys
+from functools import cache
+from pathlib import Path
+from typing import ClassVar
 
-from surgseg_ros.backends.exports import cache_folder, onnx_file
+import numpy as np
+
+from surgseg_ros.backends.exports import compiled_folder
 from surgseg_ros.backends.model import Model
+from surgseg_ros.backends.runtime import Runtime
+
+# Its import would look up the host of an analytics server; without this package it does not.
+sys.modules['openvino_telemetry'] = None  # type: ignore[assignment]
+import openvino  # noqa: E402
 
 _TYPES = {'f32': 'f32', 'bf16': 'bf16', 'fp16': 'f16'}
 _CAPABILITIES = {'f32': 'FP32', 'bf16': 'BF16', 'fp16': 'FP16'}
 
 
 class OpenVinoBackend:
-    """See backends.create and Backend. bf16 and fp16 only where the CPU computes in them."""
+    """See Backend. bf16 and fp16 only where the CPU computes in them."""
 
-    def __init__(self, model: Model, device: str, precision: str, threads: int | None) -> None:
-        if device == 'cuda':
-            raise ValueError('the backend openvino runs on the CPU: device=cuda needs torch')
-        core = openvino.Core()
-        if _CAPABILITIES[precision] not in core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES'):
-            raise ValueError(f'this CPU does not compute in {precision}: use precision=f32')
+    EXPORTED: ClassVar[bool] = True
+
+    def __init__(self, model: Model, source: Path, runtime: Runtime) -> None:
         config = {
             'PERFORMANCE_HINT': 'LATENCY',
-            'INFERENCE_PRECISION_HINT': _TYPES[precision],
-            'CACHE_DIR': str(cache_folder() / 'openvino'),
+            'INFERENCE_PRECISION_HINT': _TYPES[runtime.precision],
         }
-        if threads:
-            config['INFERENCE_NUM_THREADS'] = str(threads)
-        compiled = core.compile_model(onnx_file(model), 'CPU', config)
+        if runtime.threads:
+            config['INFERENCE_NUM_THREADS'] = str(runtime.threads)
+        with compiled_folder(source.stem) as folder:
+            compiled = _core().compile_model(source, 'CPU', {**config, 'CACHE_DIR': str(folder)})
         self._request = compiled.create_infer_request()
-        self.run(*(np.zeros(shape, np.float32) for shape in model.inputs.values()))
+
+    @staticmethod
+    def check(runtime: Runtime) -> None:
+        """Raise ValueError where it cannot run so on this machine."""
+        if runtime.device == 'cuda':
+            raise ValueError('the backend openvino runs on the CPU: device=cuda needs torch')
+        known = _core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+        if _CAPABILITIES[runtime.precision] not in known:
+            raise ValueError(
+                f'this CPU does not compute in {runtime.precision}: use precision=f32'
+            )
 
     def run(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """See Backend."""
         results = self._request.infer(list(inputs), share_inputs=True, share_outputs=True)
-        return tuple(results.to_tuple())
+        outputs: tuple[np.ndarray, ...] = tuple(results.to_tuple())
+        return outputs
+
+
+@cache
+def _core() -> openvino.Core:
+    """The plugins of this process: loaded once, and never dropped."""
+    return openvino.Core()

@@ -37,7 +37,8 @@ def start(task: Task, options: Mapping[str, Any] | None) -> Turn:
         **AS_PUBLISHED,
         **options,
     )
-    step = InstanceStep(settings, **({'input_size': (task.height, task.width)} if solo else {}))
+    seen: dict[str, Any] = {'input_size': (task.height, task.width)} if solo else {}
+    step = InstanceStep(settings, **seen)
     frame = LeftFrame(0, image)
     return lambda: step(frame).masks
 

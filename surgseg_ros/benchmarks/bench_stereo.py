@@ -41,7 +41,7 @@ class PublishedWay:
         self._std = torch.tensor(known.std).reshape(3, 1, 1)
 
     def predict(self, left: np.ndarray, right: np.ndarray) -> StereoResult:
-        """See StereoPredictor."""
+        """See Matcher."""
         with self._torch.no_grad():
             disparities, logits = self._network(self._tensor(left), self._tensor(right))
             mask = self._torch.sigmoid(logits) > 0.5

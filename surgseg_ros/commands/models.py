@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from surgseg_ros import networks, predictors
 from surgseg_ros.media.files import whole_file
 from surgseg_ros.networks.card import Card, read_card
+from surgseg_ros.networks.file_kinds import is_safetensors
 
 if TYPE_CHECKING:
     from surgseg_ros.networks.checkpoints import Identity
@@ -24,14 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     info.add_argument('name', choices=predictors.available())
     info.set_defaults(models=_info)
     sam: Any = {'type': Path, 'help': 'of surgicalsam: the SAM checkpoint beside it'}
+    key: Any = {'help': 'which weights of several in FILE, such as ema or state_dict_ema'}
     verify = actions.add_parser('verify', help='say which network a checkpoint fits; 1 if none')
-    verify.add_argument('file', type=Path, help='.pt, .pth or .safetensors')
+    verify.add_argument('file', type=Path, help='.pt, .pth, .ckpt or .safetensors')
     verify.add_argument('--sam', **sam)
+    verify.add_argument('--key', **key)
     verify.set_defaults(models=_verify)
     converting = actions.add_parser('import', help='check a checkpoint, write it as safetensors')
-    converting.add_argument('file', type=Path, help='.pt, .pth or .safetensors')
+    converting.add_argument('file', type=Path, help='.pt, .pth, .ckpt or .safetensors')
     converting.add_argument('out', type=Path, help='.safetensors file to write')
     converting.add_argument('--sam', **sam)
+    converting.add_argument('--key', **key)
     converting.add_argument(
         '--model', choices=networks.available(), help='which, where FILE fits several'
     )
@@ -90,7 +94,7 @@ def _verify(args: argparse.Namespace) -> int:
     from surgseg_ros.networks.checkpoints import identify  # imports torch
 
     try:
-        found = identify(args.file, args.sam)
+        found = identify(args.file, args.sam, args.key)
     except ValueError as misfit:
         print(f'surgseg models: {misfit}', file=sys.stderr)
         return 1
@@ -107,16 +111,16 @@ def _verify(args: argparse.Namespace) -> int:
 def _import(args: argparse.Namespace) -> int:
     from surgseg_ros.networks.checkpoints import convert, identify  # imports torch
 
-    if args.out.suffix != '.safetensors':
+    if not is_safetensors(args.out):
         raise ValueError(f'{args.out} must end in .safetensors, the format that is written')
     if args.out.exists() and not args.overwrite:
         raise FileExistsError(f'{args.out} exists already; --overwrite replaces it')
-    found = _chosen(args.file, args.model, identify(args.file, args.sam))
+    found = _chosen(args.file, args.model, identify(args.file, args.sam, args.key))
     files = [args.file, *filter(None, [args.sam])]
     digests = {file.name: _sha256(file) for file in files}
     card = _card(found, read_card(args.file), {'sources_sha256': digests})
     with whole_file(args.out) as partial:
-        convert(args.file, args.sam, partial, card)
+        convert(args.file, args.sam, partial, card, args.key)
     print(
         f'{args.out}: {found.name} from '
         + ', '.join(f'{name} (sha256 {digest})' for name, digest in digests.items())

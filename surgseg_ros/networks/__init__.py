@@ -5,13 +5,14 @@ A new network is one file here with a class that has `forward` (as published, fo
 """
 
 from collections.abc import Mapping
-from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surgseg_ros.networks.coco import CLASS_NAMES as COCO_NAMES
+from surgseg_ros.networks.protocols import TellsOptions
 from surgseg_ros.networks.specs import Checkpoint, Example, NetworkSpec
+from surgseg_ros.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -206,15 +207,17 @@ _SPECS = {
 }
 
 
+_NETWORKS = Registry('network', {name: one.constructor for name, one in _SPECS.items()})
+
+
 def available() -> list[str]:
     """Names that create() knows."""
-    return sorted(_SPECS)
+    return sorted(_NETWORKS)
 
 
 def spec(name: str) -> NetworkSpec:
     """What is known about the network `name`; ValueError with the known names if there is none."""
-    if name not in _SPECS:
-        raise ValueError(f'no network is called {name!r}; known: {", ".join(available())}')
+    _NETWORKS.check(name)
     return _SPECS[name]
 
 
@@ -224,7 +227,7 @@ def create(name: str, **options: Any) -> 'nn.Module':
     options: those of its class, such as mode='disparity'. Raises ValueError for an unknown name
     or option.
     """
-    make, arguments = _class(name), {**spec(name).arguments, **options}
+    make, arguments = _NETWORKS.load(name), {**spec(name).arguments, **options}
     try:
         signature(make).bind(**arguments)
     except TypeError as error:
@@ -235,26 +238,24 @@ def create(name: str, **options: Any) -> 'nn.Module':
 
 def options_of(name: str, tensors: 'Mapping[str, Tensor]') -> dict[str, Any]:
     """Options of create() that the shapes of these tensors of the network `name` tell."""
-    network = _class(name)
-    return network.options_of(tensors) if hasattr(network, 'options_of') else {}
+    network = _NETWORKS.load(name)
+    return network.options_of(tensors) if isinstance(network, TellsOptions) else {}
 
 
 def load_checkpoint(
-    network: 'nn.Module', path: str | Path, base: str | Path | None = None
+    network: 'nn.Module', path: str | Path, base: str | Path | None = None, key: str | None = None
 ) -> None:
     """Load weights strictly: every tensor of the network must be in the file, and no other.
 
-    path: a .safetensors file or a plain state_dict saved by torch (.pt, .pth), bare or under
-    'state_dict', with or without the 'module.' prefix of DataParallel; no pickled code is ever
-    executed. base: a second file, for the parts of the network that `path` has nothing of: SAM's
-    checkpoint beside SurgicalSAM's. Raises FileNotFoundError, or ValueError with one sentence
-    that says what does not fit and which registered network the file looks like.
+    path: a .safetensors file, or one that torch.save wrote (.pt, .pth, .ckpt): a plain state_dict,
+    or a dict that has one below 'state_dict', 'model', 'net' ..., as Lightning and others save
+    it. What DataParallel, torch.compile and Lightning put before its keys is removed. It is read
+    in a process of its own, and no pickled code is ever executed. base: a second file, for the
+    parts of the network that `path` has nothing of: SAM's checkpoint beside SurgicalSAM's. key:
+    which weights of several, such as 'ema'. Raises FileNotFoundError, or ValueError with one
+    sentence that says what does not fit and which registered network the file looks like, or
+    which tensor is not finite.
     """
     from surgseg_ros.networks.checkpoints import load
 
-    load(network, Path(path), Path(base) if base else None)
-
-
-def _class(name: str) -> Any:
-    module, _, attribute = spec(name).constructor.partition(':')
-    return getattr(import_module(module), attribute)
+    load(network, Path(path), Path(base) if base else None, key)

@@ -17,7 +17,7 @@ def bundled_weights(model: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def find_weights(name: str) -> Path:
+def find_weights(name: str | Path) -> Path:
     """Return the path of a file that exists, seen from here, else from the package's share folder.
 
     name: a path such as models/lwanet_simulated.safetensors, ~ allowed. Raises FileNotFoundError.

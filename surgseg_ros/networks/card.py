@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from surgseg_ros.networks import file_kinds
 from surgseg_ros.networks.checked import Count, Section, parse
 
 _MAX_HEADER = 100_000_000  # bytes; what the safetensors library accepts
@@ -66,8 +67,9 @@ def read_card(path: str | Path) -> Card | None:
 
 def _metadata(path: Path) -> Mapping[str, str]:
     """The `__metadata__` of the header: 8 bytes of length, little endian, then JSON."""
-    if path.suffix != '.safetensors':
+    if not file_kinds.is_safetensors(path):
         return {}
+    file_kinds.check(path)
     with path.open('rb') as file:
         length = int.from_bytes(file.read(8), 'little')
         if length > _MAX_HEADER:

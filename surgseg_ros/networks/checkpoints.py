@@ -1,31 +1,23 @@
 """Read checkpoints without executing them, and say in one sentence why one does not fit."""
 
-import datetime
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
 
 from surgseg_ros import networks
+from surgseg_ros.networks import file_kinds, torch_files
 from surgseg_ros.networks.card import Card, read_card
-
-StateDict = Mapping[str, torch.Tensor]
-# SurgicalSAM's model_ckp.pth: what it calls the parts, and what they are in the network
-_PARTS = {
-    'prototype_prompt_encoder_state_dict': 'prototype_prompt_encoder.',
-    'sam_decoder_state_dict': 'mask_decoder.',
-    'prototypes_state_dict': 'prototypes.',
-}
+from surgseg_ros.networks.protocols import HasOptionalKeys, LeavesOut
+from surgseg_ros.networks.state_dicts import StateDict, cleaned
 
 
-def load(network: nn.Module, path: Path, base: Path | None = None) -> None:
+def load(network: nn.Module, path: Path, base: Path | None = None, key: str | None = None) -> None:
     """See `networks.load_checkpoint`."""
     source = str(path) if base is None else f'{path} upon {base}'
-    load_tensors(network, read_all(path, base), source)
+    load_tensors(network, read_all(path, base, key), source)
 
 
 def load_but(network: nn.Module, path: Path, prefixes: tuple[str, ...]) -> list[str]:
@@ -51,10 +43,10 @@ def load_tensors(network: nn.Module, tensors: StateDict, source: str) -> None:
     Only what the network was told to be without, by the prefixes in its `left_out`, is skipped,
     and only its `optional_keys` stay as they are where the source has none of them.
     """
-    left_out: tuple[str, ...] = getattr(network, 'left_out', ())
+    left_out = network.left_out if isinstance(network, LeavesOut) else ()
     tensors = {key: x for key, x in tensors.items() if not key.startswith(left_out)}
     own = network.state_dict()
-    optional: frozenset[str] = getattr(network, 'optional_keys', frozenset())
+    optional = network.optional_keys if isinstance(network, HasOptionalKeys) else frozenset()
     tensors = {**{key: own[key] for key in own if key in optional}, **tensors}
     reason = misfit(own, tensors)
     if reason:
@@ -64,9 +56,9 @@ def load_tensors(network: nn.Module, tensors: StateDict, source: str) -> None:
     network.load_state_dict(tensors)
 
 
-def read_all(path: Path, base: Path | None) -> StateDict:
+def read_all(path: Path, base: Path | None, key: str | None = None) -> StateDict:
     """Tensors of `path`, and those parts of the network (first word of the key) only base has."""
-    tensors = read(path)
+    tensors = read(path, key)
     if base is None:
         return tensors
     parts = {key.partition('.')[0] for key in tensors}
@@ -74,22 +66,44 @@ def read_all(path: Path, base: Path | None) -> StateDict:
     return {**others, **tensors}
 
 
-def read(path: Path) -> StateDict:
-    """Tensors of a .safetensors file or of a state_dict that torch saved, 'module.' removed."""
-    if not path.is_file():
-        raise FileNotFoundError(f'there is no checkpoint {path}')
-    tensors = _read_safetensors(path) if path.suffix == '.safetensors' else _read_torch(path)
-    return {key.removeprefix('module.'): value for key, value in tensors.items()}
+def read(path: Path, key: str | None = None) -> StateDict:
+    """Tensors of a .safetensors file or of one that torch saved, by the network's own keys.
+
+    key: as for networks.load_checkpoint. Raises FileNotFoundError, or ValueError in one sentence.
+    """
+    file_kinds.check(path)
+    reader = _read_safetensors if file_kinds.is_safetensors(path) else torch_files.read
+    tensors = reader(path, key)
+    _check_finite(path, tensors)
+    return tensors
 
 
-def identify(path: Path, base: Path | None = None) -> 'list[Identity]':
+def _check_finite(path: Path, tensors: StateDict) -> None:
+    """Raise ValueError where a training has diverged: backends make plausible masks of NaN."""
+    broken = {key: x for key, x in tensors.items() if x.is_floating_point() and not _finite(x)}
+    if not broken:
+        return
+    key, worst = next(iter(broken.items()))
+    count = int((~torch.isfinite(worst)).sum())
+    others = f', and {len(broken) - 1} tensors more' if len(broken) > 1 else ''
+    raise ValueError(
+        f'{path} has weights that are not finite (NaN or infinity): {count} of the '
+        f'{worst.numel()} values of {key}{others}'
+    )
+
+
+def _finite(tensor: torch.Tensor) -> bool:
+    return tensor.numel() == 0 or bool(torch.stack(tensor.aminmax()).isfinite().all())
+
+
+def identify(path: Path, base: Path | None = None, key: str | None = None) -> 'list[Identity]':
     """Find the registered networks whose tensors, keys and shapes, these are.
 
-    path, base: as for networks.load_checkpoint. Several networks may have the same tensors, as
-    fassst_416 and fassst_768. Where the file has a card, it is the card's network or none.
+    path, base, key: as for networks.load_checkpoint. Several networks may have the same tensors,
+    as fassst_416 and fassst_768. Where the file has a card, it is the card's network or none.
     Raises FileNotFoundError, or ValueError with one sentence if there is none.
     """
-    tensors, card = read_all(path, base), read_card(path)
+    tensors, card = read_all(path, base, key), read_card(path)
     names = [card.network] if card else networks.available()
     options = {
         name: {**(card.options if card else {}), **networks.options_of(name, tensors)}
@@ -132,72 +146,25 @@ class Identity(NamedTuple):
     tensors: int
 
 
-def convert(path: Path, base: Path | None, out: Path, card: Card) -> None:
+def convert(path: Path, base: Path | None, out: Path, card: Card, key: str | None = None) -> None:
     """Load a checkpoint of the card's network strictly and write it as float32 safetensors."""
     from safetensors.torch import save_file
 
     network = networks.create(card.network, **card.options)
-    load(network, path, base)
+    load(network, path, base, key)
     save_file(network.state_dict(), out, metadata=card.metadata())
 
 
-def _read_safetensors(path: Path) -> StateDict:
+def _read_safetensors(path: Path, key: str | None) -> StateDict:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    if key is not None:
+        raise ValueError(f'{path} is a safetensors file, which holds no weights called {key!r}')
     try:
-        return load_file(path)
+        return cleaned(load_file(path))
     except SafetensorError as error:
         raise ValueError(f'{path} is not a safetensors file: {error}') from error
-
-
-def _read_torch(path: Path) -> StateDict:
-    try:
-        with torch.serialization.safe_globals(_harmless()):
-            content = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # foreign bytes raise anything: UnpicklingError, KeyError, ...
-        foreign = re.search(r'GLOBAL (\S+) was not', str(error))  # so torch says it
-        raise ValueError(
-            f'{path} is not a plain state_dict saved by torch, and nothing else is loaded'
-            + (f': it has a {foreign[1]}' if foreign else '')
-        ) from error
-    if isinstance(content, dict):
-        content = _joined(content.get('state_dict', content))
-    if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
-        raise ValueError(f'{path} holds no state_dict: expected tensors by their keys')
-    return content
-
-
-def _harmless() -> list[Any]:
-    """What mmdetection and others save beside the tensors, which is no code: numbers and times.
-
-    NumPy 1 and 2 call the makers of their scalars and arrays by different names.
-    """
-    makers: list[Any] = [np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]]
-    return [
-        np.ndarray,
-        np.dtype,
-        *{type(np.dtype(code)) for code in np.typecodes['All']},
-        datetime.datetime,
-        datetime.date,
-        datetime.timedelta,
-        *(
-            (maker, f'numpy.{core}.multiarray.{maker.__name__}')
-            for maker in makers
-            for core in ('core', '_core')
-        ),
-    ]
-
-
-def _joined(content: Any) -> Any:
-    """Return one state_dict of several that SurgicalSAM publishes as one file."""
-    if not isinstance(content, dict) or set(content) != set(_PARTS):
-        return content
-    return {
-        prefix + key.removeprefix('module.'): tensor
-        for name, prefix in _PARTS.items()
-        for key, tensor in content[name].items()
-    }
 
 
 def misfit(expected: StateDict, found: StateDict) -> str:

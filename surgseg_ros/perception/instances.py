@@ -3,17 +3,17 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
 from surgseg_ros import predictors
 from surgseg_ros.frames.results import MAX_OVERLAP, InstanceResult
 from surgseg_ros.frames.stereo_frame import LeftFrame
-from surgseg_ros.networks.bundled import bundled_weights
 from surgseg_ros.perception.network import NetworkSettings
 from surgseg_ros.perception.settings import setting
 from surgseg_ros.perception.step import Step
+from surgseg_ros.predictors import InstancePredictor
 from surgseg_ros.predictors.parts import PartsPredictor
 from surgseg_ros.rosdata.messages import NANOSECONDS
 from surgseg_ros.tracking.instance_tracker import InstanceTracker
@@ -74,14 +74,6 @@ class InstanceSettings(NetworkSettings):
 AS_PUBLISHED: dict[str, Any] = {'final_threshold': 0.05, 'max_overlap': 1.0, 'max_instances': 100}
 
 
-@runtime_checkable
-class _Suppressing(Protocol):
-    """A predictor that lowers the scores of duplicates, and then selects: SOLO."""
-
-    final_threshold: float
-    max_instances: int
-
-
 class InstanceStep(Step[InstanceSettings]):
     """left image -> InstanceResult: the best instances, each instrument once, with track ids.
 
@@ -89,14 +81,19 @@ class InstanceStep(Step[InstanceSettings]):
     class id. options: more for predictors.create. Raises what predictors.create raises.
     """
 
-    def __init__(self, settings: InstanceSettings, predictor: Any = None, **options: Any) -> None:
+    def __init__(
+        self,
+        settings: InstanceSettings,
+        predictor: InstancePredictor | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(settings)
         self._predictor = predictor or _create(settings, options)
         self.class_names: tuple[str, ...] = tuple(self._predictor.class_names)
         self._parts: PartsPredictor | None = None
         if settings.parts_weights:
             self._parts = PartsPredictor.from_weights(
-                self._predictor, settings.parts_weights, **settings.runtime()
+                self._predictor, settings.parts_weights, runtime=settings.runtime()
             )
         self._tracker = InstanceTracker()
 
@@ -135,10 +132,9 @@ class InstanceStep(Step[InstanceSettings]):
         final = settings.final_threshold
         final = settings.score_threshold if final is None else final
         self._predictor.score_threshold = settings.score_threshold
-        if isinstance(self._predictor, _Suppressing):
-            self._predictor.final_threshold = final
-            self._predictor.max_instances = settings.max_instances
-        result: InstanceResult = self._predictor.predict(image)
+        self._predictor.final_threshold = final
+        self._predictor.max_instances = settings.max_instances
+        result = self._predictor.predict(image)
         return result.best(settings.max_instances, final).distinct(settings.max_overlap)
 
     def _track(self, stamp: int, result: InstanceResult) -> InstanceResult:
@@ -149,12 +145,9 @@ class InstanceStep(Step[InstanceSettings]):
         return replace(result, track_ids=ids, milliseconds=milliseconds)
 
 
-def _create(settings: InstanceSettings, options: Mapping[str, Any]) -> Any:
-    names = {'class_names': settings.class_names} if settings.class_names else {}
-    return predictors.create(
-        settings.model,
-        weights=settings.weights or bundled_weights(settings.model),
-        **settings.runtime(),
-        **names,
-        **options,
+def _create(settings: InstanceSettings, options: Mapping[str, Any]) -> InstancePredictor:
+    names: dict[str, Any] = {'class_names': settings.class_names} if settings.class_names else {}
+    predictor: InstancePredictor = predictors.create(
+        settings.model, weights=settings.weights, runtime=settings.runtime(), **names, **options
     )
+    return predictor

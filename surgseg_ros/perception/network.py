@@ -1,9 +1,9 @@
 """What every step with a network can be told about it."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from surgseg_ros import backends
+from surgseg_ros.backends.runtime import Runtime
 from surgseg_ros.perception.settings import check, setting
 
 
@@ -34,11 +34,6 @@ class NetworkSettings:
     def __post_init__(self) -> None:
         check(self)
 
-    def runtime(self) -> dict[str, Any]:
-        """Options of predictors.create that say how a network runs."""
-        return {
-            'backend': self.backend,
-            'device': self.device,
-            'precision': self.precision,
-            'threads': self.threads,
-        }
+    def runtime(self) -> Runtime:
+        """How a network runs, for predictors.create."""
+        return Runtime(self.backend, self.device, self.precision, self.threads)

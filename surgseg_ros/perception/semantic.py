@@ -10,7 +10,6 @@ import numpy as np
 from surgseg_ros import predictors
 from surgseg_ros.frames.results import SemanticResult
 from surgseg_ros.frames.stereo_frame import LeftFrame
-from surgseg_ros.networks.bundled import bundled_weights
 from surgseg_ros.perception.network import NetworkSettings
 from surgseg_ros.perception.settings import setting
 from surgseg_ros.perception.step import Step
@@ -183,11 +182,7 @@ def _first(given: float | None, own: float) -> float:
 
 
 def _create(settings: SemanticSettings, options: dict[str, Any]) -> Any:
-    known = {
-        'weights': settings.weights or bundled_weights(settings.model),
-        **settings.runtime(),
-        **options,
-    }
+    known = {'weights': settings.weights, 'runtime': settings.runtime(), **options}
     if settings.class_names:
         known['class_names'] = settings.class_names
     if settings.model == SURGICALSAM:

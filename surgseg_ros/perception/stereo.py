@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from surgseg_ros import networks, predictors
 from surgseg_ros.frames.results import StereoResult
@@ -11,7 +11,8 @@ from surgseg_ros.geometry.rectification import align_principal_points, true_disp
 from surgseg_ros.perception.network import NetworkSettings
 from surgseg_ros.perception.settings import setting
 from surgseg_ros.perception.step import Step
-from surgseg_ros.predictors.scaling import StereoPredictor, predict_scaled
+from surgseg_ros.predictors.protocols import StereoPredictor
+from surgseg_ros.predictors.scaling import predict_scaled
 
 # what a network finds in each mode
 MODES = {
@@ -56,20 +57,6 @@ class StereoSettings(NetworkSettings):
         return MODES['multitask' if self.mode == 'auto' else self.mode]
 
 
-@runtime_checkable
-class _Segmenting(Protocol):
-    """A predictor whose results have a tool mask."""
-
-    threshold: float
-
-
-@runtime_checkable
-class _Preparing(Protocol):
-    """A predictor that loads something for each size of images."""
-
-    def prepare(self, height: int, width: int) -> None: ...
-
-
 class StereoStep(Step[StereoSettings]):
     """rectified pair -> StereoResult, full-size, without cx_left - cx_right, NaN unknown.
 
@@ -79,7 +66,7 @@ class StereoStep(Step[StereoSettings]):
 
     def __init__(self, settings: StereoSettings) -> None:
         super().__init__(settings)
-        self._predictor: StereoPredictor = _create(settings)
+        self._predictor = _create(settings)
         self.class_names = (
             networks.spec(settings.model).class_names if 'tool_mask' in settings.finds else ()
         )
@@ -87,15 +74,13 @@ class StereoStep(Step[StereoSettings]):
     def prepare(self, height: int, width: int) -> None:
         """Load a network for images of this size, so that the first frame does not wait."""
         scale = self.settings.scale
-        if isinstance(self._predictor, _Preparing):
-            self._predictor.prepare(round(height * scale), round(width * scale))
+        self._predictor.prepare(round(height * scale), round(width * scale))
 
     def __call__(self, frame: StereoFrame) -> StereoResult:
         """Match one pair; raises ValueError where it is none."""
         self.observe(frame)
         settings, calibration = self.settings, frame.calibration
-        if isinstance(self._predictor, _Segmenting):
-            self._predictor.threshold = settings.tool_threshold
+        self._predictor.threshold = settings.tool_threshold
         if calibration is None:
             return predict_scaled(self._predictor, frame.left, frame.right, settings.scale)
         right = align_principal_points(frame.right, calibration)
@@ -104,7 +89,7 @@ class StereoStep(Step[StereoSettings]):
 
 
 def _create(settings: StereoSettings) -> StereoPredictor:
-    options: dict[str, Any] = {'weights': settings.weights, **settings.runtime()}
+    options: dict[str, Any] = {'weights': settings.weights, 'runtime': settings.runtime()}
     if settings.model in networks.available():
         options['mode'] = 'multitask' if settings.mode == 'auto' else settings.mode
     else:

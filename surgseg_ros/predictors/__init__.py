@@ -1,20 +1,53 @@
-"""Predictors: numpy image in, result dataclass out. No ROS; heavy imports only on create()."""
+"""Predictors: numpy image in, result dataclass out. No ROS; heavy imports only on create().
 
-from importlib import import_module
-from typing import Any
+p = predictors.create('lwanet')                        # with the weights of the package
+p = predictors.create('msdesis_light', weights='...', backend='openvino', threads=2)
+result = p.predict(image)                              # stereo: predict(left, right)
+"""
 
-# stereo: predict(left, right) -> StereoResult
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from surgseg_ros.backends.runtime import AUTO, Runtime
+from surgseg_ros.predictors.protocols import (
+    InstancePredictor,
+    Predictor,
+    SemanticPredictor,
+    StereoPredictor,
+)
+from surgseg_ros.registry import Registry
+
+if TYPE_CHECKING:
+    from surgseg_ros.predictors.surgicalsam import SurgicalSamPredictor
+
+__all__ = [
+    'InstancePredictor',
+    'Predictor',
+    'Runtime',
+    'SemanticPredictor',
+    'StereoPredictor',
+    'available',
+    'create',
+    'instance',
+    'semantic',
+    'stereo',
+]
+
+StereoName = Literal['msdesis_light', 'msdesis_resnet34', 'sgbm']
+InstanceName = Literal[
+    'solo_r50', 'solo_r18', 'solo_mobilenet', 'fassst_416', 'fassst_768', 'fassst_small'
+]
+
 _STEREO = {
     'msdesis_light': 'surgseg_ros.predictors.msdesis:light',
     'msdesis_resnet34': 'surgseg_ros.predictors.msdesis:resnet34',
     'sgbm': 'surgseg_ros.predictors.sgbm:SgbmPredictor',
 }
-# semantic: predict(image, probabilities=False) -> SemanticResult
 _SEMANTIC = {
     'lwanet': 'surgseg_ros.predictors.lwanet:LwanetPredictor',
     'surgicalsam': 'surgseg_ros.predictors.surgicalsam:SurgicalSamPredictor',
 }
-# instances: predict(image) -> InstanceResult
 _INSTANCE = {
     'solo_r50': 'surgseg_ros.predictors.solo:r50',
     'solo_r18': 'surgseg_ros.predictors.solo:r18',
@@ -23,7 +56,7 @@ _INSTANCE = {
     'fassst_768': 'surgseg_ros.predictors.fassst:fassst_768',
     'fassst_small': 'surgseg_ros.predictors.fassst:fassst_small',
 }
-_PREDICTORS = {**_STEREO, **_SEMANTIC, **_INSTANCE}
+_PREDICTORS = Registry('predictor', {**_STEREO, **_SEMANTIC, **_INSTANCE})
 
 
 def available() -> list[str]:
@@ -46,12 +79,48 @@ def instance() -> tuple[str, ...]:
     return tuple(_INSTANCE)
 
 
-def create(name: str, **options: Any) -> Any:
-    """Make the predictor `name`; options are its constructor's (weights, backend, ...).
+@overload
+def create(
+    name: StereoName, *, weights: str | Path | None = ..., runtime: Runtime = ..., **options: Any
+) -> StereoPredictor: ...
+@overload
+def create(
+    name: Literal['lwanet'],
+    *,
+    weights: str | Path | None = ...,
+    runtime: Runtime = ...,
+    **options: Any,
+) -> SemanticPredictor: ...
+@overload
+def create(
+    name: Literal['surgicalsam'],
+    *,
+    weights: str | Path | None = ...,
+    runtime: Runtime = ...,
+    **options: Any,
+) -> 'SurgicalSamPredictor': ...
+@overload
+def create(
+    name: InstanceName, *, weights: str | Path | None = ..., runtime: Runtime = ..., **options: Any
+) -> InstancePredictor: ...
+@overload
+def create(  # a name that is known only when it runs: whoever calls says of which kind it is
+    name: str, *, weights: str | Path | None = ..., runtime: Runtime = ..., **options: Any
+) -> Any: ...
 
-    Raises ValueError with the known names if there is no such predictor.
+
+def create(
+    name: str, *, weights: str | Path | None = None, runtime: Runtime = AUTO, **options: Any
+) -> Any:
+    """Make the predictor `name`.
+
+    weights: a checkpoint, here or in the package's share folder; None is what comes with the
+    package. runtime: how its network runs; its fields may also be given one by one, as
+    backend='openvino', device='cpu', precision='f32', threads=2. options: those of its
+    class. Raises ValueError for an unknown name, TypeError for an unknown option, and what the
+    class raises.
     """
-    if name not in _PREDICTORS:
-        raise ValueError(f'no predictor is called {name!r}; known: {", ".join(available())}')
-    module, _, attribute = _PREDICTORS[name].partition(':')
-    return getattr(import_module(module), attribute)(**options)
+    make = _PREDICTORS.load(name)
+    given = {field.name: options.pop(field.name, None) for field in fields(Runtime)}
+    told = {key: value for key, value in given.items() if value is not None}
+    return make(weights=weights, runtime=replace(runtime, **told), **options)

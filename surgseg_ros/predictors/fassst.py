@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from surgseg_ros import backends, networks
-from surgseg_ros.backends.model import Model
+from surgseg_ros import networks
+from surgseg_ros.backends.model import Backend
+from surgseg_ros.backends.prepared import PreparedBackend
+from surgseg_ros.backends.runtime import AUTO, Runtime
 from surgseg_ros.frames.results import InstanceResult, mask_boxes
 from surgseg_ros.frames.stages import Stages
 from surgseg_ros.networks.fassst_decode import SCORE_THRESHOLD, decode
@@ -20,13 +22,14 @@ from surgseg_ros.predictors.weights import card_or_shapes, existing_weights, opt
 class FassstPredictor:
     """Instances of images of any size, which are resized to the network's.
 
-    name: 'fassst_416', 'fassst_768' or 'fassst_small'. weights: its checkpoint. backend, device,
-    precision, threads: as for backends.create. class_names: index = class id, 0 = background.
+    name: 'fassst_416', 'fassst_768' or 'fassst_small'. weights: its checkpoint. runtime: see
+    Runtime. class_names: index = class id, 0 = background.
     options: of networks.create. What is not given is what the card of the weights says; without a
     card, what their shapes tell, else as published. score_threshold: of a class; mask_threshold:
     probability of a pixel; overlap: of two boxes of a class, from which on the better one
-    suppresses the other; these three may be changed at any time. validation_threshold: the
-    score_threshold of training's validation.
+    suppresses the other; final_threshold: of the score, after that; max_instances: the best ones;
+    these five may be changed at any time. validation_threshold: the score_threshold of
+    training's validation.
     """
 
     validation_threshold = SCORE_THRESHOLD
@@ -35,27 +38,24 @@ class FassstPredictor:
         self,
         name: str,
         weights: str | Path | None = None,
-        backend: str = 'auto',
-        device: str = 'auto',
-        precision: str = 'auto',
-        threads: int | None = None,
+        runtime: Runtime = AUTO,
         class_names: Sequence[str] = (),
         options: Mapping[str, Any] | None = None,
         score_threshold: float = 0.3,
         mask_threshold: float = 0.5,
         overlap: float = 0.5,
+        final_threshold: float = 0.0,
+        max_instances: int = 100,
     ) -> None:
         path = existing_weights(name, weights)
         spec, card = networks.spec(name), card_or_shapes(name, path)
         known, self.class_names = options_and_names(name, card, class_names, options)
         size = {**spec.arguments, **known}['size']
         self._normalise = Normaliser(size, size, spec.mean, spec.std)
-        self._model = Model(name, path, {'image': self._normalise.shape}, known)
-        self._create_backend = partial(
-            backends.create, backend, device=device, precision=precision, threads=threads
-        )
-        self._backend: backends.Backend | None = None
+        self._name = name
+        self._backend_for = PreparedBackend(name, path, known, runtime)
         self.score_threshold, self.mask_threshold = score_threshold, mask_threshold
+        self.final_threshold, self.max_instances = final_threshold, max_instances
         self.overlap = overlap
 
     def prepare(self, height: int, width: int) -> None:
@@ -70,7 +70,7 @@ class FassstPredictor:
         tensor = self._normalise(resize(image, *self._normalise.shape[2:]))
         stages.done('preprocess')
         boxes, scores, masks = outputs = [output[0] for output in backend.run(tensor)]
-        check_finite(self._model.name, outputs)
+        check_finite(self._name, outputs)
         stages.done('inference')
         found = decode(
             boxes,
@@ -83,7 +83,7 @@ class FassstPredictor:
         )
         extents = mask_boxes(found.masks)
         stages.done('postprocess')
-        return InstanceResult(
+        result = InstanceResult(
             class_ids=found.class_ids,
             scores=found.scores,
             boxes=extents,
@@ -91,11 +91,10 @@ class FassstPredictor:
             class_names=self.class_names,
             milliseconds=stages.milliseconds,
         )
+        return result.best(self.max_instances, self.final_threshold)
 
-    def _ready(self) -> backends.Backend:
-        if self._backend is None:
-            self._backend = self._create_backend(model=self._model)
-        return self._backend
+    def _ready(self) -> Backend:
+        return self._backend_for(image=self._normalise.shape)
 
 
 fassst_416 = partial(FassstPredictor, 'fassst_416')

@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from surgseg_ros import backends, networks
-from surgseg_ros.backends.model import Model
+from surgseg_ros import networks
+from surgseg_ros.backends.prepared import PreparedBackend
+from surgseg_ros.backends.runtime import AUTO, Runtime
 from surgseg_ros.frames.results import SemanticResult
 from surgseg_ros.frames.stages import Stages
 from surgseg_ros.networks.card import Card
@@ -27,7 +28,7 @@ REDUCTIONS = ('area', 'max')
 class LwanetPredictor:
     """Labels of images of any size, at their full size.
 
-    weights: its checkpoint. backend, device, precision, threads: as for backends.create; precision
+    weights: its checkpoint, by default that of the package. runtime: see Runtime; precision
     'auto' is f32, for bf16, twice as fast, changes labels (3 % with the random weights of tests).
     class_names: index = class id; num_classes, attention_fusion: as for networks.create.
     input_size: (height, width) px of the largest image that the network shall see. reduction:
@@ -44,10 +45,7 @@ class LwanetPredictor:
     def __init__(
         self,
         weights: str | Path | None = None,
-        backend: str = 'auto',
-        device: str = 'auto',
-        precision: str = 'auto',
-        threads: int | None = None,
+        runtime: Runtime = AUTO,
         class_names: Sequence[str] = (),
         num_classes: int | None = None,
         attention_fusion: bool | None = None,
@@ -72,15 +70,8 @@ class LwanetPredictor:
             )
         if len(self._box) != 2 or min(self._box) < 1:
             raise ValueError(f'input_size is {self._box}, expected (height, width) in px')
-        create = partial(
-            backends.create, backend, device=device, precision=precision, threads=threads
-        )
         # sizes whose images have one shape in the network share what was made for it
-        self._backend_for = lru_cache(maxsize=1)(
-            lambda shape: create(
-                model=Model(_NAME, self._weights, {'image': shape}, self._options)
-            )
-        )
+        self._backend_for = PreparedBackend(_NAME, self._weights, self._options, runtime)
         self._size = (0, 0)
 
     def prepare(self, height: int, width: int) -> None:
@@ -107,8 +98,11 @@ class LwanetPredictor:
             _STRIDE,
         )
         self._upsampler.compile()
-        self._backend = self._backend_for(shape)
+        self._backend = self._backend_for(image=shape)
         self._size = height, width
+
+    def reset(self) -> None:
+        """Nothing: every image is labelled by itself."""
 
     def predict(self, image: np.ndarray, probabilities: bool = False) -> SemanticResult:
         """Label HxWx3 uint8 RGB; raises ValueError if it is not."""

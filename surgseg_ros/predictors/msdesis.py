@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from surgseg_ros import backends, networks
-from surgseg_ros.backends.model import Model
+from surgseg_ros import networks
+from surgseg_ros.backends.prepared import PreparedBackend
+from surgseg_ros.backends.runtime import AUTO, Runtime
 from surgseg_ros.frames.results import StereoResult
 from surgseg_ros.frames.stages import Stages
 from surgseg_ros.predictors.finite import check_finite
@@ -24,8 +25,8 @@ _INPUTS = {
 class MsdesisPredictor:
     """Disparity and tool mask by one of the two published networks.
 
-    name: 'msdesis_light' or 'msdesis_resnet34'. weights: its checkpoint. backend, device,
-    precision, threads: as for backends.create. mode: 'multitask', 'disparity' (tool_mask is
+    name: 'msdesis_light' or 'msdesis_resnet34'. weights: its checkpoint. runtime: see
+    Runtime. mode: 'multitask', 'disparity' (tool_mask is
     None) or 'segmentation' (disparity is all NaN). max_disparity: px, that of the training.
     threshold: probability above which a pixel is a tool; may be changed at any time.
 
@@ -38,22 +39,19 @@ class MsdesisPredictor:
         self,
         name: str,
         weights: str | Path | None = None,
-        backend: str = 'auto',
-        device: str = 'auto',
-        precision: str = 'auto',
+        runtime: Runtime = AUTO,
         mode: str = 'multitask',
-        threads: int | None = None,
         max_disparity: int = 320,
         threshold: float = 0.5,
     ) -> None:
         if mode not in _INPUTS:
             raise ValueError(f'mode is {mode!r}, expected one of {", ".join(_INPUTS)}')
         self._name, self._spec = name, networks.spec(name)
-        self._weights = existing_weights(name, weights)
-        self._options = {'mode': mode, 'max_disparity': max_disparity}
-        self._create_backend = partial(
-            backends.create, backend, device=device, precision=precision, threads=threads
+        options = {'mode': mode, 'max_disparity': max_disparity}
+        self._backend_for = PreparedBackend(
+            name, existing_weights(name, weights), options, runtime
         )
+        self.class_names = self._spec.class_names
         self._mode, self._size, self._highest = mode, (0, 0), float(max_disparity)
         self.threshold = threshold
 
@@ -68,10 +66,7 @@ class MsdesisPredictor:
             for _ in _INPUTS[self._mode]
         ]
         shapes = (normaliser.shape for normaliser in self._normalisers)
-        inputs = dict(zip(_INPUTS[self._mode], shapes, strict=True))
-        self._backend = self._create_backend(
-            model=Model(self._name, self._weights, inputs, self._options)
-        )
+        self._backend = self._backend_for(**dict(zip(_INPUTS[self._mode], shapes, strict=True)))
         self._size = height, width
 
     def predict(self, left: np.ndarray, right: np.ndarray) -> StereoResult:
@@ -88,7 +83,7 @@ class MsdesisPredictor:
         disparity, mask = self._postprocess(outputs)
         stages.done('postprocess')
         span = (0.0, self._highest)
-        return StereoResult(disparity, mask, self._spec.class_names, stages.milliseconds, span)
+        return StereoResult(disparity, mask, self.class_names, stages.milliseconds, span)
 
     def _postprocess(
         self, outputs: tuple[np.ndarray, ...]

@@ -10,6 +10,7 @@ import numpy as np
 from surgseg_ros import predictors
 from surgseg_ros.frames.parts import Part, part_named
 from surgseg_ros.frames.results import InstanceResult
+from surgseg_ros.predictors.protocols import InstancePredictor, SemanticPredictor
 
 
 class PartsPredictor:
@@ -21,9 +22,9 @@ class PartsPredictor:
     background, too: which pixels are the instrument is what the instance network says.
     """
 
-    def __init__(self, instances: Any, semantic: Any) -> None:
+    def __init__(self, instances: InstancePredictor, semantic: SemanticPredictor) -> None:
         self.instances, self._semantic = instances, semantic
-        self.class_names: tuple[str, ...] = instances.class_names
+        self.class_names = instances.class_names
         named = [part_named(name) for name in semantic.class_names]
         if not set(named) - {Part.UNKNOWN}:
             raise ValueError(
@@ -35,7 +36,11 @@ class PartsPredictor:
 
     @classmethod
     def from_weights(
-        cls, instances: Any, weights: str | Path, model: str = 'lwanet', **options: Any
+        cls,
+        instances: InstancePredictor,
+        weights: str | Path,
+        model: str = 'lwanet',
+        **options: Any,
     ) -> 'PartsPredictor':
         """Make the semantic predictor, too; options and errors are those of predictors.create."""
         return cls(instances, predictors.create(model, weights=weights, **options))

@@ -2,20 +2,12 @@
 
 import time
 from dataclasses import replace
-from typing import Protocol
 
 import cv2
 import numpy as np
 
 from surgseg_ros.frames.results import StereoResult
-
-
-class StereoPredictor(Protocol):
-    """Whatever turns a rectified pair of HxWx3 uint8 RGB images into a StereoResult."""
-
-    def predict(self, left: np.ndarray, right: np.ndarray) -> StereoResult:
-        """Match one pair."""
-        ...
+from surgseg_ros.predictors.protocols import Matcher
 
 
 def scale_for(width: int) -> float:
@@ -28,7 +20,7 @@ def scale_for(width: int) -> float:
 
 
 def predict_scaled(
-    predictor: StereoPredictor, left: np.ndarray, right: np.ndarray, scale: float = 1.0
+    predictor: Matcher, left: np.ndarray, right: np.ndarray, scale: float = 1.0
 ) -> StereoResult:
     """Predict on images shrunk by `scale` (0 < scale <= 1).
 

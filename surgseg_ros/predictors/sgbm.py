@@ -6,11 +6,14 @@ with Birchfield-Tomasi cost instead of mutual information and three path directi
 """
 
 import time
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from surgseg_ros.backends.runtime import AUTO, Runtime
 from surgseg_ros.frames.results import StereoResult
 from surgseg_ros.predictors.matching_uncertainty import disparity_stddev
 from surgseg_ros.predictors.preprocess import check_pair
@@ -21,9 +24,9 @@ _END = 1  # px; a match so near to an end of the search range may be anything be
 
 _NO_NETWORK = {
     'weights': (None, ''),
-    'backend': (None, 'auto', 'opencv'),
-    'device': (None, 'auto', 'cpu'),
-    'precision': (None, 'auto'),
+    'backend': ('auto',),
+    'device': ('auto', 'cpu'),
+    'precision': ('auto',),
     'threads': (None,),
     'mode': (None, 'disparity'),
     'threshold': (None,),
@@ -44,9 +47,13 @@ class SgbmPredictor:
 
     Invalid (NaN) is also what the right camera cannot see because it lies beyond its image's edge,
     what was found within 1 px of an end of the search range, and dark windows without texture.
-    Options that only a network has (weights, backend, ...) may be passed while they ask for
-    nothing. Raises ValueError for what cannot be, TypeError for unknown options.
+    What only a network has (weights, runtime, ...) may be passed while it asks for nothing. There
+    is no tool mask, so class_names is empty and threshold means nothing. Raises ValueError for
+    what cannot be, TypeError for unknown options.
     """
+
+    class_names: tuple[str, ...] = ()
+    threshold: float = 0.5
 
     def __init__(
         self,
@@ -57,9 +64,11 @@ class SgbmPredictor:
         left_right: int = 1,
         speckle_size: int = 400,
         stddev: bool = True,
+        weights: str | Path | None = None,
+        runtime: Runtime = AUTO,
         **options: Any,
     ) -> None:
-        _refuse(options)
+        _refuse({'weights': weights, **asdict(runtime), **options})
         if max_disparity is not None and max_disparity <= min_disparity:
             raise ValueError(
                 f'max_disparity is {max_disparity}, expected more than min_disparity '
@@ -83,6 +92,9 @@ class SgbmPredictor:
             speckleRange=1,
             mode=cv2.STEREO_SGBM_MODE_SGBM_3WAY,
         )
+
+    def prepare(self, height: int, width: int) -> None:
+        """Nothing: images of any size are matched at once."""
 
     def predict(self, left: np.ndarray, right: np.ndarray) -> StereoResult:
         """Match a rectified pair: HxWx3 uint8 RGB each; raises ValueError if they are not."""

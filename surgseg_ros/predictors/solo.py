@@ -1,15 +1,16 @@
 """SOLO on numpy images: the instances of one frame (see networks/solo)."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from surgseg_ros import backends, networks
-from surgseg_ros.backends.model import Model
+from surgseg_ros import networks
+from surgseg_ros.backends.prepared import PreparedBackend
+from surgseg_ros.backends.runtime import AUTO, Runtime
 from surgseg_ros.frames.results import InstanceResult, mask_boxes
 from surgseg_ros.frames.stages import Stages
 from surgseg_ros.networks.solo_decode import GRIDS, SCORE_THRESHOLD, cells_per_level, decode
@@ -21,11 +22,11 @@ from surgseg_ros.predictors.weights import card_or_shapes, existing_weights, opt
 class SoloPredictor:
     """Instances of images of any size.
 
-    name: 'solo_r50', 'solo_r18' or 'solo_mobilenet'. weights: its checkpoint. backend, device,
-    precision, threads: as for backends.create. class_names: index = class id, 0 = background.
-    options: of networks.create. input_size: (height, width) px; an image is resized, with its
-    aspect ratio, to the largest that fits into that box or into the box on its side. What is
-    not given is what the card of the weights says; without a card, what their shapes tell, else
+    name: 'solo_r50', 'solo_r18' or 'solo_mobilenet'. weights: its checkpoint, by default that
+    of the package, if it has one. runtime: see Runtime. class_names: index = class id, 0 =
+    background. options: of networks.create. input_size: (height, width) px; an image is resized,
+    with its aspect ratio, to the largest that fits into that box or into the box on its side. What
+    is not given is what the card of the weights says; without a card, what their shapes tell, else
     as published. candidates: cells per level
     whose masks are computed; an image with more cells above the score threshold loses the worst.
     score_threshold: of the category, before duplicates are suppressed; final_threshold: of the
@@ -44,10 +45,7 @@ class SoloPredictor:
         name: str,
         published_size: tuple[int, int],
         weights: str | Path | None = None,
-        backend: str = 'auto',
-        device: str = 'auto',
-        precision: str = 'auto',
-        threads: int | None = None,
+        runtime: Runtime = AUTO,
         class_names: Sequence[str] = (),
         options: Mapping[str, Any] | None = None,
         input_size: Sequence[int] | None = None,
@@ -66,13 +64,8 @@ class SoloPredictor:
         self._counts = cells_per_level(
             candidates, {'grids': GRIDS, **self._spec.arguments, **self._options}['grids']
         )
-        create = partial(
-            backends.create, backend, device=device, precision=precision, threads=threads
-        )
         # sizes whose images have one shape in the network share what was made for it
-        self._backend_for = lru_cache(maxsize=1)(
-            lambda shape: create(model=Model(name, self._weights, {'image': shape}, self._options))
-        )
+        self._backend_for = PreparedBackend(name, self._weights, self._options, runtime)
         self._size = (0, 0)
         self.score_threshold, self.mask_threshold = score_threshold, mask_threshold
         self.final_threshold, self.max_instances = final_threshold, max_instances
@@ -85,7 +78,7 @@ class SoloPredictor:
         spec, (short, long) = self._spec, self._box
         self._content = fitted(height, width, short, long)
         self._normalise = Normaliser(*self._content, spec.mean, spec.std, spec.multiple)
-        self._backend = self._backend_for(self._normalise.shape)
+        self._backend = self._backend_for(image=self._normalise.shape)
         self._size = height, width
 
     def predict(self, image: np.ndarray) -> InstanceResult:

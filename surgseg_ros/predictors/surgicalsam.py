@@ -6,14 +6,15 @@ ground truth has; mode='published' does the same.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from surgseg_ros import backends, networks
-from surgseg_ros.backends.model import Backend, Model
+from surgseg_ros import networks
+from surgseg_ros.backends.model import Backend
+from surgseg_ros.backends.prepared import PreparedBackend
+from surgseg_ros.backends.runtime import AUTO, Runtime
 from surgseg_ros.frames.results import SemanticResult
 from surgseg_ros.frames.stages import Stages
 from surgseg_ros.networks.card import Card
@@ -63,7 +64,7 @@ class SurgicalSamPredictor:
     model_ckp.pth. sam_weights: the checkpoint of the SAM that they were trained upon, where they
     are without its encoder, as model_ckp.pth and most of our own are. For a file without a card,
     encoder, num_tokens, num_classes and class_names say what they are (default: vit_h, EndoVis
-    2018). backend, device, precision, threads: as for backends.create.
+    2018). runtime: see Runtime.
 
     Mode 'all': every class, or those in `classes`, is prompted, in one batch. A class is there if
     its mask is not empty, its predicted quality at least quality_threshold and its presence at
@@ -89,10 +90,7 @@ class SurgicalSamPredictor:
         self,
         weights: str | Path | None = None,
         sam_weights: str | Path | None = None,
-        backend: str = 'auto',
-        device: str = 'auto',
-        precision: str = 'auto',
-        threads: int | None = None,
+        runtime: Runtime = AUTO,
         mode: str = 'all',
         classes: Collection[int] | None = None,
         quality_threshold: float | None = None,
@@ -124,8 +122,14 @@ class SurgicalSamPredictor:
         check_canvas(self._canvas)
         self._temperature = card.details.get('temperature', TEMPERATURE)
         self._spec = networks.spec(_NAME)
-        self._create_backend = partial(
-            backends.create, backend, device=device, precision=precision, threads=threads
+        self._encoders = PreparedBackend(_NAME, self._weights, self._options, runtime, self._base)
+        self._decoders = PreparedBackend(  # of as many classes at a time as have been asked for
+            _NAME,
+            self._weights,
+            {**self._options, 'encoder': None},
+            runtime,
+            self._base,
+            kept=None,
         )
         own = self.own_thresholds = {
             name: _first(card.details.get(name), 0.5)
@@ -135,8 +139,6 @@ class SurgicalSamPredictor:
         self.presence_threshold = _first(presence_threshold, own['presence_threshold'])
         self.mode, self.classes = mode, classes
         self._stream = FeatureStream(self._encode, encode_every, asynchronous)
-        self._encoder: Backend | None = None
-        self._decoders: dict[int, Backend] = {}
         self._size = (0, 0)
 
     @property
@@ -165,9 +167,7 @@ class SurgicalSamPredictor:
 
     def prepare(self, height: int, width: int) -> None:
         """Make ready for frames of this size; raises what backends.create and exports raise."""
-        if self._encoder is None:
-            shape = (1, 3, self._canvas, self._canvas)
-            self._encoder = self._create_backend(model=self._model({'image': shape}))
+        self._encoder = self._encoders(image=(1, 3, self._canvas, self._canvas))
         self._decoder(len(self._prompted(None if self.mode == 'all' else [1])))
         if (height, width) != self._size:
             self._stream.reset()
@@ -227,24 +227,16 @@ class SurgicalSamPredictor:
             )
         return np.array(sorted({int(i) for i in wanted}), np.int64)
 
-    def _model(self, inputs: dict[str, tuple[int, ...]], **options: Any) -> Model:
-        options = {**self._options, **options}
-        return Model(_NAME, self._weights, inputs, options, self._base)
-
     def _decoder(self, prompts: int) -> Backend | None:
         """The decoder of so many classes at once; None of none."""
-        if prompts and prompts not in self._decoders:
-            grid = self._options['grid']
-            inputs = {
-                'features': (1, grid, grid, CHANNELS),
-                'prompts': (prompts, self._options['num_classes']),
-            }
-            model = self._model(inputs, encoder=None)
-            self._decoders[prompts] = self._create_backend(model=model)
-        return self._decoders.get(prompts)
+        if not prompts:
+            return None
+        grid = self._options['grid']
+        return self._decoders(
+            features=(1, grid, grid, CHANNELS), prompts=(prompts, self._options['num_classes'])
+        )
 
     def _encode(self, image: np.ndarray) -> np.ndarray:
-        assert self._encoder is not None
         (features,) = self._encoder.run(self._input(image))
         check_finite(_NAME, [features])
         return features.copy()

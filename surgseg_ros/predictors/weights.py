@@ -5,20 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from surgseg_ros import networks
+from surgseg_ros.networks.bundled import bundled_weights, find_weights
 from surgseg_ros.networks.card import Card, read_card
 
 
 def existing_weights(name: str, weights: str | Path | None) -> Path:
-    """Return the path of a file that exists.
+    """The file of weights for the network `name`; None: those that come with the package.
 
-    Raises FileNotFoundError, or ValueError that says where the authors publish weights of the
-    network `name`, if they do, where none were given.
+    Raises FileNotFoundError, or ValueError that says where the authors publish weights, if they
+    do, where none were given and none come with the package.
     """
-    if not weights:
+    found = find_weights(weights) if weights else bundled_weights(name)
+    if found is None:
         raise ValueError(f'{name} needs weights: {where_published(name)}')
-    if not Path(weights).is_file():
-        raise FileNotFoundError(f'there is no checkpoint {weights}')
-    return Path(weights)
+    return found
 
 
 def where_published(name: str) -> str:

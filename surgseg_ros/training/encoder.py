@@ -8,6 +8,7 @@ from torch import nn
 
 from surgseg_ros import networks
 from surgseg_ros.networks.checkpoints import read
+from surgseg_ros.networks.protocols import HasMobileNet
 
 
 @torch.no_grad()
@@ -18,7 +19,7 @@ def load_encoder(network: nn.Module, name: str, path: Path) -> None:
     Raises ValueError with one sentence if the network has no MobileNetV2,
     and what networks.load_checkpoint raises.
     """
-    blocks: dict[int, Any] = getattr(network, 'encoder_blocks', dict)()
+    blocks: dict[int, Any] = network.encoder_blocks() if isinstance(network, HasMobileNet) else {}
     if not blocks:
         raise ValueError(f'{name} has no MobileNetV2: network.encoder must be null')
     lwanet: Any = networks.create('lwanet', **networks.options_of('lwanet', read(path)))

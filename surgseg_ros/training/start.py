@@ -11,6 +11,7 @@ from torch import nn
 from surgseg_ros import networks
 from surgseg_ros.networks.bundled import find_weights
 from surgseg_ros.networks.checkpoints import load_but
+from surgseg_ros.networks.protocols import HasImagenetBackbone
 from surgseg_ros.training.encoder import load_encoder
 
 _ENCODERS = ('backbone.', 'pyramid.stages.')  # what imagenet and encoder set
@@ -56,7 +57,7 @@ def _starts_anew(network: nn.Module, wanted: Network) -> bool:
 
 def _load_encoder(network: Any, wanted: Network) -> None:
     if wanted.imagenet is not None:
-        if not hasattr(network, 'load_imagenet'):
+        if not isinstance(network, HasImagenetBackbone):
             raise ValueError(
                 f'{wanted.name} has no backbone of ImageNet: network.imagenet must be null'
             )

@@ -14,6 +14,7 @@ from golden_recipe import fill_network, rng, texture
 from surgseg_ros import backends, networks
 from surgseg_ros.backends import exports
 from surgseg_ros.backends.model import Model
+from surgseg_ros.backends.runtime import Runtime
 
 torch = pytest.importorskip('torch', reason='networks need torch')
 InvertedResidual = pytest.importorskip('surgseg_ros.networks.mobilenet_v2').InvertedResidual
@@ -92,7 +93,7 @@ def case(request, folder):
 @pytest.mark.parametrize('kind', backends.available())
 def test_f32_agrees_with_torch(case, kind):
     model, runs = case
-    backend = backends.create(kind, model, device='cpu', precision='f32')
+    backend = backends.create(model, Runtime(kind, 'cpu', 'f32'))
     for inputs, expected in runs:
         outputs = backend.run(*inputs)
         assert len(outputs) == len(expected) > 0
@@ -112,7 +113,7 @@ def test_bf16_is_close_where_the_processor_has_it(case, kind):
     if not continuous(model):
         pytest.skip('rounding may decide what comes out')
     try:
-        backend = backends.create(kind, model, device='cpu', precision='bf16')
+        backend = backends.create(model, Runtime(kind, 'cpu', 'bf16'))
     except ValueError as error:
         assert kind == 'openvino' and 'does not compute in bf16' in str(error)
         return
@@ -144,7 +145,7 @@ def test_wrong_weights_are_named_by_the_exporting_process(folder):
     wrong = Model('msdesis_resnet34', light.weights, light.inputs, light.options)
     sentence = 'does not fit msdesis_resnet34: .* it looks like msdesis_light'
     with pytest.raises(ValueError, match=sentence):
-        backends.create('onnxruntime', wrong)
+        backends.create(wrong, Runtime('onnxruntime'))
     assert not list((exports.cache_folder() / 'onnx').glob(f'*{wrong.digest()}*'))
 
 
@@ -208,20 +209,29 @@ def test_an_export_appears_complete_or_not_at_all(tmp_path, monkeypatch):
 def test_what_cannot_be_is_refused_in_a_sentence(folder, monkeypatch):
     model = example_model(folder, 'msdesis_light')
     for options, sentence in (
-        ({'kind': 'tensorflow'}, "backend is 'tensorflow', expected one of auto, openvino"),
-        ({'kind': 'torch', 'device': 'tpu'}, "device is 'tpu', expected one of auto, cpu, cuda"),
-        ({'kind': 'torch', 'precision': 'int8'}, "precision is 'int8', expected one of auto, f32"),
-        ({'kind': 'openvino', 'device': 'cuda'}, 'openvino runs on the CPU'),
-        ({'kind': 'onnxruntime', 'precision': 'bf16'}, 'onnxruntime computes in f32, not in bf16'),
-        ({'kind': 'torch', 'device': 'cpu', 'precision': 'fp16'}, 'no fp16 on the CPU'),
+        ({'backend': 'tensorflow'}, "backend is 'tensorflow', expected one of auto, openvino"),
+        (
+            {'backend': 'torch', 'device': 'tpu'},
+            "device is 'tpu', expected one of auto, cpu, cuda",
+        ),
+        (
+            {'backend': 'torch', 'precision': 'int8'},
+            "precision is 'int8', expected one of auto, f32",
+        ),
+        ({'backend': 'openvino', 'device': 'cuda'}, 'openvino runs on the CPU'),
+        (
+            {'backend': 'onnxruntime', 'precision': 'bf16'},
+            'onnxruntime computes in f32, not in bf16',
+        ),
+        ({'backend': 'torch', 'device': 'cpu', 'precision': 'fp16'}, 'no fp16 on the CPU'),
     ):
         with pytest.raises(ValueError, match=sentence):
-            backends.create(model=model, **options)
+            backends.create(model, Runtime(**options))
     monkeypatch.setattr(backends, 'find_spec', lambda name: None)
     with pytest.raises(ImportError, match='pip install openvino'):
-        backends.create('openvino', model)
+        backends.create(model, Runtime('openvino'))
     with pytest.raises(ImportError, match='pip install openvino'):
-        backends.create('auto', model, device='cpu')
+        backends.create(model, Runtime(device='cpu'))
     monkeypatch.setattr(exports, 'find_spec', lambda name: None if name == 'onnxscript' else True)
     monkeypatch.setenv('SURGSEG_CACHE', str(folder / 'empty'))
     with pytest.raises(ImportError, match='exporting msdesis_light needs pip install onnxscript'):

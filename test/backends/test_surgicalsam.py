@@ -6,6 +6,7 @@ from golden_recipe import GOLDEN, field, fill_network
 
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
+from surgseg_ros.backends.runtime import Runtime
 
 torch = pytest.importorskip('torch', reason='networks need torch')
 
@@ -31,7 +32,7 @@ def case(request, tmp_path_factory):
 @pytest.mark.parametrize('kind', backends.available())
 def test_masks_and_quality_are_those_of_the_authors_code(case, kind):
     golden, model, inputs = case
-    logits, quality, prototypes = backends.create(kind, model, device='cpu').run(*inputs)
+    logits, quality, prototypes = backends.create(model, Runtime(kind, 'cpu')).run(*inputs)
     np.testing.assert_allclose(logits[:, :, ::5, ::5], golden['logits'], rtol=0, atol=2e-4)
     np.testing.assert_allclose(quality, golden['quality'], rtol=0, atol=2e-5)
     assert prototypes.shape == (7, 256)

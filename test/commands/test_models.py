@@ -177,11 +177,7 @@ def published_solo(path: Path, **meta: object) -> None:
 def test_import_of_mmdetections_file_with_all_that_it_notes(tmp_path: Path) -> None:
     path, out = tmp_path / 'solo_r50_fpn_8gpu_3x.pth', tmp_path / 'solo.safetensors'
     published_solo(
-        path,
-        best=np.float64(0.358),
-        seed=np.int64(3),
-        stds=np.ones(3),
-        time=datetime(2020, 1, 14, 3, 2),
+        path, best=np.float64(0.358), seed=np.int64(3), time=datetime(2020, 1, 14, 3, 2)
     )
     # NumPy 1, with which the authors saved theirs, knows it by another name
     content = path.read_bytes()

@@ -12,6 +12,7 @@ from golden_recipe import GOLDEN, field, fill_network
 
 from surgseg_ros import backends, networks
 from surgseg_ros.backends.model import Model
+from surgseg_ros.backends.runtime import Runtime
 from surgseg_ros.cli import main
 from surgseg_ros.networks.card import read_card
 
@@ -87,7 +88,7 @@ def test_runtimes(published, golden, image, kind):
         {'encoder': 'vit_b'},
         published / 'sam_vit_b.pth',
     )
-    backend = backends.create(kind, model, device='cpu', precision='f32')
+    backend = backends.create(model, Runtime(kind, 'cpu', 'f32'))
     assert_golden(backend.run(image)[0], golden)
     del backend
     gc.collect()

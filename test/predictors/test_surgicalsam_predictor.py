@@ -41,7 +41,7 @@ class Scene:
         self.qualities = {1: 0.9, 2: 0.7, 3: 0.8}
         self.masks = {1: np.s_[:, :50], 2: np.s_[:, 30:60], 3: np.s_[:, 50:90]}
 
-    def create(self, kind, model, **options):
+    def create(self, model, **options):
         return self
 
     def run(self, tensor, prompts=None):
