@@ -58,12 +58,14 @@ class InstancePredictor(Predictor, Protocol):
     score_threshold: of a class, from which something may be an instance. mask_threshold:
     probability from which a pixel is part of it. final_threshold: score from which an instance
     counts after duplicates have been suppressed. max_instances: the best ones.
+    validation_threshold: the score_threshold of training's validation.
     """
 
     score_threshold: float
     mask_threshold: float
     final_threshold: float
     max_instances: int
+    validation_threshold: float
 
     def predict(self, image: np.ndarray) -> InstanceResult:
         """Find the instances of HxWx3 uint8 RGB; ValueError if it is none."""
