@@ -6,7 +6,9 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the recipe, and what the command line changes in it."""
-    parser.add_argument('recipe', type=Path, help='YAML file, such as those in config/train/')
+    parser.add_argument(
+        'recipe', help='YAML file, or the name of one that comes with the package: lwanet_finetune'
+    )
     parser.add_argument('--out', type=Path, help='folder of the run (default: out/train/RECIPE)')
     parser.add_argument(
         '--set',
@@ -27,9 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train to the end."""
     from surgseg_ros.training import tasks
+    from surgseg_ros.training.recipe import find_recipe
 
-    recipe = tasks.load_recipe(args.recipe, args.overrides)
-    out = args.out or Path('out/train') / args.recipe.stem
+    path = find_recipe(args.recipe)
+    recipe = tasks.load_recipe(path, args.overrides)
+    out = args.out or Path('out/train') / path.stem
     from surgseg_ros.training.loop import train  # imports torch
 
     train(recipe, out, resume=args.resume == 'auto')

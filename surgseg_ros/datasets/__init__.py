@@ -38,6 +38,7 @@ _DATASETS: dict[Kind, dict[str, str]] = {
         'cata7': 'cata7:Cata7',
         'endovis17': 'endovis17:EndoVis17',
         'endovis18': 'endovis18:EndoVis18',
+        'folder': 'folder:FolderLabels',
         'simulated': 'simulated:Simulated',
     },
     'instances': {
@@ -46,7 +47,7 @@ _DATASETS: dict[Kind, dict[str, str]] = {
         'endovis17': 'endovis17:EndoVis17Instances',
         'simulated': 'simulated:SimulatedInstances',
     },
-    'stereo': {},
+    'stereo': {'folder': 'folder:FolderStereo'},
 }
 
 

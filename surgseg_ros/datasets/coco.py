@@ -58,6 +58,10 @@ class CocoInstances(InstanceDataset):
         """Number of images."""
         return len(self.image_ids)
 
+    def name(self, index: int) -> str:
+        """Return what image number index is called; IndexError beyond the last one."""
+        return str(self._coco.imgs[self.image_ids[index]]['file_name'])
+
     def __getitem__(self, index: int) -> InstanceSample:
         """See InstanceDataset."""
         record = self._coco.imgs[self.image_ids[index]]

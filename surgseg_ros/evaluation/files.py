@@ -8,12 +8,12 @@ import numpy as np
 
 from surgseg_ros.datasets import InstanceSample, SegmentationSample, StereoSample
 from surgseg_ros.datasets.base import contents, image_files
+from surgseg_ros.datasets.disparity_files import SUFFIXES, read_disparity
 from surgseg_ros.evaluation.evaluators.scared import DepthSample
 from surgseg_ros.frames.calibration import StereoCalibration
 from surgseg_ros.frames.results import InstanceResult, SemanticResult, StereoResult, mask_boxes
 from surgseg_ros.media.image_files import read_grey
 
-_FLOATS = ('.png', '.npy', '.tif', '.tiff')
 Calibrations = Callable[[str], StereoCalibration | None]  # by the name of a frame
 
 
@@ -84,7 +84,7 @@ def disparity_files(
 
     A truth of 0 is unknown in every format.
     """
-    for name, found, true in paired_files(prediction, truth, _FLOATS, 'disparity files'):
+    for name, found, true in paired_files(prediction, truth, SUFFIXES, 'disparity files'):
         disparity = read_disparity(true, scale)
         disparity[disparity == 0] = np.nan
         black = np.zeros((*disparity.shape, 3), np.uint8)
@@ -96,46 +96,13 @@ def depth_files(
     prediction: Path, truth: Path, scale: float, calibrations: Calibrations
 ) -> Iterator[tuple[DepthSample, StereoResult]]:
     """Disparity of the rectified pair, and true depth in mm in the original image (0 unknown)."""
-    for name, found, true in paired_files(prediction, truth, _FLOATS, 'depth files'):
+    for name, found, true in paired_files(prediction, truth, SUFFIXES, 'depth files'):
         depth = read_disparity(true, scale) / 1000
         depth[depth <= 0] = np.nan
         calibration = calibrations(name)
         if calibration is None:
             raise ValueError(f'{name} has no calibration, which brings disparity back to depth')
         yield DepthSample(name, depth, calibration), StereoResult(read_disparity(found, scale))
-
-
-def read_disparity(path: Path, scale: float) -> np.ndarray:
-    """HxW float32 px, NaN unknown: 0 in a PNG (values / scale), NaN or infinity in TIFF and npy.
-
-    0 in TIFF and npy is a value. Raises ValueError with one sentence for anything else.
-    """
-    if path.suffix.lower() == '.npy':
-        values = _read_npy(path)
-    else:
-        read = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        if read is None:
-            raise ValueError(f'{path} is not an image that OpenCV can read')
-        values = read
-    if values.ndim != 2:
-        raise ValueError(f'{path} has the shape {values.shape}, expected height x width')
-    if path.suffix.lower() == '.png':
-        if values.dtype != np.uint16:
-            raise ValueError(f'{path} has values of type {values.dtype}, expected 16 bits')
-        return np.where(values == 0, np.float32(np.nan), values / np.float32(scale))
-    if values.dtype.kind not in 'fiu':
-        raise ValueError(f'{path} has values of type {values.dtype}, expected numbers')
-    disparity = values.astype(np.float32)
-    disparity[~np.isfinite(disparity)] = np.nan
-    return disparity
-
-
-def _read_npy(path: Path) -> np.ndarray:
-    try:
-        values: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f'{path} is not an array that NumPy can read: {error}') from error
-    return values
 
 
 def track_files(prediction: Path, truth: Path) -> Iterator[tuple[InstanceSample, InstanceResult]]:

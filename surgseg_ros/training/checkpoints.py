@@ -20,6 +20,7 @@ from surgseg_ros.training.task import Task
 STATE = 'state.pt'
 BEST = 'best.safetensors'
 LAST = 'last.safetensors'
+_EPOCHS = 'schedule.epochs'
 
 
 def remove_run(folder: Path) -> None:
@@ -51,13 +52,46 @@ def load_state(folder: Path) -> dict[str, Any] | None:
 
 
 def check_same_recipe(saved: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
-    """ValueError that names the first key in which two recipes differ, but for `machine`."""
+    """ValueError that names the first key in which two recipes differ, but for `machine`.
+
+    More epochs may be asked for than before.
+    """
     before, now = _flat(saved), _flat(wanted)
+    if now.get(_EPOCHS, 0) > before.get(_EPOCHS, 0):
+        before[_EPOCHS] = now[_EPOCHS]
     for key in [*now, *before]:
         if not key.startswith('machine.') and before.get(key) != now.get(key):
             raise ValueError(
                 f'{folder} holds a run with {key} {before.get(key)!r}, the recipe now says '
                 f'{now.get(key)!r}: choose another --out, or --resume never to start over'
+            )
+
+
+def data_of(task: Task) -> dict[str, Any]:
+    """What a resumed run has to find as it was: the classes, and how many images there are."""
+    return {
+        'classes': list(task.class_names),
+        'training_samples': len(task.train_samples),
+        'validation_samples': len(task.val_samples),
+        'images': task.images_digest(),
+    }
+
+
+def check_same_data(saved: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    """ValueError that names what has changed in the data of a run: see data_of."""
+    words = {
+        'classes': 'the classes',
+        'training_samples': 'the number of training images or samples',
+        'validation_samples': 'the number of validation images or samples',
+        'images': 'the images (a digest of their names)',
+    }
+    for key, what in words.items():
+        before, after = saved.get(key), now[key]
+        if before is not None and before != after:
+            shown = [', '.join(one[1:]) if key == 'classes' else one for one in (before, after)]
+            raise ValueError(
+                f'{folder} holds a run for which {what} was {shown[0]}, the data now has '
+                f'{shown[1]}: choose another --out, or --resume never to start over'
             )
 
 

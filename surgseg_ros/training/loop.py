@@ -343,6 +343,7 @@ class TrainingRun:
         }
         state = {
             'recipe': checkpoints.recipe_dict(self.recipe),
+            'data': checkpoints.data_of(self.task),
             'progress': asdict(self.progress),
             'network': self.task.network.state_dict(),
             'optimiser': self.optimiser.state_dict(),
@@ -361,7 +362,13 @@ class TrainingRun:
         checkpoints.check_same_recipe(
             state['recipe'], checkpoints.recipe_dict(self.recipe), self.folder
         )
+        checkpoints.check_same_data(
+            state.get('data', {}), checkpoints.data_of(self.task), self.folder
+        )
         self.progress = Progress(**state['progress'])
+        before = state['recipe']['schedule']['epochs']
+        if len(self.progress.rows) == before < self.recipe.schedule.epochs:
+            self.progress.ended = ''  # more epochs are asked for than the run had
         self.task.network.load_state_dict(state['network'])
         self.optimiser.load_state_dict(state['optimiser'])
         self.fabric.strategy.precision.load_state_dict(state['precision'])

@@ -5,12 +5,14 @@ Imports no torch. A task adds its own keys by a subclass of Recipe.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from surgseg_ros.media.share import share
 from surgseg_ros.networks.checked import Count, Natural, NotNegative, Section, parse
 
 __all__ = ['Count', 'Natural', 'NotNegative', 'Recipe', 'Section', 'merge', 'parse', 'read_recipe']
@@ -104,6 +106,22 @@ class Recipe(Section):
     schedule: Schedule
     evaluation: Evaluation
     machine: Machine = field(default_factory=Machine)
+
+
+def find_recipe(name: str) -> Path:
+    """The recipe of this path, or the one of this name that comes with the package.
+
+    Raises FileNotFoundError with the nearest name.
+    """
+    path, folder = Path(name), share() / 'config' / 'train'
+    known = {one.stem: one for one in sorted(folder.glob('*.yaml'))}
+    if path.is_file():
+        return path
+    if path.name == name and path.suffix in ('', '.yaml') and path.stem in known:
+        return known[path.stem]
+    near = get_close_matches(path.stem, known, n=1)
+    hint = f'did you mean {near[0]}?' if near else f'known: {", ".join(known)}'
+    raise FileNotFoundError(f'there is no recipe {name}; {hint}')
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from torch import nn
 
 from surgseg_ros import networks
 from surgseg_ros.networks.bundled import find_weights
+from surgseg_ros.networks.card import read_card
 from surgseg_ros.networks.checkpoints import load_but
 from surgseg_ros.networks.protocols import HasImagenetBackbone
 from surgseg_ros.training.encoder import load_encoder
@@ -33,8 +35,14 @@ class Network:
     weights_but: tuple[str, ...] = ()  # but tensors with these prefixes: those of other classes
 
 
-def make_network(wanted: Network, options: Mapping[str, Any]) -> nn.Module:
-    """The network with the weights that it shall start from."""
+def make_network(
+    wanted: Network, options: Mapping[str, Any], class_names: tuple[str, ...] = ()
+) -> nn.Module:
+    """The network with the weights that it shall start from.
+
+    Where these are for other classes, by their card, what depends on the classes starts anew,
+    which is said.
+    """
     if 'num_classes' in wanted.options:
         raise ValueError('network.options.num_classes is what the data has: leave it out')
     network: Any = networks.create(wanted.name, **options)
@@ -43,8 +51,30 @@ def make_network(wanted: Network, options: Mapping[str, Any]) -> nn.Module:
     if _starts_anew(network, wanted):
         _load_encoder(network, wanted)
     if wanted.weights is not None:
-        _load(network, find_weights(wanted.weights), wanted.weights_but)
+        path = find_weights(wanted.weights)
+        others = wanted.weights_but or _of_other_classes(path, wanted.name, options, class_names)
+        _load(network, path, others)
     return cast(nn.Module, network)
+
+
+def _of_other_classes(
+    path: Path, name: str, options: Mapping[str, Any], class_names: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Keys of what depends on the classes, if the card of the weights has others; none without."""
+    card = read_card(path)
+    if card is None or not class_names or card.class_names in ((), class_names):
+        return ()
+    print(
+        f'{path} knows {", ".join(card.class_names[1:])}; the data have '
+        f'{", ".join(class_names[1:])}: the last layer is made anew',
+        file=sys.stderr,
+    )
+    with torch.device('meta'):
+        shapes = [
+            {key: x.shape for key, x in networks.create(name, **changed).state_dict().items()}
+            for changed in (options, {**options, 'num_classes': options['num_classes'] + 1})
+        ]
+    return tuple(key for key, shape in shapes[0].items() if shapes[1][key] != shape)
 
 
 def _starts_anew(network: nn.Module, wanted: Network) -> bool:

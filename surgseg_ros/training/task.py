@@ -1,5 +1,6 @@
 """What the one training loop asks of a network that shall be trained."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
@@ -84,6 +85,19 @@ class Task(ABC):
     def weights(self) -> dict[str, Tensor]:
         """Tensors of the checkpoint that predictors load: the network's, unless overridden."""
         return self.network.state_dict()
+
+    def images_digest(self) -> str:
+        """Changes with the names of the images of training and validation; '' if none have any."""
+        datasets: list[Any] = [
+            getattr(samples, 'dataset', None) for samples in (self.train_samples, self.val_samples)
+        ]
+        names = [
+            dataset.name(index)
+            for dataset in datasets
+            if hasattr(dataset, 'name')
+            for index in range(len(dataset))
+        ]
+        return hashlib.sha256('\n'.join(names).encode()).hexdigest()[:16] if names else ''
 
     def details(self) -> dict[str, Any]:
         """More for the card, such as input_size; what JSON can hold."""

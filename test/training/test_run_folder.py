@@ -124,3 +124,54 @@ def test_a_gpu_that_is_not_there_is_said(tmp_path: Path) -> None:
     recipe = replace(recipe, machine=replace(recipe.machine, accelerator='cuda'))
     with pytest.raises(ValueError, match="machine.accelerator 'cuda' with machine.devices 1 cann"):
         loop.train(recipe, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('change', 'sentence'),
+    [
+        (
+            {'class_names': ('dark', 'shiny')},
+            'holds a run for which the classes was bright, the data now has shiny: choose another',
+        ),
+        (
+            {'images_digest': lambda self: 'other'},
+            'for which the images .a digest of their names. was .*, the data now has other',
+        ),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], sentence: str
+) -> None:
+    monkeypatch.setattr(ToyTask, 'images_digest', lambda self: 'digest')
+    loop.train(make_recipe(), tmp_path)
+    before = contents(tmp_path)
+    for name, value in change.items():
+        monkeypatch.setattr(ToyTask, name, value)
+    with pytest.raises(ValueError, match=sentence):
+        loop.train(make_recipe(), tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_fewer_images_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop.train(make_recipe(), tmp_path)
+    made = ToyTask.__init__
+
+    def with_fewer(self: ToyTask, recipe: ToyRecipe) -> None:
+        made(self, replace(recipe, samples=8))
+
+    monkeypatch.setattr(ToyTask, '__init__', with_fewer)
+    with pytest.raises(ValueError, match='of training images or samples was 12, .* now has 8'):
+        loop.train(make_recipe(), tmp_path)
+
+
+def test_a_finished_run_goes_on_where_more_epochs_are_asked_for(tmp_path: Path) -> None:
+    recipe = make_recipe()
+    longer = replace(recipe, schedule=replace(recipe.schedule, epochs=3))
+    assert len(loop.train(recipe, tmp_path / 'short').rows) == 2
+    assert len(loop.train(longer, tmp_path / 'short').rows) == 3
+    loop.train(longer, tmp_path / 'whole')
+    weights = [(tmp_path / name / 'state.pt') for name in ('short', 'whole')]
+    short, whole = (torch.load(path, weights_only=True)['network'] for path in weights)
+    assert all(torch.equal(short[key], whole[key]) for key in whole)
+    with pytest.raises(ValueError, match=r'run with schedule.epochs 3, the recipe now says 2'):
+        loop.train(recipe, tmp_path / 'short')

@@ -181,3 +181,35 @@ def test_a_first_layer_sees_images_scaled_as_it_learnt(tmp_path: Path) -> None:
         assert inside.std() > 0.1
         results.append(inside)
     torch.testing.assert_close(*results)
+
+
+def test_new_classes_replace_what_depends_on_them_and_say_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from safetensors.torch import save_file
+
+    from surgseg_ros.networks.card import Card
+
+    torch.manual_seed(0)
+    before = networks.create('lwanet', num_classes=3).state_dict()
+    weights = tmp_path / 'old.safetensors'
+    card = Card('lwanet', {'num_classes': 3}, ('background', 'hook', 'clip'))
+    save_file(before, weights, metadata=card.metadata())
+    wanted = Network(name='lwanet', weights=str(weights))
+
+    def made(*class_names: str) -> dict[str, Any]:
+        torch.manual_seed(1)
+        options = {'num_classes': len(class_names)}
+        tensors: dict[str, Any] = make_network(wanted, options, class_names).state_dict()
+        return tensors
+
+    same = made('background', 'hook', 'clip')
+    assert all(torch.equal(same[key], before[key]) for key in before)
+    assert not capsys.readouterr().err
+    for classes in (('background', 'clip', 'hook'), ('background', 'a', 'b', 'c')):
+        after = made(*classes)
+        said = capsys.readouterr().err
+        assert f'knows hook, clip; the data have {", ".join(classes[1:])}: the last' in said
+        changed = {key for key in before if not torch.equal(after[key], before[key])}
+        assert changed and all(key.startswith('final.1.') for key in changed)
+        assert 'final.1.3.weight' in after

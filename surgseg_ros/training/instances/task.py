@@ -1,5 +1,6 @@
 """What the tasks of instances share: keys of recipes, samples, COCO's average precision."""
 
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -93,12 +94,14 @@ class InstanceTask(Task):
         """
         wanted = recipe.network
         self.train_data, self.val_data = recipe.data.opened(_open_instances)
+        for part, data in (('train', self.train_data), ('val', self.val_data)):
+            _tell(part, data)
         self.class_names = self.train_data.class_names
         if self.val_data.class_names != self.class_names:
             raise ValueError('data.train and data.val have different classes')
         self.network_name = wanted.name
         self.network_options = {**wanted.options, 'num_classes': len(self.class_names) - 1}
-        self.network = make_network(wanted, self.network_options)
+        self.network = make_network(wanted, self.network_options, self.class_names)
         if not isinstance(self.network, kind):
             raise ValueError(f'the task {recipe.task} trains no {wanted.name}')
         spec = networks.spec(wanted.name)
@@ -150,6 +153,24 @@ class InstanceTask(Task):
     def normalised(self, image: Tensor) -> Tensor:
         """N x 3 x H x W uint8 RGB -> as the network takes it."""
         return normalised(image, self._mean, self._std)
+
+
+def _tell(part: str, data: InstanceDataset) -> None:
+    """Say what there is to learn, where that is known; ValueError if it is nothing."""
+    for note in data.notes:
+        print(f'data.{part}: {note}', file=sys.stderr)
+    counts = data.counts()
+    if counts is None:
+        return
+    total = sum(counts.instances.values())
+    if not total:
+        why = f': all {counts.crowds} annotations are crowds (iscrowd)' if counts.crowds else ''
+        raise ValueError(f'data.{part} has no instance to learn in {counts.images} images{why}')
+    each = ', '.join(f'{name} {counts.instances.get(name, 0)}' for name in data.class_names[1:])
+    print(
+        f'data.{part}: {counts.images} images, {total} instances, {counts.crowds} crowds; {each}',
+        file=sys.stderr,
+    )
 
 
 def _open_instances(name: str, root: Path, split: str, **options: Any) -> InstanceDataset:

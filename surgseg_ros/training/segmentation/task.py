@@ -111,6 +111,8 @@ class SegmentationTask(Task):
                 f'{spec.multiple} px, not {data.width}x{data.height}'
             )
         train, val = data.opened(datasets.open_dataset)
+        if val.class_names != train.class_names:
+            raise ValueError('data.train and data.val have different classes')
         augment = make_augmentation(recipe.augmentation, (data.height, data.width))
         self._box = data.height, data.width
         fill = [round(255 * mean) for mean in spec.mean]  # as predictors pad, nearly
@@ -119,7 +121,7 @@ class SegmentationTask(Task):
         self.class_names = train.class_names
         self.network_name = recipe.network.name
         self.network_options = {**recipe.network.options, 'num_classes': len(self.class_names)}
-        self.network = make_network(recipe.network, self.network_options)
+        self.network = make_network(recipe.network, self.network_options, self.class_names)
         self._loss = recipe.loss
         self._mean, self._std, self._multiple = spec.mean, spec.std, spec.multiple
 
