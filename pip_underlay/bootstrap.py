@@ -29,7 +29,7 @@ PYTHON = VENV / 'bin' / 'python'
 BUILD = ROOT / 'build' / 'venv'
 LOG = ROOT / 'log' / 'bootstrap.log'
 LIBC = ctypes.CDLL(None)
-STAND_INS = ('message_filters', 'sensor_msgs_py', 'vision_msgs')
+STAND_INS = ('message_filters', 'sensor_msgs_py', 'tf2_msgs', 'vision_msgs')
 OF_OTHERS = (
     'PYTHONPATH',
     'LD_LIBRARY_PATH',

@@ -100,7 +100,7 @@ class ToolPose:
     twist: (6,) linear m/s and angular rad/s of the control point.
     jaw_angle: full opening, rad, NaN unknown; jaw_variance: rad^2.
     joints: where they are known. insertion_point: (3,) m, the remote centre about which the
-    instrument pivots, where it is known.
+    instrument pivots, where it is known. radius: of the shaft, m.
     """
 
     slot: int
@@ -121,6 +121,7 @@ class ToolPose:
     twist_covariance: np.ndarray = field(default_factory=lambda: np.zeros((6, 6)))
     joints: ToolJoints | None = None
     insertion_point: np.ndarray | None = None
+    radius: float = 0.004
 
     def point(self, kind: KeypointKind) -> np.ndarray:
         """(3,) m of a keypoint, NaN where it is unknown."""

@@ -2,7 +2,8 @@
 
 A node, `surgseg infer`, `surgseg evaluate` and the benchmarks call the same step, so the same
 frames with the same stamps and settings give the same result everywhere. There are
-`stereo.StereoStep`, `semantic.SemanticStep` and `instances.InstanceStep`. How to write another:
+`stereo.StereoStep`, `semantic.SemanticStep` and `instances.InstanceStep`;
+`pose.PoseStep` works on the results of others. How to write another:
 
 1. Settings: a frozen dataclass of `settings.setting(default, meaning, range=..., live=...)`
    fields; with a network it inherits network.NetworkSettings. Node parameters

@@ -14,7 +14,7 @@ import numpy as np
 
 from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
 from surgseg_ros.frames.parts import Part
-from surgseg_ros.frames.results import InstanceResult
+from surgseg_ros.frames.results import InstanceResult, mask_boxes
 from surgseg_ros.rosdata.images import decode_float, encode_image
 
 NANOSECONDS = 1_000_000_000
@@ -232,6 +232,30 @@ def instance_parts(message: Any, height: int, width: int) -> np.ndarray:
     return parts
 
 
+def instance_result(message: Any) -> InstanceResult:
+    """surgseg_ros/InstrumentInstances -> InstanceResult; names of absent classes are empty.
+
+    Raises ValueError as instance_parts does.
+    """
+    found, size = message.instances, (int(message.height), int(message.width))
+    parts = np.zeros((len(found), *size), np.uint8)
+    for plane, one in zip(parts, found, strict=True):
+        plane[:] = instance_parts(one, *size)
+    names = [''] * (1 + max((int(one.class_id) for one in found), default=0))
+    for one in found:
+        names[one.class_id] = one.class_name
+    masks = parts > 0
+    return InstanceResult(
+        np.array([one.class_id for one in found], np.int64),
+        np.array([one.score for one in found], np.float32),
+        mask_boxes(masks),
+        masks,
+        parts,
+        tuple(names),
+        track_ids=np.array([one.track_id for one in found], np.uint32),
+    )
+
+
 def instrument_instances(
     make: MessageFactory, header: Any, height: int, width: int, instances: Sequence[Any]
 ) -> Any:
@@ -311,10 +335,11 @@ def instance_map(message: Any) -> np.ndarray:
 
 
 def pose_message(make: MessageFactory, pose: np.ndarray) -> Any:
-    """geometry_msgs/Pose of a 4x4 rigid transform in metres."""
-    from scipy.spatial.transform import Rotation  # 35 MB that only poses need
+    """geometry_msgs/Pose of a 4x4 rigid transform in metres; NaN stays NaN."""
+    from surgseg_ros.geometry.transforms import quaternion_from_matrix  # scipy: 35 MB
 
-    x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat().tolist()
+    known = np.isfinite(pose[:3, :3]).all()
+    x, y, z, w = quaternion_from_matrix(pose).tolist() if known else 4 * [np.nan]
     px, py, pz = pose[:3, 3].tolist()
     return make(
         'geometry_msgs/msg/Pose',
@@ -324,12 +349,14 @@ def pose_message(make: MessageFactory, pose: np.ndarray) -> Any:
 
 
 def matrix_from_pose(message: Any) -> np.ndarray:
-    """geometry_msgs/Pose -> 4x4 float64."""
-    from scipy.spatial.transform import Rotation
+    """geometry_msgs/Pose -> 4x4 float64; NaN stays NaN."""
+    from surgseg_ros.geometry.transforms import matrix_from_quaternion
 
     at, turn = message.position, message.orientation
-    matrix = np.eye(4)
-    matrix[:3, :3] = Rotation.from_quat([turn.x, turn.y, turn.z, turn.w]).as_matrix()
+    quaternion = np.array([turn.x, turn.y, turn.z, turn.w], np.float64)
+    known = np.isfinite(quaternion).all()
+    matrix = matrix_from_quaternion(quaternion) if known else np.eye(4)
+    matrix[:3, :3] = matrix[:3, :3] if known else np.nan
     matrix[:3, 3] = at.x, at.y, at.z
     return matrix
 

@@ -260,6 +260,7 @@ def _pose(
         shaft_covariance=_shaft_covariance(shaft, q[0], C[0, 0], C[ROLL, ROLL]),
         control_covariance=covariance,
         joints=ToolJoints(*(float(q[i]) for i in (ROLL, PITCH, YAW, OPENING))),
+        radius=shaft.radius,
     )
 
 

@@ -65,3 +65,29 @@ def _parts(instances: InstanceResult, index: int) -> np.ndarray:
     if instances.parts is not None:
         return instances.parts[index]
     return instances.masks[index].astype(np.uint8) * np.uint8(Part.UNKNOWN)
+
+
+def compile_kernels() -> None:
+    """Estimate a made-up instrument once: a tapering strip that points into the picture."""
+    parts = np.zeros((128, 160), np.uint8)
+    parts[50:78, :80], parts[54:74, 80:110] = Part.SHAFT, Part.WRIST
+    parts[58:70, 110:130] = Part.JAW
+    shape = InstrumentTable({'default': _ANY}).shape('')
+    disparity = np.full(parts.shape, 9.0, np.float32)
+    estimate_tool(Evidence(parts, Camera(132.0, 79.5, 63.5, 0.0043), disparity), shape)
+
+
+_ANY = {
+    'radius': 4.0,
+    'radius_stddev': 1.0,
+    'pitch': 7.5,
+    'wrist': 9.0,
+    'jaws': 10.0,
+    'length_stddev': 2.0,
+    'jaw_width': [4.0, 2.0],
+    'jaw_thickness': [2.0, 1.0],
+    'pitch_limit': 80,
+    'yaw_limit': 80,
+    'opening_limit': 60,
+    'symmetric': True,
+}
