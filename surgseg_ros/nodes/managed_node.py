@@ -55,7 +55,6 @@ class ManagedNode(LifecycleNode):
         self.p = Parameters(self, self.PARAMETERS, lambda: self.state_label != 'unconfigured')
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.create_timer(1.0, self._publish_diagnostics)
-        transport.advise(self)
         if self.p.autostart:
             self._start_timer = self.create_timer(0.0, self._autostart)
 
@@ -200,6 +199,7 @@ class ManagedNode(LifecycleNode):
 def run(make_node: Callable[[], ManagedNode], arguments: Sequence[str] | None = None) -> int:
     """Run one node until it is told to stop; the body of every node's main()."""
     transport.tune_allocator()
+    advice = transport.use_profile()
     # rclpy's own handlers would shut the context down before the node has ended its work.
     words = list(arguments) if arguments else None
     rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
@@ -211,6 +211,8 @@ def run(make_node: Callable[[], ManagedNode], arguments: Sequence[str] | None = 
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
+    if advice:
+        node.get_logger().info(advice)
     try:
         _spin(node, stop)
     finally:

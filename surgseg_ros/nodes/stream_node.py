@@ -32,8 +32,8 @@ from surgseg_ros.nodes.stream_frames import Arrival, Group
 from surgseg_ros.nodes.stream_inputs import Inputs
 from surgseg_ros.nodes.stream_outputs import Outputs
 from surgseg_ros.perception.step import Step
-from surgseg_ros.rosdata.messages import NANOSECONDS, stamp_of
-from surgseg_ros.streams.ledger import Ledger
+from surgseg_ros.rosdata.messages import stamp_of
+from surgseg_ros.streams.ledger import Ledger, wall_clock_age
 from surgseg_ros.streams.stamp_grid import StampGrid
 from surgseg_ros.streams.worker import NewestWorker
 
@@ -180,7 +180,7 @@ class StreamNode(ManagedNode, Generic[S]):
             self.get_logger().debug(traceback.format_exc())
         else:
             now = self.get_clock().now().nanoseconds
-            self._wall_clock_age = f'{(now - frame.stamp) / NANOSECONDS:.3f}'
+            self._wall_clock_age = wall_clock_age(frame.stamp, now)
             received = min(arrival.moment for arrival in group if arrival)
             frame.milliseconds['age'] = 1000 * (time.monotonic() - received)
             self.ledger.count_out(frame.milliseconds)
@@ -209,7 +209,7 @@ class StreamNode(ManagedNode, Generic[S]):
         if recent > 0:
             slow = f'slower than the input: {recent} frames dropped in the last second'
             return DiagnosticStatus.WARN, slow, values
-        return DiagnosticStatus.OK, f'{ledger.rate():.1f} Hz', values
+        return DiagnosticStatus.OK, ledger.headline(), values
 
 
 def _reject(node: StreamNode[Any], kind: str, reason: str) -> None:

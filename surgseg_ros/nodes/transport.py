@@ -3,7 +3,7 @@
 import ctypes
 import os
 
-from rclpy.node import Node
+from surgseg_ros.processes.pipelines import Pipeline
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 PROFILE_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'  # Fast DDS 2.14 reads no other
@@ -32,12 +32,14 @@ def _glibc() -> ctypes.CDLL | None:
         return None
 
 
-def advise(node: Node) -> None:
-    """Say once how to make large messages fast if no Fast DDS profile is set."""
+def use_profile() -> str:
+    """Set our Fast DDS profile, before ROS starts, where none is set; say what others need."""
     middleware = os.environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp')
-    if middleware == 'rmw_fastrtps_cpp' and PROFILE_VARIABLE not in os.environ:
-        node.get_logger().warning(
-            f'{PROFILE_VARIABLE} is not set, so large images cross processes ten times slower '
-            'or are lost: set it, also for the camera driver, to '
-            'share/surgseg_ros/config/fastdds.xml (launch files and `surgseg up` do)'
-        )
+    if middleware != 'rmw_fastrtps_cpp' or PROFILE_VARIABLE in os.environ:
+        return ''
+    profile = Pipeline.environment()[PROFILE_VARIABLE]
+    os.environ[PROFILE_VARIABLE] = profile
+    return (
+        f'{PROFILE_VARIABLE} is not set. This node uses {profile}: set it for the camera driver, '
+        'too, or its images arrive ten times slower or are lost'
+    )

@@ -1,12 +1,16 @@
 """Whether images arrive and pair, in sentences and counts for the diagnostics."""
 
 import time
+from collections import deque
 from collections.abc import Mapping
+from statistics import median
 
 from surgseg_ros.streams.pairing import StampPairer
 
-SILENCE = 1.0  # s without images from an eye: ERROR ...
-PATIENCE = 5.0  # ... but this long after the start
+SILENCE = 1.0  # s without images from an eye, or SLOW of its usual intervals: ERROR ...
+SLOW = 3.0
+PATIENCE = 5.0  # ... but this long after the start, and until an interval is known
+_KEPT = 5  # intervals, whose median is the usual one
 
 
 class InputHealth:
@@ -21,11 +25,21 @@ class InputHealth:
         self._pairer, self._topics, self._what = pairer, topics, what
         self._start = time.monotonic()
         self._heard: dict[str, float] = {}
+        self._intervals: dict[str, deque[float]] = {}
         self._seen_before = (0, 0)
 
     def hear(self, side: str) -> None:
         """Note that an image of this side has arrived."""
-        self._heard[side] = time.monotonic()
+        now = time.monotonic()
+        if side in self._heard:
+            intervals = self._intervals.setdefault(side, deque(maxlen=_KEPT))
+            intervals.append(now - self._heard[side])
+        self._heard[side] = now
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything has arrived yet."""
+        return bool(self._heard)
 
     def fault(self) -> str:
         """Say what has been wrong with the input since the last call, or ''."""
@@ -47,9 +61,14 @@ class InputHealth:
         silent = [
             topic
             for side, topic in self._topics.items()
-            if now - self._heard.get(side, self._start + PATIENCE) > SILENCE
+            if now - self._heard.get(side, self._start) > self._longest_pause(side)
         ]
         return f'no {self._what} on {" and ".join(silent)}' if silent else ''
+
+    def _longest_pause(self, side: str) -> float:
+        """How long this eye may be silent, s: a source of one image in 2 s is no fault."""
+        intervals = self._intervals.get(side)
+        return max(SILENCE, SLOW * median(intervals)) if intervals else PATIENCE + SILENCE
 
     def _no_pairs(self) -> str:
         """Say so if images have gone by without a single pair since the last report."""

@@ -7,6 +7,18 @@ from collections.abc import Mapping
 
 import numpy as np
 
+WINDOW = 5.0  # s over which a rate is taken
+LIVE = 60.0  # s of age at most, or stamps are no wall clock
+
+
+def wall_clock_age(stamp: int, now: int) -> str:
+    """Age of a stamp in s, both in ns; empty if the stamp is of no clock that shows `now`.
+
+    Stamps of a recording or of a simulator are of another time.
+    """
+    age = (now - stamp) / 1e9
+    return f'{age:.3f}' if abs(age) < LIVE else ''
+
 
 class Ledger:
     """Thread-safe book of one node. At rest, pairs = out + dropped + rejected, each exactly.
@@ -57,10 +69,21 @@ class Ledger:
         return time.monotonic() - self._last_rejected
 
     def rate(self) -> float:
-        """Outputs per second over the last few seconds."""
+        """Outputs per second over the last few seconds, of slow sources over the last two."""
+        now = time.monotonic()
         with self._lock:
-            recent = [moment for moment in self._outputs if moment > time.monotonic() - 5]
-        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 else 0.0
+            outputs = list(self._outputs)
+        recent = [moment for moment in outputs if moment > now - WINDOW]
+        used = recent if len(recent) > 1 else outputs[-2:]
+        if len(used) < 2:
+            return 0.0
+        interval = (used[-1] - used[0]) / (len(used) - 1)
+        return 1 / interval if now - used[-1] < max(WINDOW, 3 * interval) else 0.0
+
+    def headline(self) -> str:
+        """Say in a few words how it goes, for the message of the diagnostics."""
+        rate = self.rate()
+        return f'{rate:.1f} Hz' if rate >= 0.05 else f'{self.out} out'
 
     def summary(self) -> dict[str, str]:
         """Everything as the key-value pairs of a DiagnosticStatus."""
