@@ -4,7 +4,7 @@ PYTHON ?= python3
 # stay until others are given; PINS= goes back to ours.
 BIN := .venv/bin
 
-.PHONY: setup demo test lint docs clean
+.PHONY: setup demo test test-long lint docs clean
 
 setup:
 	@$(PYTHON) pip_underlay/bootstrap.py $(if $(filter undefined,$(origin PINS)),,--pins '$(PINS)')
@@ -12,8 +12,13 @@ setup:
 demo: setup
 	@$(BIN)/surgseg demo
 
+# all kinds of tests, at most 15 minutes on two cores; a table of the slowest is at the end
 test: setup lint
 	@$(BIN)/python -m pytest
+
+# those that take minutes each: learning by heart, long runs
+test-long: setup
+	@$(BIN)/python -m pytest -m long
 
 lint: setup
 	@$(BIN)/ruff check .

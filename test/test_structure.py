@@ -46,7 +46,7 @@ ROS_PACKAGES = {'rclpy', 'message_filters', 'rcl_interfaces', 'launch', 'launch_
 ALLOWED: dict[tuple[str, str], str] = {}  # (module, imported): the reason
 
 METHODS = 15  # of a class, at most; larger ones are still to be divided
-LARGER = {'ManagedNode': 19, 'TrainingRun': 19}
+LARGER = {'TrainingRun': 19}
 MEDIAN, P90 = 7, 17  # logical lines of functions: statements, docstrings apart
 ANY_PER_1000_LINES = 17.5  # to become 5
 

@@ -5,10 +5,11 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -20,6 +21,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from surgseg_ros.nodes import transport
 from surgseg_ros.nodes.parameters import Parameter, Parameters, is_set
+from surgseg_ros.nodes.reporter import Reporter, Status
 from surgseg_ros.processes.signals import on_signal
 
 RELIABLE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
@@ -49,14 +51,13 @@ class ManagedNode(LifecycleNode):
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
         self.finished = False  # True ends the process
+        self.begun = True  # False until the first input of a node that waits for it
         self._publishers_made: list[Publisher] = []
         self._fault = ''
-        self._level = DiagnosticStatus.OK
         self.p = Parameters(self, self.PARAMETERS, lambda: self.state_label != 'unconfigured')
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self.create_timer(1.0, self._publish_diagnostics)
+        self._reporter = Reporter(self, partial(_status, self), lambda: self.begun)
         if self.p.autostart:
-            self._start_timer = self.create_timer(0.0, self._autostart)
+            self._start_timer = self.create_timer(0.0, partial(_autostart, self))
 
     # What a node does: for subclasses to fill.
 
@@ -94,56 +95,30 @@ class ManagedNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run configure(); its error fails the transition with one sentence."""
         self._fault = ''
-        outcome = self._guard(self.configure, undo=self.cleanup)
+        outcome = _attempt(self, self.configure, undo=self.cleanup)
         transport.release_memory()
         return outcome
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run activate()."""
         self._fault = ''
-        return self._guard(self.activate)
+        return _attempt(self, self.activate)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run deactivate()."""
-        return self._guard(self.deactivate)
+        return _attempt(self, self.deactivate)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run cleanup()."""
-        return self._guard(self.cleanup)
+        return _attempt(self, self.cleanup)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Run whatever of deactivate() and cleanup() the state asks for."""
         if state.label == 'active':
-            self._guard(self.deactivate)
+            _attempt(self, self.deactivate)
         if state.label in ('active', 'inactive'):
-            self._guard(self.cleanup)
+            _attempt(self, self.cleanup)
         return TransitionCallbackReturn.SUCCESS
-
-    def _guard(
-        self, step: Callable[[], None], undo: Callable[[], None] | None = None
-    ) -> TransitionCallbackReturn:
-        try:
-            step()
-        except Exception as error:
-            expected = isinstance(error, ValueError | OSError | ImportError)
-            self._fault = str(error) or type(error).__name__
-            self.get_logger().error(
-                f'cannot {step.__name__}: {self._fault}' if expected else traceback.format_exc()
-            )
-            if undo:
-                undo()
-            return TransitionCallbackReturn.FAILURE
-        return TransitionCallbackReturn.SUCCESS
-
-    def _autostart(self) -> None:
-        self._start_timer.cancel()
-        if (
-            self.state_label == 'unconfigured'
-            and self.trigger_configure() == TransitionCallbackReturn.SUCCESS
-        ):
-            self.trigger_activate()
-        self._publish_diagnostics()  # at once: whoever started the node waits for this
-        self.finished = self.failed and not self.WAITS
 
     # Parameters and topics.
 
@@ -165,35 +140,42 @@ class ManagedNode(LifecycleNode):
         self._publishers_made.append(publisher)
         return publisher
 
-    # Diagnostics.
 
-    def _publish_diagnostics(self) -> None:
-        level, message = DiagnosticStatus.OK, self.state_label
-        values: Mapping[str, str] = {}
-        if self._fault:
-            level, message = DiagnosticStatus.ERROR, self._fault
-        elif self.state_label == 'active':
-            level, message, values = self.diagnose()
-        status = DiagnosticStatus(
-            level=level,
-            name=f'{self.get_fully_qualified_name()[1:]}: status',
-            message=message,
-            hardware_id='surgseg_ros',
-            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+def _attempt(
+    node: ManagedNode, step: Callable[[], None], undo: Callable[[], None] | None = None
+) -> TransitionCallbackReturn:
+    """Do a step of the lifecycle; what it raises is the node's fault, and is logged."""
+    try:
+        step()
+    except Exception as error:
+        expected = isinstance(error, ValueError | OSError | ImportError)
+        node._fault = str(error) or type(error).__name__
+        node.get_logger().error(
+            f'cannot {step.__name__}: {node._fault}' if expected else traceback.format_exc()
         )
-        array = DiagnosticArray(status=[status])
-        array.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(array)
-        self._log_change(level, message)
+        if undo:
+            undo()
+        return TransitionCallbackReturn.FAILURE
+    return TransitionCallbackReturn.SUCCESS
 
-    def _log_change(self, level: bytes, message: str) -> None:
-        """Say it in the log, too, when the node falls ill or recovers."""
-        if level != self._level and not self._fault:
-            if level == DiagnosticStatus.OK:
-                self.get_logger().info(f'recovered: {message}')
-            else:
-                self.get_logger().warning(message)
-        self._level = level
+
+def _autostart(node: ManagedNode) -> None:
+    """Configure and activate, once."""
+    node._start_timer.cancel()
+    configured = TransitionCallbackReturn.SUCCESS
+    if node.state_label == 'unconfigured' and node.trigger_configure() == configured:
+        node.trigger_activate()
+    node._reporter.publish()  # at once: whoever started the node waits for this
+    node.finished = node.failed and not node.WAITS
+
+
+def _status(node: ManagedNode) -> Status:
+    """Level, sentence and values of a node in whatever state it is."""
+    if node._fault:
+        return DiagnosticStatus.ERROR, node._fault, {}
+    if node.state_label == 'active':
+        return node.diagnose()
+    return DiagnosticStatus.OK, node.state_label, {}
 
 
 def run(make_node: Callable[[], ManagedNode], arguments: Sequence[str] | None = None) -> int:

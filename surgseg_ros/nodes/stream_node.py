@@ -135,6 +135,7 @@ class StreamNode(ManagedNode, Generic[S]):
             self._compute, lambda group: self.ledger.count_dropped('newer frame waiting')
         )
         self._inputs = Inputs(self, self.inputs(), self.CAMERAS, self._take_group)
+        self.begun = False
 
     def deactivate(self) -> None:
         """Unsubscribe, then let the worker finish."""
@@ -200,6 +201,7 @@ class StreamNode(ManagedNode, Generic[S]):
         superseded = ledger.dropped['newer frame waiting']
         recent, self._superseded_before = superseded - self._superseded_before, superseded
         fault = inputs.health.fault()
+        self.begun = inputs.health.begun
         if (busy := self._worker.busy_seconds) > STUCK:
             fault = f'no output: one frame has been computed for {busy:.0f} s'
         if not fault and ledger.seconds_since_rejection < 2.0:
