@@ -95,9 +95,9 @@ def send_until_answered(net: Graph, names, size) -> None:
 
 
 def shared_memory(pids) -> set[str]:
-    """Files below /dev/shm that these processes have mapped."""
+    """Files of Fast DDS below /dev/shm that these processes have mapped."""
     maps = ''.join(Path(f'/proc/{pid}/maps').read_text() for pid in pids)
-    return set(re.findall(r'/dev/shm/\S+', maps))
+    return set(re.findall(r'/dev/shm/fastrtps\S+', maps))
 
 
 @pytest.mark.timeout(1500)
