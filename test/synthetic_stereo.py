@@ -44,8 +44,9 @@ def rectified_calibration(
 
 def raw_calibration(width: int = 640, height: int = 512) -> StereoCalibration:
     """Calibration of a distorted pair turned against each other by about 1.5 degrees."""
-    K = np.array([[520.0, 0, 310], [0, 522, 250], [0, 0, 1]])
-    K_right = np.array([[515.0, 0, 340], [0, 517, 251], [0, 0, 1]])
+    size = np.array([[width / 640], [height / 512], [1]])
+    K = size * np.array([[520.0, 0, 310], [0, 522, 250], [0, 0, 1]])
+    K_right = size * np.array([[515.0, 0, 340], [0, 517, 251], [0, 0, 1]])
     D, D_right = np.array([-0.2, 0.1, 1e-3, -5e-4, 0]), np.array([-0.18, 0.08, -1e-3, 1e-3, 0])
     R, _ = cv2.Rodrigues(np.array([0.015, -0.02, 0.01]))
     T = np.array([-0.0043, 0.0001, -0.00015])

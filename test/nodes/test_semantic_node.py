@@ -69,7 +69,7 @@ def own():
         yield made
 
 
-def exchange(node: Graph, image: np.ndarray = LEFT, timeout: float = 10.0, **options):
+def exchange(node: Graph, image: np.ndarray = LEFT, timeout: float = 60.0, **options):
     stamp = next(node.clock)
     node.send_image(stamp, image, **options)
     return node.answer(stamp, 'segmentation', timeout)
