@@ -84,8 +84,8 @@ def test_disparity(node, bag, frames, tmp_path):
         )
     ]
     assert Infer('stereo')(bag, '--out', tmp_path) == 0
-    judged = stereo.predicted_frames(StereoStep(StereoSettings()), frames)
-    for index, (disparity, one) in enumerate(zip(found, judged, strict=True)):
+    judged = stereo.predicted(StereoStep(StereoSettings()), frames)
+    for index, (disparity, (_, one)) in enumerate(zip(found, judged, strict=True)):
         assert np.isfinite(disparity).mean() > 0.5
         file = cv2.imread(str(tmp_path / f'disparity/{index:06d}.tiff'), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(file, disparity)
@@ -121,11 +121,11 @@ def test_labels(node, bag, frames, tmp_path):
     assert Infer('semantic')(bag, '--out', tmp_path, *OPTIONS) == 0
     step = SemanticStep(SemanticSettings(**RUNTIME))
     judged = segmentation.predicted(step, Labelled(frames, step.class_names))
-    for index, (labels, one) in enumerate(zip(found, judged, strict=True)):
+    for index, (labels, (_, one)) in enumerate(zip(found, judged, strict=True)):
         assert 0.01 < (labels > 0).mean() < 0.9
         file = cv2.imread(str(tmp_path / f'segmentation/{index:06d}.png'), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(file, labels)
-        np.testing.assert_array_equal(one.prediction, labels)
+        np.testing.assert_array_equal(one.labels, labels)
 
 
 class WithInstances(InstanceDataset):
@@ -179,7 +179,7 @@ def test_instances_and_tracks(node, bag, frames, tmp_path):
         step.class_names,
     )
     expected = average_precision(truth, published)
-    assert str(instances.evaluate_step(step, dataset)) == str(expected)
+    assert str(instances.evaluate_step(step, dataset).metrics()) == str(expected)
 
     score = TrackingScore()
     for frame, message in zip(frames, messages, strict=True):
@@ -187,7 +187,8 @@ def test_instances_and_tracks(node, bag, frames, tmp_path):
         score.add(slots, masks, ids_of(message), masks_of(message))
     step.reset()
     with VirtualEndoscope(WIDTH, HEIGHT, **crossing.OPTIONS) as endoscope:
-        assert tracking.evaluate_step(step, endoscope, NUMBERS) == score.metrics()
+        judged = tracking.evaluate_step(step, endoscope, NUMBERS)
+    assert judged.metrics() == score.metrics()
 
 
 def masks_of(message) -> np.ndarray:
