@@ -35,20 +35,7 @@ def make_augmentation(recipe: Mapping[str, Any], size: tuple[int, int] | None) -
     border_label = given.pop('border_label', UNLABELLED)
     if border_label not in (0, UNLABELLED):
         raise ValueError(f'border_label is {border_label}, expected 0 or {UNLABELLED}')
-    unknown = given.keys() - AUGMENTATIONS.keys()
-    if unknown:
-        raise ValueError(
-            f'no augmentation is called {min(unknown)!r}; known: '
-            f'{", ".join(AUGMENTATIONS)}, border_label'
-        )
-    border = {'border_mode': cv2.BORDER_CONSTANT, 'fill': 0, 'fill_mask': border_label}
-    steps = [
-        step
-        for name, make in AUGMENTATIONS.items()
-        if name in given
-        for step in _made(name, make, given[name], size, border)
-    ]
-    compose = _albumentations().Compose(steps)
+    compose = _albumentations().Compose(make_steps(given, size, border_label))
 
     def augment(
         image: np.ndarray, labels: np.ndarray, rng_seed: int
@@ -61,6 +48,25 @@ def make_augmentation(recipe: Mapping[str, Any], size: tuple[int, int] | None) -
         return done['image'], done['mask']
 
     return augment
+
+
+def make_steps(
+    recipe: Mapping[str, Any], size: tuple[int, int] | None, border_label: int = UNLABELLED
+) -> list[Any]:
+    """Albumentations' transforms of a recipe, in the order of AUGMENTATIONS; see above."""
+    unknown = recipe.keys() - AUGMENTATIONS.keys()
+    if unknown:
+        raise ValueError(
+            f'no augmentation is called {min(unknown)!r}; known: '
+            f'{", ".join(AUGMENTATIONS)}, border_label'
+        )
+    border = {'border_mode': cv2.BORDER_CONSTANT, 'fill': 0, 'fill_mask': border_label}
+    return [
+        step
+        for name, make in AUGMENTATIONS.items()
+        if name in recipe
+        for step in _made(name, make, recipe[name], size, border)
+    ]
 
 
 def surgicalsam_recipe(version: int) -> dict[str, Any]:
