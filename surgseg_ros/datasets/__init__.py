@@ -4,7 +4,6 @@ There are three kinds: 'labels' (a class id per pixel), 'instances' (a mask and 
 object) and 'stereo' (rectified pairs, with disparity or labels where they are known).
 """
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -18,6 +17,7 @@ from surgseg_ros.datasets.kinds import (
     StereoSample,
 )
 from surgseg_ros.metrics.segmentation import UNLABELLED
+from surgseg_ros.registry import Registry
 
 __all__ = [
     'UNLABELLED',
@@ -33,7 +33,7 @@ __all__ = [
 
 Kind = Literal['labels', 'instances', 'stereo']
 
-_DATASETS: dict[Kind, dict[str, str]] = {
+_PLACES: dict[Kind, dict[str, str]] = {
     'labels': {
         'cata7': 'cata7:Cata7',
         'endovis17': 'endovis17:EndoVis17',
@@ -48,6 +48,12 @@ _DATASETS: dict[Kind, dict[str, str]] = {
         'simulated': 'simulated:SimulatedInstances',
     },
     'stereo': {'folder': 'folder:FolderStereo'},
+}
+_DATASETS = {
+    kind: Registry(
+        f'dataset of {kind}', {name: f'{__name__}.{place}' for name, place in places.items()}
+    )
+    for kind, places in _PLACES.items()
 }
 
 
@@ -82,9 +88,4 @@ def open_dataset(
     options: as the dataset's class takes them (target, fold, size ...). Raises ValueError with
     one sentence for an unknown name, split or option, and for a folder of another layout.
     """
-    known = _DATASETS[kind]
-    if name not in known:
-        raise ValueError(f'no dataset of {kind} is called {name!r}; known: {", ".join(known)}')
-    module, _, attribute = known[name].partition(':')
-    made = getattr(import_module(f'{__name__}.{module}'), attribute)
-    return opened(name, made, root, split, **options)
+    return opened(name, _DATASETS[kind].load(name), root, split, **options)

@@ -1,22 +1,24 @@
 """What can be trained, by the name that a recipe calls it. Imports no torch."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from surgseg_ros.registry import Registry
 from surgseg_ros.training.recipe import Recipe, parse, read_recipe
 
 if TYPE_CHECKING:
     from surgseg_ros.training.task import Task
 
-_TASKS = {
-    'fassst': 'surgseg_ros.training.instances.fassst:FassstTask',
-    'segmentation': 'surgseg_ros.training.segmentation.task:SegmentationTask',
-    'solo': 'surgseg_ros.training.instances.solo:SoloTask',
-    'surgicalsam': 'surgseg_ros.training.surgicalsam.task:SurgicalSamTask',
-}
+_TASKS = Registry(
+    'task',
+    {
+        'fassst': 'surgseg_ros.training.instances.fassst:FassstTask',
+        'segmentation': 'surgseg_ros.training.segmentation.task:SegmentationTask',
+        'solo': 'surgseg_ros.training.instances.solo:SoloTask',
+        'surgicalsam': 'surgseg_ros.training.surgicalsam.task:SurgicalSamTask',
+    },
+)
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -38,12 +40,5 @@ def create(recipe: Recipe) -> 'Task':
 
 def task_class(name: object) -> type['Task']:
     """The class of a task; ValueError with the known names if there is none."""
-    if name not in _TASKS:
-        near = get_close_matches(str(name), _TASKS, n=1)
-        raise ValueError(
-            f'there is no task {name!r}; '
-            + (f'did you mean {near[0]}?' if near else f'known: {", ".join(_TASKS)}')
-        )
-    module, _, attribute = _TASKS[str(name)].partition(':')
-    found: type[Task] = getattr(import_module(module), attribute)
+    found: type[Task] = _TASKS.load(str(name))
     return found

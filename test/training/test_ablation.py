@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
+from surgseg_ros.registry import Registry
 from surgseg_ros.training import ablation
 from surgseg_ros.training.recipe import parse, read_recipe
 
@@ -49,7 +50,7 @@ def _toy_is_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip('lightning_fabric', reason='training needs lightning-fabric')
     from surgseg_ros.training import tasks
 
-    monkeypatch.setattr(tasks, '_TASKS', {'toy': 'toy_task:ToyTask'})
+    monkeypatch.setattr(tasks, '_TASKS', Registry('task', {'toy': 'toy_task:ToyTask'}))
 
 
 @pytest.mark.usefixtures('_toy_is_a_task')

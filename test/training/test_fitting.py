@@ -43,7 +43,7 @@ class Discs(datasets.SegmentationDataset):
 
 
 def make_task(monkeypatch, size):
-    monkeypatch.setitem(datasets._DATASETS, 'discs', 'test_fitting:Discs')
+    monkeypatch.setitem(datasets._DATASETS['labels']._places, 'discs', 'test_fitting:Discs')
     height, width = BOX
     return tasks.create(
         tasks.load_recipe(

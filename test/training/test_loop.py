@@ -17,6 +17,7 @@ from safetensors.torch import load_file  # noqa: E402
 from toy_task import ToyRecipe, ToyTask  # noqa: E402
 
 from surgseg_ros.networks.card import read_card  # noqa: E402
+from surgseg_ros.registry import Registry  # noqa: E402
 from surgseg_ros.training import loop  # noqa: E402
 from surgseg_ros.training.determinism import TrainingBatches, validation_batches  # noqa: E402
 from surgseg_ros.training.recipe import Evaluation, Machine, Optimiser, Schedule, parse  # noqa: E402
@@ -38,7 +39,7 @@ class Killed(BaseException):
 
 @pytest.fixture(autouse=True)
 def _toy_is_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop.tasks, '_TASKS', {'toy': 'toy_task:ToyTask'})
+    monkeypatch.setattr(loop.tasks, '_TASKS', Registry('task', {'toy': 'toy_task:ToyTask'}))
 
 
 def change(recipe: ToyRecipe, section: str, **values: Any) -> ToyRecipe:
@@ -70,7 +71,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('uninterrupted')
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.tasks, '_TASKS', {'toy': 'toy_task:ToyTask'})
+        patch.setattr(loop.tasks, '_TASKS', Registry('task', {'toy': 'toy_task:ToyTask'}))
         loop.train(RECIPE, folder)
     return folder
 
@@ -116,7 +117,7 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
     code = """if True:
         import sys
         from test_loop import *
-        loop.tasks._TASKS = {'toy': 'toy_task:ToyTask'}
+        loop.tasks._TASKS = Registry('task', {'toy': 'toy_task:ToyTask'})
         for workers in (0, 2):
             loop.train(change(RECIPE, 'machine', workers=workers), Path(sys.argv[1], str(workers)))
     """

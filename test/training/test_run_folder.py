@@ -15,6 +15,7 @@ pytest.importorskip('lightning_fabric', reason='training needs lightning-fabric'
 
 from toy_task import ToyRecipe, ToyTask  # noqa: E402
 
+from surgseg_ros.registry import Registry  # noqa: E402
 from surgseg_ros.training import loop  # noqa: E402
 from surgseg_ros.training.batch_size import with_batch_size  # noqa: E402
 from surgseg_ros.training.recipe import parse  # noqa: E402
@@ -22,7 +23,7 @@ from surgseg_ros.training.recipe import parse  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def _toy_is_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop.tasks, '_TASKS', {'toy': 'toy_task:ToyTask'})
+    monkeypatch.setattr(loop.tasks, '_TASKS', Registry('task', {'toy': 'toy_task:ToyTask'}))
 
 
 def make_recipe(metric: str = 'accuracy', **optimiser: Any) -> ToyRecipe:

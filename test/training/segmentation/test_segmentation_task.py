@@ -109,7 +109,9 @@ def around(mask: np.ndarray) -> tuple[slice, slice]:
 def close_ups(root: Path) -> Iterator[list[str]]:
     """Overrides of the recipe."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(datasets._DATASETS, 'close_ups', 'test_segmentation_task:CloseUps')
+        patch.setitem(
+            datasets._DATASETS['labels']._places, 'close_ups', 'test_segmentation_task:CloseUps'
+        )
         yield [
             'data.name=close_ups',
             f'data.root={root}',

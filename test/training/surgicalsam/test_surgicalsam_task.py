@@ -58,7 +58,7 @@ class Squares(SegmentationDataset):
 
 @pytest.fixture(autouse=True)
 def _squares_are_a_dataset(monkeypatch):
-    monkeypatch.setitem(datasets._DATASETS, 'squares', f'{__name__}:Squares')
+    monkeypatch.setitem(datasets._DATASETS['labels']._places, 'squares', f'{__name__}:Squares')
 
 
 @pytest.fixture(scope='module')
@@ -300,7 +300,7 @@ def test_a_killed_run_with_an_image_bank_ends_with_the_same_weights(
     with pytest.raises(Killed):
         loop.train(recipe, tmp_path / 'killed')
     monkeypatch.undo()
-    monkeypatch.setitem(datasets._DATASETS, 'squares', f'{__name__}:Squares')
+    monkeypatch.setitem(datasets._DATASETS['labels']._places, 'squares', f'{__name__}:Squares')
     loop.train(recipe, tmp_path / 'killed')
     whole, resumed = (
         load_file(tmp_path / run / 'last.safetensors') for run in ('whole', 'killed')
