@@ -85,9 +85,8 @@ def estimate_tool(
     crop, shaft, along = _shaft(crop, shape)
     if shaft is None or not _axis_stddev(shaft) <= MAX_AXIS_STDDEV:  # NaN, too
         return invalid(reasons | PoseReason.FEW_POINTS)
-    if shaft.bad_depth:
-        reasons |= PoseReason.BAD_DEPTH | PoseReason.MONOCULAR
-        crop = replace(crop, disparity=None, stddev=None)
+    if shaft.bad_depth:  # one of the two is wrong, and nobody knows which
+        return _shaft_alone(shaft, along, reasons | PoseReason.BAD_DEPTH)
     distal = (crop.parts > 0) & (crop.parts != Part.SHAFT)
     joints = None
     if np.count_nonzero(distal) >= MIN_DISTAL * scale**2:
