@@ -17,7 +17,7 @@ from surgseg_ros.evaluation.instances import evaluate_predictor  # noqa: E402
 from surgseg_ros.training import loop, tasks  # noqa: E402
 from surgseg_ros.training.recipe import merge, parse  # noqa: E402
 
-STEPS = 80
+STEPS = {'fassst': 80, 'solo': 140}  # far more than either needs, on any machine
 RECIPES: dict[str, Any] = {
     'fassst': {'network': {'name': 'fassst_small', 'options': {'size': 128}}},
     'solo': {
@@ -41,7 +41,7 @@ class Run(NamedTuple):
     frames: InstanceDataset
 
 
-@pytest.fixture(scope='module', params=RECIPES)
+@pytest.fixture(scope='module', params=['fassst', pytest.param('solo', marks=pytest.mark.long)])
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     root, folder = root_of(tmp_path_factory), tmp_path_factory.mktemp(request.param)
     frames = render(root)
@@ -51,8 +51,8 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             'seed': 1,
             'data': {'name': 'simulated', 'root': str(root), 'train': FRAMES, 'val': FRAMES},
             'optimiser': {'name': 'adam', 'learning_rate': 0.003, 'batch_size': 8},
-            'schedule': {'epochs': STEPS, 'name': 'cosine', 'warmup_steps': 5},
-            'evaluation': {'metric': 'AP50', 'every': STEPS, 'batch_size': 8},
+            'schedule': {'epochs': STEPS[request.param], 'name': 'cosine', 'warmup_steps': 5},
+            'evaluation': {'metric': 'AP50', 'every': STEPS[request.param], 'batch_size': 8},
             'machine': {'accelerator': 'cpu'},
         },
         RECIPES[request.param],
@@ -68,9 +68,9 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     return Run(request.param, name, metrics, folder / 'best.safetensors', frames)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_eight_frames_are_learnt(run: Run) -> None:
-    assert run.metrics['step'] == STEPS
+    assert run.metrics['step'] == STEPS[run.task]
     assert run.metrics['AP50'] > 0.9
 
 
@@ -87,6 +87,7 @@ def test_the_trained_weights_find_them_again(run: Run) -> None:
     assert judged.ap == pytest.approx(run.metrics['AP'], abs=1e-3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('run', ['solo'], indirect=True)
 def test_training_has_moved_the_attention(run: Run) -> None:
     network = networks.create('solo_mobilenet', num_classes=7, attention=True)
