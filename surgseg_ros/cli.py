@@ -15,6 +15,7 @@ COMMANDS = {
     'simulate': 'write a bag of the virtual endoscope, with ground truth',
     'replay': 'publish a bag as a live endoscope',
     'infer': 'run a model over files',
+    'register': "find where a robot arm's base is, seen from the camera",
     'train': 'train a network as a recipe says',
     'evaluate': 'compare results with ground truth',
     'bench': 'measure speed',
