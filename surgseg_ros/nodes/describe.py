@@ -25,12 +25,14 @@ from surgseg_ros.nodes.settings_parameters import parameters_of
 from surgseg_ros.nodes.stereo_node import StereoNode
 from surgseg_ros.nodes.stream import CAMERA_INFO
 from surgseg_ros.nodes.stream_node import StreamNode
+from surgseg_ros.nodes.tool_pose_node import ToolPoseNode
 from surgseg_ros.perception.network import NetworkSettings
 
 TITLES: dict[type[ManagedNode], str] = {
     StereoNode: '`stereo_node`',
     SemanticNode: '`semantic_node`',
     InstanceNode: '`instance_node`',
+    ToolPoseNode: '`tool_pose_node`',
     StreamNode: 'Every node that works on streams',
     EndoscopeNode: '`endoscope_node`',
     RecorderNode: '`recorder_node`',
@@ -40,6 +42,7 @@ PERCEIVING: dict[str, type[StreamNode[Any]]] = {
     'stereo': StereoNode,
     'semantic': SemanticNode,
     'instance': InstanceNode,
+    'tool_pose': ToolPoseNode,
 }
 _NETWORK = (*parameters_of(NetworkSettings), IMAGE_SIZE)
 _TYPES = {str: 'string', bool: 'bool', int: 'integer', float: 'double'}
