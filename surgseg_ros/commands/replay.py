@@ -3,6 +3,7 @@
 import argparse
 import os
 
+from surgseg_ros.frames.stacking import STACKINGS
 from surgseg_ros.processes.pipelines import Pipeline
 from surgseg_ros.processes.supervisor import ros_arguments
 
@@ -25,6 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='of the left image to wait for before the first frame',
     )
     parser.add_argument('--left', default='', help='topic of the left image, of a bag')
+    parser.add_argument('--right', default='', help='topic of the right image, of a bag')
+    parser.add_argument('--left-info', default='', help='topic of the left camera_info')
+    parser.add_argument('--right-info', default='', help='topic of the right camera_info')
+    parser.add_argument(
+        '--stacking',
+        default='auto',
+        choices=('auto', *STACKINGS),
+        help='how an image of a video, or of a topic, holds the eyes',
+    )
+    parser.add_argument(
+        '--rectified', action='store_true', help='the images are rectified already'
+    )
     parser.add_argument(
         '--tolerance',
         type=float,
@@ -50,6 +63,11 @@ def run(args: argparse.Namespace) -> int:
         'calibration': args.calibration,
         'subscribers': args.subscribers,
         'left': args.left,
+        'right': args.right,
+        'left_info': args.left_info,
+        'right_info': args.right_info,
+        'stacking': args.stacking,
+        'rectified': args.rectified,
         'tolerance': args.tolerance,
     }
     return run_node(

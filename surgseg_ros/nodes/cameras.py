@@ -1,5 +1,6 @@
 """The newest camera_info of each eye, and what a node makes of images with it."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -41,6 +42,7 @@ class Cameras:
     ) -> None:
         self.topics = topics
         self._rectify, self._warn = rectify, warn
+        self._told: set[str] = set()
         self._infos: Mapping[str, CameraInfo] = {}
         self._made_from: Mapping[str, CameraInfo] = self._infos
         self._made = CameraSet()
@@ -50,6 +52,10 @@ class Cameras:
         old = self._infos.get(side)
         if old is None or not _same_camera(old, info):
             self._infos = {**self._infos, side: info}  # a new dict: current() may hold the old
+
+    def knows(self, side: str) -> bool:
+        """Tell whether the camera of this side has said anything yet."""
+        return side in self._infos
 
     def current(self) -> CameraSet:
         """Return the cameras as they are now.
@@ -87,6 +93,13 @@ class Cameras:
         if errors:
             raise ValueError(f'camera_info: {errors[0]}')
         for warning in calibration_warnings(calibration) if calibration else []:
+            self._tell(warning)
+
+    def _tell(self, warning: str) -> None:
+        """Warn once of each kind of doubt, also where numbers differ from message to message."""
+        kind = re.sub(r'[-+.\de]+', '', warning)
+        if kind not in self._told:
+            self._told.add(kind)
             self._warn(f'camera_info: {warning}')
 
 

@@ -14,6 +14,7 @@ from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
 from stereo_msgs.msg import DisparityImage
 
+from surgseg_ros.frames.stacking import STACKINGS
 from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.nodes.managed_node import RELIABLE, ManagedNode, run
 from surgseg_ros.nodes.messages import make_message, message_type
@@ -48,8 +49,8 @@ class EndoscopeNode(ManagedNode):
         Parameter(
             'stacking',
             'auto',
-            'how a stereo video holds the eyes',
-            choices=('auto', 'horizontal', 'vertical'),
+            'how an image of a video, or of a topic in a bag, holds the eyes',
+            choices=('auto', *STACKINGS),
         ),
         Parameter('rate', 1.0, 'speed of playing; 2 is twice as fast', range=(0.01, 100.0)),
         Parameter('frames', 0, 'frames to publish, 0 all', range=(0, 10**9)),
@@ -70,6 +71,10 @@ class EndoscopeNode(ManagedNode):
         ),
         Parameter('patience', 5.0, 'seconds to wait for them at most', range=(0.0, 3600.0)),
         Parameter('left', '', 'topic of the left image, of a bag with several stereo cameras'),
+        Parameter('right', '', 'topic of the right image, of a bag'),
+        Parameter('left_info', '', 'topic of the left camera_info, of a bag'),
+        Parameter('right_info', '', 'topic of the right camera_info, of a bag'),
+        Parameter('rectified', False, 'the images are rectified already, whatever their names'),
         Parameter(
             'tolerance',
             -1.0,
@@ -100,6 +105,10 @@ class EndoscopeNode(ManagedNode):
             calibration=self.p.calibration or None,
             stacking=stacking,
             left=self.p.left or None,
+            right=self.p.right or None,
+            left_info=self.p.left_info or None,
+            right_info=self.p.right_info or None,
+            rectified=self.p.rectified or None,
             tolerance=tolerance,
         ).result()
         self.get_logger().info(self._source.describe())

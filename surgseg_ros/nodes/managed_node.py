@@ -5,12 +5,15 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from functools import partial
 from typing import Any, ClassVar
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
@@ -18,6 +21,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.signals import SignalHandlerOptions
+from rclpy.timer import Timer
 
 from surgseg_ros.nodes import transport
 from surgseg_ros.nodes.parameters import Parameter, Parameters, is_set
@@ -31,6 +35,7 @@ NEWEST = QoSProfile(
     reliability=qos_profile_sensor_data.reliability,
     history=qos_profile_sensor_data.history,
 )
+_STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
 DIAGNOSTICS = 'once a second: state, reason, exact counts, rate, latencies p50 and p99'
 
@@ -120,7 +125,19 @@ class ManagedNode(LifecycleNode):
             _attempt(self, self.cleanup)
         return TransitionCallbackReturn.SUCCESS
 
-    # Parameters and topics.
+    # Timers, parameters and topics.
+
+    def create_timer(self, *arguments: Any, **options: Any) -> Timer:
+        """Timers watch and wait: they run on a steady clock, also where /clock stands still."""
+        options.setdefault('clock', _STEADY)
+        return super().create_timer(*arguments, **options)
+
+    def clock_fault(self) -> str:
+        """Say so if the node waits for a /clock that does not come, or ''."""
+        simulated = self.get_parameter('use_sim_time').value
+        if not simulated or self.get_clock().now().nanoseconds:
+            return ''
+        return 'use_sim_time is set, but nobody publishes /clock'
 
     def set_parameters_atomically(self, parameter_list: list[RosParameter]) -> SetParametersResult:
         """Set what changes: a value that a parameter has already is always accepted.
@@ -134,6 +151,7 @@ class ManagedNode(LifecycleNode):
 
     def publisher(self, kind: type, topic: str, qos: QoSProfile = RELIABLE) -> Publisher:
         """Make a publisher whose QoS may be overridden by parameters."""
+        qos = copy(qos)  # in which rclpy writes what parameters say
         publisher = self.create_publisher(
             kind, topic, qos, qos_overriding_options=QoSOverridingOptions.with_default_policies()
         )

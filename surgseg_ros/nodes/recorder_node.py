@@ -1,5 +1,6 @@
 """recorder_node: writes topics into a bag as they are, byte for byte, whatever their types."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -77,6 +78,9 @@ class RecorderNode(ManagedNode):
     def diagnose(self) -> tuple[bytes, str, Mapping[str, str]]:
         """Messages written."""
         count = str(self._writer.count if self._writer else 0)
+        if fault := self.clock_fault():
+            sentence = f'{fault}: messages are recorded with the time of this machine'
+            return DiagnosticStatus.WARN, sentence, {'messages': count}
         return DiagnosticStatus.OK, f'{count} messages', {'messages': count}
 
     # Recording.
@@ -107,7 +111,7 @@ class RecorderNode(ManagedNode):
         )
 
     def _write(self, topic: str, type_name: str, data: bytes) -> None:
-        now = self.get_clock().now().nanoseconds
+        now = self.get_clock().now().nanoseconds or time.time_ns()  # no /clock comes
         with self._giving_up(topic):
             if self._writer:
                 self._writer.write_raw(topic, type_name, data, now)

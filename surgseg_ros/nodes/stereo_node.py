@@ -1,6 +1,6 @@
 """stereo_node: rectified pairs in; disparity, depth, points, tool mask and a picture out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,6 +30,7 @@ from surgseg_ros.perception.stereo import StereoSettings, StereoStep
 from surgseg_ros.rosdata import messages
 from surgseg_ros.simulation.camera import pinhole_pair
 
+_FRAMES = 10  # over which the share of known pixels is averaged
 RECTIFIED = ('left_image_rect', 'right_image_rect')  # outputs that need no matching
 
 
@@ -158,6 +159,13 @@ class StereoNode(StreamNode[StereoStep]):
             live=True,
         ),
         Parameter(
+            'min_known',
+            0.2,
+            'share of the pixels with a depth below max_depth, lately, from which all is well',
+            range=(0.0, 1.0),
+            live=True,
+        ),
+        Parameter(
             'overlay_opacity',
             0.6,
             'of the depth colours over the image in ~/overlay',
@@ -168,6 +176,7 @@ class StereoNode(StreamNode[StereoStep]):
     )
 
     def __init__(self, **options: Any) -> None:
+        self._known, self._seen = 0.0, False
         super().__init__('stereo', **options)
 
     def create_step(self) -> StereoStep:
@@ -188,7 +197,29 @@ class StereoNode(StreamNode[StereoStep]):
             return None
         result = self.step(stereo_frame(frame))
         frame.milliseconds.update(result.milliseconds)
+        known = float(np.isfinite(_within_reach(frame, result, self.p)).mean())
+        self._known += (known - self._known) / _FRAMES if self._seen else known
+        self._seen = True
         return result
+
+    def activate(self) -> None:
+        """Forget how much was known."""
+        self._known, self._seen = 0.0, False
+        super().activate()
+
+    def details(self) -> Mapping[str, str]:
+        """How much is known lately."""
+        return {'known pixels [%]': f'{100 * self._known:.1f}' if self._seen else ''}
+
+    def doubt(self) -> str:
+        """Say so if hardly a pixel has a depth: the usual sign of wrong cables."""
+        if not self._seen or self._known >= self.p.min_known:
+            return ''
+        return (
+            f'only {100 * self._known:.0f} % of the pixels have a depth below max_depth '
+            f'(min_known is {100 * self.p.min_known:.0f} %): are the eyes exchanged, the same, or '
+            'one of them upside down?'
+        )
 
 
 def _compile_kernels() -> None:

@@ -11,6 +11,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
+from surgseg_ros.frames.stacking import split_eyes
 from surgseg_ros.frames.stereo_frame import LeftFrame, StereoFrame
 from surgseg_ros.nodes.managed_node import RELIABLE
 from surgseg_ros.nodes.parameters import Parameter, Parameters
@@ -49,22 +50,29 @@ class Input(Generic[T]):
 class ImageInput(Input[np.ndarray]):
     """The images of one eye, HxWx3 uint8 RGB: raw or compressed, and rectified if asked for.
 
-    side: 'left' or 'right'. The parameters image_transport and rectify say what arrives.
+    side: 'left' or 'right'. The parameters image_transport, rectify and stacking say what arrives.
     """
 
     def __init__(self, side: str, meaning: str) -> None:
         super().__init__(side, Image, decode_image, meaning)
 
     def topic(self, p: Values) -> str:
-        """See Input; `image_raw` where the node rectifies."""
-        base = f'{self.name}/image_raw' if p.rectify else f'{self.name}/image_rect'
+        """See Input; `image_raw` where the node rectifies, `stereo/` where it has both eyes."""
+        place = self.name if p.stacking == 'none' else 'stereo'
+        base = f'{place}/image_raw' if p.rectify else f'{place}/image_rect'
         return base if p.image_transport == 'raw' else f'{base}/compressed'
 
     def received(self, p: Values) -> tuple[MessageType, Callable[[Any], np.ndarray]]:
         """See Input."""
-        if p.image_transport == 'raw':
-            return Image, decode_image
-        return CompressedImage, decode_compressed
+        kind, decode = (
+            (Image, decode_image)
+            if p.image_transport == 'raw'
+            else (CompressedImage, decode_compressed)
+        )
+        if p.stacking == 'none':
+            return kind, decode
+        eye = 0 if self.name == 'left' else 1
+        return kind, lambda message: split_eyes(decode(message), p.stacking)[eye]
 
 
 LEFT = ImageInput('left', 'rectified left image; its stamp and frame go through to every output')

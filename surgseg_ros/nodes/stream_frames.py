@@ -61,7 +61,7 @@ class FrameMaker:
         self._inputs = inputs
         self._p, self._cameras = p, cameras
         self._pairs = LEFT in inputs and RIGHT in inputs
-        self._warn, self._slash_told = warn, False
+        self._warn, self._slash_told, self._nameless_told = warn, False, False
         self._rows = RowCheck(warn)
 
     def make(self, group: Group, jumps: int) -> Frame:
@@ -90,8 +90,15 @@ class FrameMaker:
         """For the diagnostics: how far rows are apart, where there are left and right images."""
         return {'vertical residual [px]': self._rows.residual} if self._pairs else {}
 
+    def doubt(self) -> str:
+        """Say what is wrong with the images, or ''."""
+        return self._rows.doubt
+
     def _frame_id(self, given: str) -> str:
         name: str = self._p.frame_id or given
+        if not name and not self._nameless_told:
+            self._nameless_told = True
+            self._warn('the images have no frame_id, so nobody can place them: set `frame_id`')
         if name.startswith('/') and not self._slash_told:
             self._slash_told = True
             self._warn(f'frame_id "{name}" has a leading slash, which tf2 refuses; it is left out')

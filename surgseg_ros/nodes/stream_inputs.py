@@ -1,14 +1,17 @@
 """The subscriptions of a node's inputs: paired, watched, and made frames of."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from message_filters import Subscriber
+from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo
 
 from surgseg_ros.nodes.cameras import Cameras
-from surgseg_ros.nodes.managed_node import NEWEST, ManagedNode
+from surgseg_ros.nodes.managed_node import LATCHED, NEWEST, ManagedNode
+from surgseg_ros.nodes.stamped_subscriber import OVERRIDABLE, StampedSubscriber
 from surgseg_ros.nodes.stream import ImageInput, Input
 from surgseg_ros.nodes.stream_frames import FrameMaker, PairFilter
 from surgseg_ros.rosdata.messages import NANOSECONDS
@@ -16,6 +19,7 @@ from surgseg_ros.streams.input_health import InputHealth
 from surgseg_ros.streams.pairing import StampPairer
 
 SIDES = ('left', 'right')
+_SEEK = 0.2  # s
 
 
 class Inputs:
@@ -33,6 +37,7 @@ class Inputs:
         take: Callable[..., None],
     ) -> None:
         self._node, self._inputs = node, tuple(inputs)
+        say = node.get_logger().warning
         topics = {one.name: node.resolve_topic_name(one.topic(node.p)) for one in inputs}
         self.pairer = StampPairer(
             tuple(topics), _tolerance(node), optional=[one.name for one in inputs if one.optional]
@@ -40,13 +45,14 @@ class Inputs:
         images = all(isinstance(one, ImageInput) for one in inputs)
         required = {name: topics[name] for name in self.pairer.required}
         self.health = InputHealth(self.pairer, required, 'image' if images else 'message')
-        self.frames = FrameMaker(
-            self._inputs, node.p, self._cameras(cameras), node.get_logger().warning
-        )
-        self._subscribers = self._subscribe_cameras() + self._subscribe(topics, take)
+        self.frames = FrameMaker(self._inputs, node.p, self._cameras(cameras), say)
+        self._subscribers: list[Subscriber] = []
+        self._subscribe_cameras()
+        self._subscribers += self._subscribe(topics, take)
 
     def close(self) -> None:
         """Unsubscribe."""
+        self._node.destroy_timer(self._seeking)
         for one in self._subscribers:
             self._node.destroy_subscription(one.sub)
 
@@ -58,17 +64,42 @@ class Inputs:
         self._kept = Cameras(topics, node.p.rectify, node.get_logger().warning)
         return self._kept
 
-    def _subscribe_cameras(self) -> list[Subscriber]:
+    def _subscribe_cameras(self) -> None:
         """First: the executor then takes camera_info before the images that came with it."""
-        subscribers = []
+        qos = copy(NEWEST)  # rclpy writes into it
         for side, topic in self._kept.topics.items():
-            subscribers.append(_subscriber(self._node, CameraInfo, topic))
-            subscribers[-1].registerCallback(self._kept.take, side)
-        return subscribers
+            self._subscribe_camera(side, topic, qos, qos_overriding_options=OVERRIDABLE)
+        self._unlatched = dict(self._kept.topics)
+        self._seeking = self._node.create_timer(_SEEK, self._seek_latched)
+
+    def _subscribe_camera(
+        self, side: str, topic: str, qos: QoSProfile, **options: QoSOverridingOptions
+    ) -> None:
+        one = Subscriber(self._node, CameraInfo, topic, qos_profile=qos, **options)
+        one.registerCallback(self._kept.take, side)
+        self._subscribers.append(one)
+
+    def _seek_latched(self) -> None:
+        """Ask for what was published once, latched: only those who say so get it.
+
+        They hear nobody else, so this is not asked where camera_info comes by itself.
+        """
+        for side, topic in list(self._unlatched.items()):
+            offers = self._node.get_publishers_info_by_topic(topic)
+            latched = [one.qos_profile.durability == LATCHED.durability for one in offers]
+            if any(latched) or self._kept.knows(side):
+                del self._unlatched[side]
+            if any(latched):
+                self._subscribe_camera(side, topic, copy(LATCHED))
+        if not self._unlatched:
+            self._node.destroy_timer(self._seeking)
 
     def _subscribe(self, topics: Mapping[str, str], take: Callable[..., None]) -> list[Subscriber]:
+        node = self._node
         sources = {
-            one.name: _subscriber(self._node, one.received(self._node.p)[0], topics[one.name])
+            one.name: StampedSubscriber(
+                node, one.received(node.p)[0], topics[one.name], node.get_logger().warning
+            )
             for one in self._inputs
         }
         for name, source in sources.items():
@@ -85,13 +116,3 @@ def _tolerance(node: ManagedNode) -> int | None:
     """Largest difference of stamps that pair, ns; None is half a frame period."""
     difference: float = node.p.values().get('max_stamp_difference', 0.0)
     return None if difference < 0 else round(difference * NANOSECONDS)
-
-
-def _subscriber(node: ManagedNode, kind: type, topic: str) -> Subscriber:
-    return Subscriber(
-        node,
-        kind,
-        topic,
-        qos_profile=NEWEST,
-        qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-    )

@@ -68,6 +68,13 @@ class StreamNode(ManagedNode, Generic[S]):
             choices=('raw', 'compressed'),
         ),
         Parameter(
+            'stacking',
+            'none',
+            'how an image on stereo/image_rect (or image_raw) holds both eyes: side by side, or '
+            'left above right; none: each eye has its own topic',
+            choices=('none', 'horizontal', 'vertical'),
+        ),
+        Parameter(
             'rectify',
             False,
             'take image_raw and rectify it with camera_info; otherwise image_rect is expected',
@@ -113,6 +120,10 @@ class StreamNode(ManagedNode, Generic[S]):
     def details(self) -> Mapping[str, str]:
         """More values for the diagnostics."""
         return {}
+
+    def doubt(self) -> str:
+        """Say what makes the results doubtful, or '': a warning in the diagnostics."""
+        return ''
 
     # Lifecycle.
 
@@ -208,6 +219,8 @@ class StreamNode(ManagedNode, Generic[S]):
             fault = ledger.last_reason
         if fault:
             return DiagnosticStatus.ERROR, fault, values
+        if doubt := inputs.frames.doubt() or self.doubt() or self.clock_fault():
+            return DiagnosticStatus.WARN, doubt, values
         if recent > 0:
             slow = f'slower than the input: {recent} frames dropped in the last second'
             return DiagnosticStatus.WARN, slow, values

@@ -1,8 +1,9 @@
 """sensor_msgs images <-> numpy, without ROS and without copies where the format allows it.
 
 The functions read the fields of a message and nothing else, so they serve rclpy's messages
-(data is array.array) and rosbags' (data is ndarray) alike. cv_bridge is not used: it crashes
-under NumPy 2 (vision_opencv#535), copies every image, and is missing where ROS comes from wheels.
+(data is array.array) and rosbags' (data is ndarray) alike. cv_bridge is used for rare encodings
+only: it crashes under NumPy 2 (vision_opencv#535), copies every image, and is missing where ROS
+comes from wheels.
 """
 
 import re
@@ -55,7 +56,7 @@ _FORMATS = {
 }
 _FLOAT = {'32FC1': _Layout(np.float32, 1, None)}
 
-ENCODINGS = tuple(_FORMATS)  # what decode_image understands
+ENCODINGS = tuple(_FORMATS)  # what decode_image understands and encode_image writes
 
 
 def decode_image(message: Any) -> np.ndarray:
@@ -64,6 +65,10 @@ def decode_image(message: Any) -> np.ndarray:
     16-bit values span black 0 to white 65535 and are rounded to 8 bits. Raises ValueError for an
     unknown encoding, an empty image, or a buffer that does not fit width, height and step.
     """
+    if message.encoding in _SEMIPLANAR:
+        return _decode_semiplanar(message)
+    if message.encoding not in _FORMATS:
+        return _by_cv_bridge(message)
     layout = _lookup(_FORMATS, message.encoding)
     if layout.to_rgb in _PAIRED and message.width % 2:
         raise ValueError(f'a {message.encoding} image has an even width, not {message.width}')
@@ -74,6 +79,44 @@ def decode_image(message: Any) -> np.ndarray:
 
 
 _PAIRED = (cv2.COLOR_YUV2RGB_UYVY, cv2.COLOR_YUV2RGB_YUY2)  # two pixels share their colour
+
+
+# brightness of every pixel, then two colour values for each four pixels, in turn
+_SEMIPLANAR = {'nv12': cv2.COLOR_YUV2RGB_NV12, 'nv21': cv2.COLOR_YUV2RGB_NV21}
+
+
+def _decode_semiplanar(message: Any) -> np.ndarray:
+    height, width, step = message.height, message.width, message.step
+    rows = height * 3 // 2
+    data = np.frombuffer(message.data, np.uint8)
+    if width % 2 or height % 2 or not width * height or step < width or step * rows != data.size:
+        raise ValueError(
+            f'a {width} x {height} {message.encoding} image needs even numbers, a step of at '
+            f'least {width} and 1.5 x step x height bytes; it has {step} and {data.size} bytes'
+        )
+    check_pixels(width, height, 'the image')
+    planes = np.ascontiguousarray(data.reshape(rows, step)[:, :width])
+    return cv2.cvtColor(planes, _SEMIPLANAR[message.encoding])
+
+
+def _by_cv_bridge(message: Any) -> np.ndarray:
+    """Rare encodings, where ROS's own conversion is installed."""
+    encoding = printable(message.encoding)
+    try:
+        from cv_bridge import CvBridge
+    except ImportError:
+        known = ', '.join((*_FORMATS, *_SEMIPLANAR))
+        raise ValueError(
+            f'image encoding {encoding!r} is not supported here; known: {known}, and what '
+            'cv_bridge converts to rgb8, where it is installed'
+        ) from None
+    try:
+        image = np.asarray(CvBridge().imgmsg_to_cv2(message, desired_encoding='rgb8'))
+    except Exception as error:  # CvBridgeError, and whatever else it raises
+        raise ValueError(f'cv_bridge cannot convert encoding {encoding!r}: {error}') from error
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f'cv_bridge made {image.dtype} of shape {image.shape} of {encoding!r}')
+    return image
 
 
 def decode_labels(message: Any) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Whether the rows of a rectified pair correspond, measured beside the work."""
 
 import threading
+import time
 from collections.abc import Callable
 
 import cv2
@@ -9,25 +10,30 @@ import numpy as np
 from surgseg_ros.frames.calibration import StereoCalibration
 from surgseg_ros.geometry.rectification import vertical_residual
 
+AGAIN = 30.0  # s; a camera may be knocked, or its cables exchanged
 ROWS_APART = 1.0  # px between corresponding rows from which a matcher suffers
 WIDTH = 640  # px to which images are shrunk
 
 
 class RowCheck:
-    """Measures once per calibration how far corresponding rows are apart.
+    """Measures, again and again, how far corresponding rows are apart.
 
-    warn: told in one sentence if they are too far. residual: px as text, '' not measured yet.
+    warn: told in one sentence when they are too far. residual: px as text, '' not measured yet.
+    doubt: that sentence, as long as they are. again: s between two measurements of a calibration.
     """
 
-    def __init__(self, warn: Callable[[str], object]) -> None:
+    def __init__(self, warn: Callable[[str], object], again: float = AGAIN) -> None:
         self.residual = ''
-        self._warn = warn
+        self.doubt = ''
+        self._warn, self._again = warn, again
         self._checked: StereoCalibration | None = None
+        self._when = 0.0
         self._thread = threading.Thread()
 
     def see(self, left: np.ndarray, right: np.ndarray, calibration: StereoCalibration) -> None:
         """Take a rectified pair, HxWx3 uint8, if one of this calibration is needed."""
-        if self._checked is calibration or self._thread.is_alive():
+        fresh = self._checked is calibration and time.monotonic() < self._when + self._again
+        if fresh or self._thread.is_alive():
             return
         scale = min(WIDTH / left.shape[1], 1.0)
         small = (
@@ -47,9 +53,13 @@ class RowCheck:
         if residual is None:
             return  # too little to see: the next frame is tried
         residual /= scale
-        self._checked, self.residual = calibration, f'{residual:.2f}'
+        self._checked, self._when = calibration, time.monotonic()
+        self.residual = f'{residual:.2f}'
+        told, self.doubt = bool(self.doubt), ''
         if residual > ROWS_APART:
-            self._warn(
+            self.doubt = (
                 f'the rows of left and right are {residual:.1f} px apart ({matches} matches): the '
                 'images are not rectified, or camera_info does not belong to them'
             )
+            if not told:
+                self._warn(self.doubt)

@@ -168,11 +168,11 @@ def test_unknown_encoding(shared):
     def send(stamp):
         header = messages.header(make_message, stamp, FRAME_ID)
         image = messages.image(make_message, header, LEFT, 'rgb8')
-        image.encoding = 'nv21'
+        image.encoding = 'nv24'
         for side in ('left', 'right'):
             shared.publish(f'{side}/image_rect', image)
 
-    assert_refuses_then_recovers(shared, send, "encoding 'nv21' is not supported")
+    assert_refuses_then_recovers(shared, send, "encoding 'nv24' is not supported")
 
 
 def test_truncated_image(shared):

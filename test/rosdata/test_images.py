@@ -1,5 +1,6 @@
 """surgseg_ros.rosdata.images: real pixels through every encoding, and clear refusals."""
 
+import sys
 from array import array
 from types import SimpleNamespace
 
@@ -140,7 +141,7 @@ def test_broken_compressed(data: bytes) -> None:
 @pytest.mark.parametrize(
     ('fields', 'sentence'),
     [
-        ({'encoding': 'nv21'}, "encoding 'nv21' is not supported"),
+        ({'encoding': 'nv24'}, "encoding 'nv24' is not supported"),
         ({'encoding': ''}, "encoding '' is not supported"),
         ({'encoding': '32FC1'}, 'not supported'),
         ({'height': 0}, r'empty \(8 x 0\)'),
@@ -194,3 +195,59 @@ def test_any_number_of_float_planes_comes_back(count: int) -> None:
 def test_planes_of_another_kind_are_refused(encoding: str) -> None:
     with pytest.raises(ValueError, match='not supported'):
         images.encode_image(np.zeros((2, 2), np.float32), encoding)
+
+
+# Brightness and colour in planes; encodings that only cv_bridge knows.
+
+
+@pytest.mark.parametrize(('encoding', 'order'), [('nv12', (0, 1)), ('nv21', (1, 0))])
+@pytest.mark.parametrize('padding', [0, 6])
+def test_semiplanar_colours(encoding: str, order: tuple[int, int], padding: int) -> None:
+    colour = (200, 60, 40)
+    y, u, v = cv2.cvtColor(np.uint8([[colour]]), cv2.COLOR_RGB2YUV)[0, 0]
+    luma = np.full((4, 8 + padding), 16 + round(0.859 * int(y)), np.uint8)
+    chroma = np.zeros((2, 8 + padding), np.uint8)
+    planes = [
+        round(128 + (int(u) - 128) * 0.4415 / 0.492),
+        round(128 + (int(v) - 128) * 0.7 / 0.877),
+    ]
+    chroma[:, 0:8:2], chroma[:, 1:8:2] = planes[order[0]], planes[order[1]]
+    data = np.vstack([luma, chroma])
+    fields = {'height': 4, 'width': 8, 'step': 8 + padding, 'is_bigendian': 0}
+    incoming = SimpleNamespace(encoding=encoding, data=array('B', data.tobytes()), **fields)
+    decoded = images.decode_image(incoming)
+    assert decoded.shape == (4, 8, 3)
+    assert np.abs(decoded.astype(int) - colour).max() < 25
+    with pytest.raises(
+        ValueError, match=f'a 8 x 4 {encoding} image needs even numbers, a step of'
+    ):
+        images.decode_image(SimpleNamespace(encoding=encoding, data=array('B', [0]), **fields))
+
+
+def test_rare_encodings_go_through_cv_bridge(monkeypatch: pytest.MonkeyPatch) -> None:
+    class CvBridge:
+        """The interface of cv_bridge, where it is not installed."""
+
+        def imgmsg_to_cv2(self, message, desired_encoding: str = 'passthrough'):
+            if message.encoding == 'broken':
+                raise RuntimeError('no such conversion')
+            assert (message.encoding, desired_encoding) == ('nv24', 'rgb8')
+            return np.full((message.height, message.width, 3), 7, np.uint8)
+
+    monkeypatch.setitem(sys.modules, 'cv_bridge', SimpleNamespace(CvBridge=CvBridge))
+    incoming = SimpleNamespace(encoding='nv24', height=2, width=3)
+    np.testing.assert_array_equal(images.decode_image(incoming), np.full((2, 3, 3), 7))
+    with pytest.raises(ValueError, match="cannot convert encoding 'broken': no such conversion"):
+        images.decode_image(SimpleNamespace(encoding='broken'))
+
+
+def test_compressed_video_is_named() -> None:
+    incoming = SimpleNamespace(format='h264', data=b'\0\0\0\1')
+    with pytest.raises(ValueError, match='h264 is video, not images; send JPEG or PNG'):
+        images.decode_compressed(incoming)
+
+
+def test_huge_images_are_refused_unseen() -> None:
+    head = b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR' + (30_000).to_bytes(4, 'big') * 2
+    with pytest.raises(ValueError, match='30000x30000, 900 million pixels'):
+        images.decode_compressed(SimpleNamespace(format='png', data=head + bytes(20)))
