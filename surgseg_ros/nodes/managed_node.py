@@ -12,8 +12,6 @@ from typing import Any, ClassVar
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
@@ -21,9 +19,9 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.signals import SignalHandlerOptions
-from rclpy.timer import Timer
 
 from surgseg_ros.nodes import transport
+from surgseg_ros.nodes.clocks import steady_timer
 from surgseg_ros.nodes.parameters import Parameter, Parameters, is_set
 from surgseg_ros.nodes.reporter import Reporter, Status
 from surgseg_ros.processes.signals import on_signal
@@ -35,7 +33,6 @@ NEWEST = QoSProfile(
     reliability=qos_profile_sensor_data.reliability,
     history=qos_profile_sensor_data.history,
 )
-_STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
 DIAGNOSTICS = 'once a second: state, reason, exact counts, rate, latencies p50 and p99'
 
@@ -62,7 +59,7 @@ class ManagedNode(LifecycleNode):
         self.p = Parameters(self, self.PARAMETERS, lambda: self.state_label != 'unconfigured')
         self._reporter = Reporter(self, partial(_status, self), lambda: self.begun)
         if self.p.autostart:
-            self._start_timer = self.create_timer(0.0, partial(_autostart, self))
+            self._start_timer = steady_timer(self, 0.0, partial(_autostart, self))
 
     # What a node does: for subclasses to fill.
 
@@ -125,19 +122,7 @@ class ManagedNode(LifecycleNode):
             _attempt(self, self.cleanup)
         return TransitionCallbackReturn.SUCCESS
 
-    # Timers, parameters and topics.
-
-    def create_timer(self, *arguments: Any, **options: Any) -> Timer:
-        """Timers watch and wait: they run on a steady clock, also where /clock stands still."""
-        options.setdefault('clock', _STEADY)
-        return super().create_timer(*arguments, **options)
-
-    def clock_fault(self) -> str:
-        """Say so if the node waits for a /clock that does not come, or ''."""
-        simulated = self.get_parameter('use_sim_time').value
-        if not simulated or self.get_clock().now().nanoseconds:
-            return ''
-        return 'use_sim_time is set, but nobody publishes /clock'
+    # Parameters and topics.
 
     def set_parameters_atomically(self, parameter_list: list[RosParameter]) -> SetParametersResult:
         """Set what changes: a value that a parameter has already is always accepted.

@@ -11,6 +11,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
 from surgseg_ros.bags.writer import BagWriter
+from surgseg_ros.nodes.clocks import clock_fault, steady_timer
 from surgseg_ros.nodes.managed_node import ManagedNode, run
 from surgseg_ros.nodes.messages import message_type
 from surgseg_ros.nodes.parameters import Parameter
@@ -59,7 +60,7 @@ class RecorderNode(ManagedNode):
             raise OSError(f'{self.p.bag} could not be written: clean up and configure again')
         self._awaited = set(self._topics)
         self._recorded: dict[str, Subscription] = {}
-        self._discovery = self.create_timer(0.05, self._subscribe_to_new)
+        self._discovery = steady_timer(self, 0.05, self._subscribe_to_new)
 
     def deactivate(self) -> None:
         """Stop recording."""
@@ -78,7 +79,7 @@ class RecorderNode(ManagedNode):
     def diagnose(self) -> tuple[bytes, str, Mapping[str, str]]:
         """Messages written."""
         count = str(self._writer.count if self._writer else 0)
-        if fault := self.clock_fault():
+        if fault := clock_fault(self):
             sentence = f'{fault}: messages are recorded with the time of this machine'
             return DiagnosticStatus.WARN, sentence, {'messages': count}
         return DiagnosticStatus.OK, f'{count} messages', {'messages': count}

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
+from surgseg_ros.nodes.clocks import steady_timer
+
 Status = tuple[bytes, str, Mapping[str, str]]  # level, one sentence, values
 
 
@@ -21,7 +23,7 @@ class Reporter:
         self._node, self._status, self._has_begun = node, status, has_begun
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._level = DiagnosticStatus.OK
-        node.create_timer(1.0, self.publish)
+        steady_timer(node, 1.0, self.publish)
 
     def publish(self) -> None:
         """Report now."""

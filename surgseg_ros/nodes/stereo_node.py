@@ -200,6 +200,7 @@ class StereoNode(StreamNode[StereoStep]):
         known = float(np.isfinite(_within_reach(frame, result, self.p)).mean())
         self._known += (known - self._known) / _FRAMES if self._seen else known
         self._seen = True
+        self.doubt = self._doubt()
         return result
 
     def activate(self) -> None:
@@ -211,9 +212,9 @@ class StereoNode(StreamNode[StereoStep]):
         """How much is known lately."""
         return {'known pixels [%]': f'{100 * self._known:.1f}' if self._seen else ''}
 
-    def doubt(self) -> str:
+    def _doubt(self) -> str:
         """Say so if hardly a pixel has a depth: the usual sign of wrong cables."""
-        if not self._seen or self._known >= self.p.min_known:
+        if self._known >= self.p.min_known:
             return ''
         return (
             f'only {100 * self._known:.0f} % of the pixels have a depth below max_depth '

@@ -10,6 +10,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo
 
 from surgseg_ros.nodes.cameras import Cameras
+from surgseg_ros.nodes.clocks import steady_timer
 from surgseg_ros.nodes.managed_node import LATCHED, NEWEST, ManagedNode
 from surgseg_ros.nodes.stamped_subscriber import OVERRIDABLE, StampedSubscriber
 from surgseg_ros.nodes.stream import ImageInput, Input
@@ -70,7 +71,7 @@ class Inputs:
         for side, topic in self._kept.topics.items():
             self._subscribe_camera(side, topic, qos, qos_overriding_options=OVERRIDABLE)
         self._unlatched = dict(self._kept.topics)
-        self._seeking = self._node.create_timer(_SEEK, self._seek_latched)
+        self._seeking = steady_timer(self._node, _SEEK, self._seek_latched)
 
     def _subscribe_camera(
         self, side: str, topic: str, qos: QoSProfile, **options: QoSOverridingOptions

@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
+from surgseg_ros.nodes.clocks import clock_fault
 from surgseg_ros.nodes.managed_node import ManagedNode
 from surgseg_ros.nodes.network_parameters import image_size
 from surgseg_ros.nodes.parameters import Parameter
@@ -53,7 +54,8 @@ class StreamNode(ManagedNode, Generic[S]):
 
     CAMERAS: sides whose camera_info is needed; those of images are needed with `rectify`, too. The
     live settings of the step follow the parameters. Stamps of the inputs have to be equal, unless
-    PARAMETERS has MAX_STAMP_DIFFERENCE.
+    PARAMETERS has MAX_STAMP_DIFFERENCE. doubt: what makes results doubtful, in a sentence that
+    process() may set; a warning in the diagnostics.
     """
 
     INPUTS: ClassVar[tuple[Input[Any], ...]] = ()
@@ -121,10 +123,6 @@ class StreamNode(ManagedNode, Generic[S]):
         """More values for the diagnostics."""
         return {}
 
-    def doubt(self) -> str:
-        """Say what makes the results doubtful, or '': a warning in the diagnostics."""
-        return ''
-
     # Lifecycle.
 
     def configure(self) -> None:
@@ -142,6 +140,7 @@ class StreamNode(ManagedNode, Generic[S]):
             self._step.reset()
         self.ledger, self._grid = Ledger(), StampGrid()
         self._superseded_before, self._wall_clock_age = 0, ''
+        self.doubt = ''
         self._worker = NewestWorker(
             self._compute, lambda group: self.ledger.count_dropped('newer frame waiting')
         )
@@ -219,7 +218,7 @@ class StreamNode(ManagedNode, Generic[S]):
             fault = ledger.last_reason
         if fault:
             return DiagnosticStatus.ERROR, fault, values
-        if doubt := inputs.frames.doubt() or self.doubt() or self.clock_fault():
+        if doubt := inputs.frames.doubt() or self.doubt or clock_fault(self):
             return DiagnosticStatus.WARN, doubt, values
         if recent > 0:
             slow = f'slower than the input: {recent} frames dropped in the last second'
