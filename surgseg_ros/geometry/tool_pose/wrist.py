@@ -31,7 +31,7 @@ COARSE_STEPS, FINE_STEPS = 14, 12
 VARIANTS = ((-0.35, 0.3), (0.35, 0.3), (0.0, 0.05), (0.0, 0.7), (-0.7, 0.3), (0.7, 0.3))
 # of the variances: boxes are no instruments, and now and then the search ends in a wrong valley;
 # so that ellipsoids of 95 % hold nine of ten poses of the virtual endoscope or more (docs)
-INFLATION = 100.0
+INFLATION = 81.0
 BLURS = (4.0, 1.5)  # px of an image 640 px wide: coarse, then fine
 _OCCUPANCY = 0.4  # standard deviation of a pixel's residual ...
 _INDEPENDENT = 100  # ... of so many that are independent
