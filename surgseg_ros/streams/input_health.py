@@ -63,7 +63,7 @@ class InputHealth:
             for side, topic in self._topics.items()
             if now - self._heard.get(side, self._start) > self._longest_pause(side)
         ]
-        return f'no {self._what} on {" and ".join(silent)}' if silent else ''
+        return f'no {self._what} on {" and ".join(dict.fromkeys(silent))}' if silent else ''
 
     def _longest_pause(self, side: str) -> float:
         """How long this eye may be silent, s: a source of one image in 2 s is no fault."""
