@@ -8,6 +8,7 @@ import numpy as np
 
 # IoU above which two instances are one instrument: tools that cross overlap less
 MAX_OVERLAP = 0.6
+_INSIDE = 0.8  # share of an instance inside of another, from which on it is a piece of that
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,15 @@ class InstanceResult:
 
     def best(self, count: int, score_threshold: float = 0.0) -> 'InstanceResult':
         """At most `count` instances, with at least this score."""
-        return self._chosen(slice(min(count, np.count_nonzero(self.scores >= score_threshold))))
+        return self.chosen(slice(min(count, np.count_nonzero(self.scores >= score_threshold))))
 
     def distinct(self, overlap: float = MAX_OVERLAP) -> 'InstanceResult':
-        """Without those that overlap a better one, of whatever class, by more than this IoU.
+        """Without those that overlap a better one, of whatever class, by more than this.
 
         Networks suppress duplicates within a class only, because average precision forgives a
-        second class. An instrument has one. At 1 all are kept.
+        second class. An instrument has one. At 1 all are kept. What lies inside of
+        another is a piece of it: the overlap is the share that does, if that is 80 % or more, else
+        the IoU.
         """
         if overlap >= 1:
             return self
@@ -85,10 +88,10 @@ class InstanceResult:
         for index in range(len(self.scores)):
             if all(self._overlap(index, better) <= overlap for better in kept):
                 kept.append(index)
-        return self._chosen(kept)
+        return self.chosen(kept)
 
     def _overlap(self, first: int, second: int) -> float:
-        """Intersection over union of two masks, which their boxes bound."""
+        """Of one mask with a better one, which their boxes bound; see distinct."""
         pair = [first, second]
         low, high = self.boxes[pair, :2].max(axis=0), self.boxes[pair, 2:].min(axis=0)
         if (low >= high).any():
@@ -96,11 +99,14 @@ class InstanceResult:
         (x0, y0), (x1, y1) = low.astype(int), high.astype(int)
         both = self.masks[:, y0:y1, x0:x1]
         common = np.count_nonzero(both[first] & both[second])
-        return common / (
-            np.count_nonzero(self.masks[first]) + np.count_nonzero(self.masks[second]) - common
-        )
+        if not common:
+            return 0.0
+        areas = [int(np.count_nonzero(self.masks[index])) for index in pair]
+        inside = common / areas[0]
+        return inside if inside >= _INSIDE else common / (sum(areas) - common)
 
-    def _chosen(self, kept: slice | Sequence[int]) -> 'InstanceResult':
+    def chosen(self, kept: slice | Sequence[int]) -> 'InstanceResult':
+        """Some of them, in the order given."""
         return replace(
             self,
             **{

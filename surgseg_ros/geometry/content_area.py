@@ -251,7 +251,7 @@ class ContentFinder:
         """Whether it is another area, and what the present one loses is as dark as its border."""
         assert self._area is not None
         lost, border = self._area.mask & ~found.mask, ~self._area.mask
-        if _alike(found.mask, self._area.mask):
+        if not self._area.full and _alike(found.mask, self._area.mask):
             return False
         if not border.any() or not lost.any():
             return True

@@ -4,6 +4,8 @@ A disparity here is x_left - x_right - (cx_left - cx_right), so that z = f * b /
 a matcher's raw disparity subtracts `calibration.principal_offset` first.
 """
 
+from typing import Any
+
 import cv2
 import numba
 import numpy as np
@@ -21,6 +23,33 @@ LABELLED_CLOUD = np.dtype(
 )
 
 
+def with_stddev(kind: np.dtype[Any]) -> np.dtype[Any]:
+    """CLOUD or LABELLED_CLOUD with one more field at its end, stddev: of z, m."""
+    names, formats, offsets = zip(
+        *((name, *field[:2]) for name, field in (kind.fields or {}).items()), strict=True
+    )
+    return np.dtype(
+        {
+            'names': [*names, 'stddev'],
+            'formats': [*formats, '<f4'],
+            'offsets': [*offsets, kind.itemsize],
+            'itemsize': kind.itemsize + 4,
+        }
+    )
+
+
+def depth_stddev(
+    disparity: np.ndarray, stddev: np.ndarray, calibration: StereoCalibration
+) -> np.ndarray:
+    """Standard deviation of z = f b / d, HxW float32 m: z^2 / (f b) times that of d.
+
+    disparity, stddev: HxW float32 px; NaN where either is, or the disparity is not positive.
+    """
+    depth = disparity_to_depth(disparity, calibration)
+    scale = np.float32(calibration.focal_length * calibration.baseline)
+    return np.asarray(depth**2 / scale * stddev, np.float32)
+
+
 def disparity_to_depth(disparity: np.ndarray, calibration: StereoCalibration) -> np.ndarray:
     """Depth z = f * b / d: HxW float32 m, NaN where the disparity is not positive or NaN."""
     scale = np.float32(calibration.focal_length * calibration.baseline)
@@ -33,19 +62,24 @@ def disparity_to_cloud(
     calibration: StereoCalibration,
     rgb: np.ndarray | None = None,
     labels: np.ndarray | None = None,
+    stddev: np.ndarray | None = None,
 ) -> np.ndarray:
     """Organised cloud whose bytes are the data of a PointCloud2.
 
     disparity: HxW float32 px. rgb: HxWx3 uint8, white if None. labels: HxW uint8 or None.
+    stddev: of the disparity, HxW float32 px: the cloud then has a field for that of z, in m.
     Returns HxW, contiguous, of dtype CLOUD (point_step 16) or, with labels, LABELLED_CLOUD
     (point_step 20): x y z in m, NaN where the disparity is not positive or NaN; rgb the colour
     0x00RRGGBB in the bits of a float32. Raises ValueError if the sizes differ.
     """
-    for name, image in (('rgb', rgb), ('labels', labels)):
+    for name, image in (('rgb', rgb), ('labels', labels), ('stddev', stddev)):
         if image is not None and image.shape[:2] != disparity.shape:
             raise ValueError(f'{name} is {image.shape[:2]}, the disparity {disparity.shape}')
     height, width = disparity.shape
-    cloud = np.zeros((height, width), CLOUD if labels is None else LABELLED_CLOUD)
+    kind = CLOUD if labels is None else LABELLED_CLOUD
+    cloud = np.zeros((height, width), kind if stddev is None else with_stddev(kind))
+    if stddev is not None:
+        cloud['stddev'] = depth_stddev(disparity, stddev, calibration)
     words = cloud.view(np.uint32).reshape(height, width, -1)
     fx, fy, cx, cy = calibration.left.P[[0, 1, 0, 1], [0, 1, 2, 2]]
     _fill(

@@ -26,6 +26,16 @@ class Card(Section):
     class_names: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def untrained(self) -> tuple[int, ...]:
+        """Ids of classes without a pixel in training and validation, so without a meaning.
+
+        They are those whose IoU of the validation is not a number: neither true nor predicted.
+        """
+        metrics = self.details.get('metrics', {})
+        ious = (metrics.get(f'IoU/{name}', 0.0) for name in self.class_names)
+        return tuple(i for i, iou in enumerate(ious) if i and iou != iou)
+
     def metadata(self) -> dict[str, str]:
         """For safetensors.torch.save_file; read_card reads it back."""
         return {

@@ -1,6 +1,6 @@
 """instance_node: left images in; instruments one by one, with track ids, and a picture out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from sensor_msgs.msg import Image
@@ -83,6 +83,10 @@ class InstanceNode(StreamNode[InstanceStep]):
         result = self.step(left_frame(frame), parts='instances' in wanted)
         frame.milliseconds.update(result.milliseconds)
         return result
+
+    def details(self) -> Mapping[str, str]:
+        """Where the picture is."""
+        return {'content area': str(self.step.content.area or '')}
 
 
 def main() -> int:

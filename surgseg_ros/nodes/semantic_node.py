@@ -97,10 +97,14 @@ class SemanticNode(StreamNode[SemanticStep]):
         return SetParametersResult(successful=True)
 
     def details(self) -> Mapping[str, str]:
-        """By how much the features of the last result were older than its image."""
-        age = self.step.feature_age
+        """Where the picture is, and by how much features were older than the last image."""
+        area, age = self.step.content.area, self.step.feature_age
         frames, seconds = (str(age[0]), f'{age[1]:.3f}') if age else ('', '')
-        return {'feature age [frames]': frames, 'feature age [s]': seconds}
+        return {
+            'content area': str(area or ''),
+            'feature age [frames]': frames,
+            'feature age [s]': seconds,
+        }
 
 
 def main() -> int:

@@ -45,6 +45,16 @@ def _disparity(frame: Frame, result: StereoResult, p: Parameters) -> Any:
     )
 
 
+def _disparity_stddev(frame: Frame, result: StereoResult, p: Parameters) -> Any:
+    return messages.image(make_message, frame.header, _stddev(result), '32FC1')
+
+
+def _stddev(result: StereoResult) -> np.ndarray:
+    """Of the disparity, px; NaN where the model does not tell."""
+    unknown = np.full(result.disparity.shape, np.nan, np.float32)
+    return unknown if result.stddev is None else result.stddev
+
+
 def _depth(frame: Frame, result: StereoResult, p: Parameters) -> Any:
     depth = disparity_to_depth(_within_reach(frame, result, p), _calibration(frame))
     return messages.image(make_message, frame.header, depth, '32FC1')
@@ -56,6 +66,7 @@ def _points2(frame: Frame, result: StereoResult, p: Parameters) -> Any:
         _calibration(frame),
         rgb=frame[LEFT],
         labels=result.tool_mask,
+        stddev=_stddev(result) if p.cloud_stddev else None,
     )
     return messages.point_cloud2(make_message, frame.header, cloud)
 
@@ -106,6 +117,13 @@ class StereoNode(StreamNode[StereoStep]):
             _disparity,
             '32FC1, px, without cx_left - cx_right; f in px, t = baseline in m; unknown is below '
             'min_disparity',
+        ),
+        Output(
+            'disparity_stddev',
+            Image,
+            'disparity_stddev',
+            _disparity_stddev,
+            'of sgbm, or as assumed: 32FC1, px; NaN unknown',
         ),
         Output('depth', Image, 'depth', _depth, '32FC1, m; NaN unknown'),
         Output(
@@ -161,8 +179,14 @@ class StereoNode(StreamNode[StereoStep]):
         Parameter(
             'min_known',
             0.2,
-            'share of the pixels with a depth below max_depth, lately, from which all is well',
+            'share of the picture with a depth below max_depth, lately, from which all is well',
             range=(0.0, 1.0),
+            live=True,
+        ),
+        Parameter(
+            'cloud_stddev',
+            False,
+            'a field stddev in points2: standard deviation of z, m, NaN where unknown',
             live=True,
         ),
         Parameter(
@@ -189,6 +213,8 @@ class StereoNode(StreamNode[StereoStep]):
         missing = set() if self.p.rectify else set(RECTIFIED)
         if 'tool_mask' not in self.step.settings.finds:
             missing.add('tool_mask')
+        if not self.step.settings.tells_stddev:
+            missing.add('disparity_stddev')
         return [output for output in self.OUTPUTS if output.name not in missing]
 
     def process(self, frame: Frame, wanted: Sequence[str]) -> StereoResult | None:
@@ -197,7 +223,9 @@ class StereoNode(StreamNode[StereoStep]):
             return None
         result = self.step(stereo_frame(frame))
         frame.milliseconds.update(result.milliseconds)
-        known = float(np.isfinite(_within_reach(frame, result, self.p)).mean())
+        picture = self.step.content.area
+        reached = np.isfinite(_within_reach(frame, result, self.p))
+        known = float(reached[picture.mask].mean() if picture else reached.mean())
         self._known += (known - self._known) / _FRAMES if self._seen else known
         self._seen = True
         self.doubt = self._doubt()
@@ -209,8 +237,11 @@ class StereoNode(StreamNode[StereoStep]):
         super().activate()
 
     def details(self) -> Mapping[str, str]:
-        """How much is known lately."""
-        return {'known pixels [%]': f'{100 * self._known:.1f}' if self._seen else ''}
+        """How much is known lately, and where the picture is."""
+        return {
+            'known pixels [%]': f'{100 * self._known:.1f}' if self._seen else '',
+            'content area': str(self.step.content.area or ''),
+        }
 
     def _doubt(self) -> str:
         """Say so if hardly a pixel has a depth: the usual sign of wrong cables."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,11 @@ import numpy as np
 from surgseg_ros import predictors
 from surgseg_ros.frames.results import MAX_OVERLAP, InstanceResult
 from surgseg_ros.frames.stereo_frame import LeftFrame
+from surgseg_ros.geometry.content_area import ContentArea, ContentFinder
+from surgseg_ros.networks.bundled import bundled_weights
+from surgseg_ros.perception.content import cropped, instances_in_frame
 from surgseg_ros.perception.network import NetworkSettings
+from surgseg_ros.perception.semantic import SemanticSettings
 from surgseg_ros.perception.settings import setting
 from surgseg_ros.perception.step import Step
 from surgseg_ros.predictors import InstancePredictor
@@ -59,6 +64,19 @@ class InstanceSettings(NetworkSettings):
         unset='',
         absent='they are UNKNOWN_PART',
     )
+    confirm_weights: str | None = setting(
+        'auto',
+        'of an LWANet that has to call an instance an instrument, too; auto: that of the package '
+        'where the instance network is that of the package',
+        unset='',
+        absent='every instance counts',
+    )
+    confirm_share: float = setting(
+        0.5,
+        'share of the pixels of an instance that have to be instruments for confirm_weights',
+        range=(0.0, 1.0),
+        live=True,
+    )
     tracking: bool = setting(
         True, 'give an instrument the same track_id in every image; otherwise it is 0', live=True
     )
@@ -71,14 +89,20 @@ class InstanceSettings(NetworkSettings):
 
 
 # settings with which nothing is selected that average precision takes, as published for SOLO
-AS_PUBLISHED: dict[str, Any] = {'final_threshold': 0.05, 'max_overlap': 1.0, 'max_instances': 100}
+AS_PUBLISHED: dict[str, Any] = {
+    'final_threshold': 0.05,
+    'max_overlap': 1.0,
+    'max_instances': 100,
+    'confirm_weights': None,
+}
 
 
 class InstanceStep(Step[InstanceSettings]):
     """left image -> InstanceResult: the best instances, each instrument once, with track ids.
 
     predictor: what finds instances, instead of that which the settings name. class_names: by
-    class id. options: more for predictors.create. Raises what predictors.create raises.
+    class id. options: more for predictors.create. content: the content area of the frames.
+    Raises what predictors.create raises.
     """
 
     def __init__(
@@ -95,6 +119,8 @@ class InstanceStep(Step[InstanceSettings]):
             self._parts = PartsPredictor.from_weights(
                 self._predictor, settings.parts_weights, runtime=settings.runtime()
             )
+        self._confirming = None if predictor else _confirming(settings)
+        self.content = ContentFinder(settings.content_area)
         self._tracker = InstanceTracker()
 
     @property
@@ -104,8 +130,9 @@ class InstanceStep(Step[InstanceSettings]):
 
     def prepare(self, height: int, width: int) -> None:
         """Predict once, so that the first frame does not wait for compilers and caches."""
-        if self._parts:
-            self._parts.prepare(height, width)
+        for other in (self._parts, self._confirming):
+            if other:
+                other.prepare(height, width)
         self._predictor.predict(np.zeros((height, width, 3), np.uint8))
 
     def forget(self) -> None:
@@ -119,9 +146,12 @@ class InstanceStep(Step[InstanceSettings]):
         Raises ValueError where the image is none.
         """
         self.observe(frame)
-        result = self._select(frame.left)
+        area = self.content.update(frame.left)
+        image = cropped(frame.left, area.box)
+        result = self._confirm(image, area, self._select(image))
         if parts and self._parts:
-            result = self._parts.add_parts(frame.left, result)
+            result = self._parts.add_parts(image, result)
+        result = instances_in_frame(result, area)
         if self.settings.tracking:
             return self._track(frame.stamp, result)
         self._tracker.reset()
@@ -137,12 +167,41 @@ class InstanceStep(Step[InstanceSettings]):
         result = self._predictor.predict(image)
         return result.best(settings.max_instances, final).distinct(settings.max_overlap)
 
+    def _confirm(
+        self, image: np.ndarray, area: ContentArea, result: InstanceResult
+    ) -> InstanceResult:
+        """Leave out what the other network does not call an instrument."""
+        if not self._confirming or not len(result.scores):
+            return result
+        start = time.perf_counter()
+        content = None if area.full else cropped(area.mask, area.box)
+        instrument = self._confirming.predict(image, content=content).labels > 0
+        least = self.settings.confirm_share
+        kept = [i for i, mask in enumerate(result.masks) if instrument[mask].mean() >= least]
+        milliseconds = {**result.milliseconds, 'confirm': 1000 * (time.perf_counter() - start)}
+        return replace(result.chosen(kept), milliseconds=milliseconds)
+
     def _track(self, stamp: int, result: InstanceResult) -> InstanceResult:
         start = time.perf_counter()
         self._tracker.max_gap = self.settings.max_gap
         ids = self._tracker.update(stamp / NANOSECONDS, result.class_ids, result.masks)
         milliseconds = {**result.milliseconds, 'track': 1000 * (time.perf_counter() - start)}
         return replace(result, track_ids=ids, milliseconds=milliseconds)
+
+
+def _confirming(settings: InstanceSettings) -> Any:
+    """The LWANet that confirms instances, None without."""
+    weights: Any = settings.confirm_weights
+    if weights == 'auto':
+        own = bundled_weights(settings.model)
+        given = settings.weights
+        ours = own is not None and (not given or Path(given).resolve() == own.resolve())
+        weights = bundled_weights('lwanet') if ours else None
+    if not weights:
+        return None
+    predictor: Any = predictors.create('lwanet', weights=weights, runtime=settings.runtime())
+    predictor.rules = SemanticSettings().rules
+    return predictor
 
 
 def _create(settings: InstanceSettings, options: Mapping[str, Any]) -> InstancePredictor:

@@ -4,12 +4,19 @@ from dataclasses import dataclass
 
 from surgseg_ros import backends
 from surgseg_ros.backends.runtime import Runtime
+from surgseg_ros.geometry.content_area import parse_content_area
 from surgseg_ros.perception.settings import check, setting
 
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """How a network runs; steps add `model`, `weights` and what their task needs."""
+    """How a network runs, on what; steps add `model`, `weights` and what their task needs."""
+
+    content_area: str = setting(
+        'auto',
+        'where in the frame the picture is, outside of which nothing is found: full, '
+        'x,y,width,height in px, or auto, which looks for black bars and dark surroundings',
+    )
 
     backend: str = setting(
         'auto',
@@ -33,6 +40,7 @@ class NetworkSettings:
 
     def __post_init__(self) -> None:
         check(self)
+        parse_content_area(self.content_area)
 
     def runtime(self) -> Runtime:
         """How a network runs, for predictors.create."""

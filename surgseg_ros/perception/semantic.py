@@ -3,16 +3,19 @@
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from surgseg_ros import predictors
 from surgseg_ros.frames.results import SemanticResult
 from surgseg_ros.frames.stereo_frame import LeftFrame
+from surgseg_ros.geometry.content_area import ContentFinder
+from surgseg_ros.perception.content import cropped, semantic_in_frame
 from surgseg_ros.perception.network import NetworkSettings
 from surgseg_ros.perception.settings import setting
 from surgseg_ros.perception.step import Step
+from surgseg_ros.predictors.regions import RegionRules
 from surgseg_ros.rosdata.messages import NANOSECONDS
 
 SURGICALSAM = 'surgicalsam'
@@ -39,6 +42,35 @@ class SemanticSettings(NetworkSettings):
     )
     class_names: tuple[str, ...] | None = setting(
         None, 'names by class id, background first', unset=('',), absent='what the weights say'
+    )
+    outside_label: int = setting(
+        0, 'label outside of content_area: 0 background or 255 unlabelled', range=(0, 255)
+    )
+    pixel_threshold: float = setting(
+        0.7,
+        'LWANet: probability of any instrument from which a pixel is one; published: 0, where one '
+        'class leads',
+        range=(0.0, 0.999),
+        live=True,
+    )
+    foreground_threshold: float = setting(
+        0.955,
+        'LWANet: mean probability over connected pixels of instruments from which they count; '
+        'published: 0, all do',
+        range=(0.0, 0.999),
+        live=True,
+    )
+    least_region: float = setting(
+        0.002,
+        'LWANet: share of the picture that connected pixels of instruments have at least',
+        range=(0.0, 1.0),
+        live=True,
+    )
+    one_type: bool = setting(
+        True,
+        'LWANet: connected pixels of instruments are one instrument, of the type that most of '
+        'them have; never done to classes of parts',
+        live=True,
     )
     sam_weights: str | None = setting(
         None,
@@ -93,19 +125,40 @@ class SemanticSettings(NetworkSettings):
         absent='what the weights say',
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.outside_label not in (0, 255):
+            raise ValueError(f'outside_label is {self.outside_label}, expected 0 or 255')
+
+    @property
+    def rules(self) -> RegionRules:
+        """Which regions of LWANet count, and as what."""
+        return RegionRules(
+            self.pixel_threshold, self.foreground_threshold, self.least_region, self.one_type
+        )
+
+
+@runtime_checkable
+class _Ruled(Protocol):
+    """A predictor that selects among the regions it finds in a picture: LWANet."""
+
+    rules: RegionRules
+
 
 class SemanticStep(Step[SemanticSettings]):
     """left image -> SemanticResult.
 
     predictor: what labels, instead of that which the settings name. class_names: by class id.
-    options: more for predictors.create. feature_age: of the last frame, how many frames and
-    seconds the features were older; None before the first. Raises what predictors.create raises.
+    options: more for predictors.create. content: the content area of the frames. feature_age: of
+    the last frame, how many frames and seconds the features were older; None before the first.
+    Raises what predictors.create raises.
     """
 
     def __init__(self, settings: SemanticSettings, predictor: Any = None, **options: Any) -> None:
         super().__init__(settings)
         self._predictor = predictor or _create(settings, options)
         self.class_names: tuple[str, ...] = tuple(self._predictor.class_names)
+        self.content = ContentFinder(settings.content_area)
         self.forget()
 
     def prepare(self, height: int, width: int) -> None:
@@ -137,9 +190,12 @@ class SemanticStep(Step[SemanticSettings]):
         asked: dict[str, Any] = {'probabilities': True} if probabilities else {}
         if class_ids is not None:
             asked['class_ids'] = class_ids
-        result: SemanticResult = self._predictor.predict(frame.left, **asked)
+        area = self.content.update(frame.left)
+        if isinstance(self._predictor, _Ruled) and not area.full:
+            asked['content'] = cropped(area.mask, area.box)
+        result: SemanticResult = self._predictor.predict(cropped(frame.left, area.box), **asked)
         self._check_feature_age(frame.stamp, result.feature_age)
-        return result
+        return semantic_in_frame(result, area, self.settings.outside_label)
 
     def check_classes(self, class_ids: Collection[int]) -> None:
         """Raise ValueError where the weights do not have one of these classes."""
@@ -151,8 +207,10 @@ class SemanticStep(Step[SemanticSettings]):
             )
 
     def _tune(self) -> None:
-        """Put the live settings of SurgicalSAM into force."""
+        """Put the live settings into force."""
         settings, predictor = self.settings, self._predictor
+        if isinstance(predictor, _Ruled):
+            predictor.rules = settings.rules
         if settings.model != SURGICALSAM:
             return
         predictor.classes = settings.classes

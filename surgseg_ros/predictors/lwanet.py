@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from surgseg_ros import networks
@@ -18,6 +20,13 @@ from surgseg_ros.predictors.finite import check_finite
 from surgseg_ros.predictors.fitting import fitting_size
 from surgseg_ros.predictors.label_upsampling import LabelUpsampler
 from surgseg_ros.predictors.preprocess import Normaliser, check_image, max_pool, resize
+from surgseg_ros.predictors.regions import (
+    AS_PUBLISHED,
+    RegionRules,
+    are_types,
+    select_regions,
+    without_classes,
+)
 from surgseg_ros.predictors.weights import card_of, existing_weights, names_of_classes
 
 _NAME, _STRIDE = 'lwanet', 4
@@ -37,6 +46,9 @@ class LwanetPredictor:
     smallest that fit; smaller images stay as they are. What is not given is what the card of the
     weights says, and without a card as published: 544x960 and 'max', that is 1920x1080 at 960x540
     and 1280x1024 at 640x512. Either way, the sides are then padded evenly to multiples of 32.
+
+    rules: which regions count, and as what; may be changed at any time. Classes that the card says
+    were never trained are never answered.
 
     A backend is made for the first image size that comes (seconds where nothing is cached; see
     prepare), and again when another makes another shape of the network's input.
@@ -72,6 +84,9 @@ class LwanetPredictor:
             raise ValueError(f'input_size is {self._box}, expected (height, width) in px')
         # sizes whose images have one shape in the network share what was made for it
         self._backend_for = PreparedBackend(_NAME, self._weights, self._options, runtime)
+        self._untrained = card.untrained
+        self._are_types = are_types(self.class_names)
+        self.rules: RegionRules = AS_PUBLISHED
         self._size = (0, 0)
 
     def prepare(self, height: int, width: int) -> None:
@@ -104,8 +119,13 @@ class LwanetPredictor:
     def reset(self) -> None:
         """Nothing: every image is labelled by itself."""
 
-    def predict(self, image: np.ndarray, probabilities: bool = False) -> SemanticResult:
-        """Label HxWx3 uint8 RGB; raises ValueError if it is not."""
+    def predict(
+        self, image: np.ndarray, probabilities: bool = False, content: np.ndarray | None = None
+    ) -> SemanticResult:
+        """Label HxWx3 uint8 RGB; raises ValueError if it is not.
+
+        content: HxW bool, where the picture is; nothing outside is an instrument.
+        """
         check_image(image)
         self.prepare(*image.shape[:2])
         stages = Stages()
@@ -114,10 +134,27 @@ class LwanetPredictor:
         ((scores,),) = self._backend.run(tensor)
         check_finite(_NAME, [scores])
         stages.done('inference')
-        labels = self._upsampler.labels(scores)
+        scores = without_classes(scores, self._untrained)
+        rules = self.rules if self._are_types else replace(self.rules, one_type=False)
+        if content is not None or rules != AS_PUBLISHED:
+            seen = np.ones(image.shape[:2], bool) if content is None else content
+            labels = self._upsampler.labels(select_regions(scores, rules, self._cells(seen)))
+        else:
+            labels = self._upsampler.labels(scores)
         planes = self._upsampler.probabilities(scores) if probabilities else None
         stages.done('postprocess')
         return SemanticResult(labels, planes, self.class_names, stages.milliseconds)
+
+    def _cells(self, content: np.ndarray) -> np.ndarray:
+        """Which cells of the scores see the picture: h x w bool."""
+        cells = np.zeros(self._normalise.shape[2:], np.uint8)
+        top, left = self._normalise.origin
+        height, width = self._normalise.content_size
+        seen = cv2.resize(content.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+        cells[top : top + height, left : left + width] = seen
+        rows, columns = (n // _STRIDE for n in cells.shape)
+        inside = cells.reshape(rows, _STRIDE, columns, _STRIDE).max(axis=(1, 3))
+        return np.asarray(inside, bool)
 
 
 def _options(

@@ -32,6 +32,11 @@ class Normaliser:
         ]
 
     @property
+    def content_size(self) -> tuple[int, int]:
+        """Height and width of the images that it takes, px."""
+        return self._content.shape[1], self._content.shape[2]
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Of the result: (1, 3, H', W')."""
         return self._tensor.shape

@@ -38,7 +38,7 @@ class SgbmPredictor:
 
     min_disparity, max_disparity: search range in px of the images given to predict; its length
         is rounded up to the next multiple of 16. max_disparity None: 15 % of the image width,
-        which a da Vinci endoscope (4.3 mm baseline) reaches at 24 mm.
+        which a da Vinci endoscope (4.3 mm baseline) reaches at 24 mm. May be changed at any time.
     block_size: width of the matched window, px, odd; larger is smoother and blurs edges.
     uniqueness: % by which the best match must beat the second best, else the pixel is invalid.
     left_right: px by which the match back from the right view may differ, -1 accepts all.
@@ -76,7 +76,7 @@ class SgbmPredictor:
             )
         if block_size < 1 or block_size % 2 == 0:
             raise ValueError(f'block_size is {block_size}, expected an odd number of px')
-        self.min_disparity, self._max_disparity = min_disparity, max_disparity
+        self.min_disparity, self.max_disparity = min_disparity, max_disparity
         self.stddev, self._block_size = stddev, block_size
         area = block_size**2
         self._matcher = cv2.StereoSGBM.create(
@@ -126,7 +126,7 @@ class SgbmPredictor:
 
     def search_range(self, width: int) -> tuple[int, int]:
         """Return lowest and highest disparity searched on images of this width, px."""
-        highest = self._max_disparity
+        highest = self.max_disparity
         if highest is None:
             highest = self.min_disparity + max(round(0.15 * width), 1)
         steps = -(-(highest - self.min_disparity) // 16)
