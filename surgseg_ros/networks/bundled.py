@@ -17,6 +17,12 @@ def bundled_weights(model: str) -> Path | None:
     return path if path.is_file() else None
 
 
+def are_bundled(model: str, weights: str | Path | None) -> bool:
+    """Whether these weights of `model` are those that come with the package."""
+    own = bundled_weights(model)
+    return own is not None and (not weights or Path(weights).resolve() == own.resolve())
+
+
 def find_weights(name: str | Path) -> Path:
     """Return the path of a file that exists, seen from here, else from the package's share folder.
 

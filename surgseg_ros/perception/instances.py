@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from surgseg_ros import predictors
 from surgseg_ros.frames.results import MAX_OVERLAP, InstanceResult
 from surgseg_ros.frames.stereo_frame import LeftFrame
 from surgseg_ros.geometry.content_area import ContentArea, ContentFinder
-from surgseg_ros.networks.bundled import bundled_weights
+from surgseg_ros.networks.bundled import are_bundled, bundled_weights
 from surgseg_ros.perception.content import cropped, instances_in_frame
 from surgseg_ros.perception.network import NetworkSettings
 from surgseg_ros.perception.semantic import SemanticSettings
@@ -193,14 +192,12 @@ def _confirming(settings: InstanceSettings) -> Any:
     """The LWANet that confirms instances, None without."""
     weights: Any = settings.confirm_weights
     if weights == 'auto':
-        own = bundled_weights(settings.model)
-        given = settings.weights
-        ours = own is not None and (not given or Path(given).resolve() == own.resolve())
+        ours = are_bundled(settings.model, settings.weights)
         weights = bundled_weights('lwanet') if ours else None
     if not weights:
         return None
     predictor: Any = predictors.create('lwanet', weights=weights, runtime=settings.runtime())
-    predictor.rules = SemanticSettings().rules
+    predictor.rules = SemanticSettings(weights=str(weights)).rules
     return predictor
 
 

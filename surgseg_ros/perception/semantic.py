@@ -11,14 +11,17 @@ from surgseg_ros import predictors
 from surgseg_ros.frames.results import SemanticResult
 from surgseg_ros.frames.stereo_frame import LeftFrame
 from surgseg_ros.geometry.content_area import ContentFinder
+from surgseg_ros.networks.bundled import are_bundled
 from surgseg_ros.perception.content import cropped, semantic_in_frame
 from surgseg_ros.perception.network import NetworkSettings
 from surgseg_ros.perception.settings import setting
 from surgseg_ros.perception.step import Step
-from surgseg_ros.predictors.regions import RegionRules
+from surgseg_ros.predictors.regions import AS_PUBLISHED, RegionRules
 from surgseg_ros.rosdata.messages import NANOSECONDS
 
 SURGICALSAM = 'surgicalsam'
+# measured with the weights of the package on real frames and simulated ones: docs/accuracy.md
+BUNDLED_RULES = RegionRules(pixel=0.7, region=0.955, least=0.002)
 # the settings that mean something to no other network
 SURGICALSAM_SETTINGS = (
     'sam_weights',
@@ -46,30 +49,36 @@ class SemanticSettings(NetworkSettings):
     outside_label: int = setting(
         0, 'label outside of content_area: 0 background or 255 unlabelled', range=(0, 255)
     )
-    pixel_threshold: float = setting(
-        0.7,
+    pixel_threshold: float | None = setting(
+        None,
         'LWANet: probability of any instrument from which a pixel is one; published: 0, where one '
         'class leads',
         range=(0.0, 0.999),
         live=True,
+        unset=-1.0,
+        absent='0.7 for the weights of the package, else 0',
     )
-    foreground_threshold: float = setting(
-        0.955,
+    foreground_threshold: float | None = setting(
+        None,
         'LWANet: mean probability over connected pixels of instruments from which they count; '
         'published: 0, all do',
         range=(0.0, 0.999),
         live=True,
+        unset=-1.0,
+        absent='0.955 for the weights of the package, else 0',
     )
-    least_region: float = setting(
-        0.002,
+    least_region: float | None = setting(
+        None,
         'LWANet: share of the picture that connected pixels of instruments have at least',
         range=(0.0, 1.0),
         live=True,
+        unset=-1.0,
+        absent='0.002 for the weights of the package, else 0',
     )
     one_type: bool = setting(
         True,
-        'LWANet: connected pixels of instruments are one instrument, of the type that most of '
-        'them have; never done to classes of parts',
+        'LWANet, with a foreground_threshold: connected pixels are one instrument, of the type '
+        'that most of them have; never done to classes of parts',
         live=True,
     )
     sam_weights: str | None = setting(
@@ -133,8 +142,13 @@ class SemanticSettings(NetworkSettings):
     @property
     def rules(self) -> RegionRules:
         """Which regions of LWANet count, and as what."""
+        own = BUNDLED_RULES if are_bundled(self.model, self.weights) else AS_PUBLISHED
+        region = _first(self.foreground_threshold, own.region)
         return RegionRules(
-            self.pixel_threshold, self.foreground_threshold, self.least_region, self.one_type
+            _first(self.pixel_threshold, own.pixel),
+            region,
+            _first(self.least_region, own.least),
+            self.one_type and region > 0,
         )
 
 
