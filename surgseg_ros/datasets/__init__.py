@@ -88,4 +88,7 @@ def open_dataset(
     options: as the dataset's class takes them (target, fold, size ...). Raises ValueError with
     one sentence for an unknown name, split or option, and for a folder of another layout.
     """
-    return opened(name, _DATASETS[kind].load(name), root, split, **options)
+    dataset: SegmentationDataset | InstanceDataset | StereoDataset = opened(
+        name, _DATASETS[kind].load(name), root, split, **options
+    )
+    return dataset

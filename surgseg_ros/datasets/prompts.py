@@ -47,7 +47,8 @@ class ClassPrompts:
     def mask(self, index: int) -> np.ndarray:
         """HxW bool: where the class of pair number index is in its image."""
         image, class_id = self.prompts[index]
-        return self.dataset.labels(image) == class_id
+        mask: np.ndarray = self.dataset.labels(image) == class_id
+        return mask
 
 
 def _foreground(labels: np.ndarray) -> np.ndarray:

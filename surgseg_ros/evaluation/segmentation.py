@@ -83,7 +83,8 @@ def true_classes(frame: StereoFrame, class_names: Sequence[str]) -> np.ndarray:
                 f"the true instrument {tool.class_name} is none of the labels' "
                 f'classes: {", ".join(class_names)}'
             )
-    return ids[frame.truth.instances]
+    class_ids: np.ndarray = ids[frame.truth.instances]
+    return class_ids
 
 
 def _label_info(path: Path, topic: str) -> tuple[str, ...]:

@@ -194,10 +194,10 @@ def _empty(bright: np.ndarray, hull: np.ndarray, level: int) -> np.ndarray:
     band = cv2.erode(
         hull, np.ones((reach, reach), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0
     )
-    empty = (framed[1:-1, 1:-1] == 2) & (band == 0)
+    empty: np.ndarray = (framed[1:-1, 1:-1] == 2) & (band == 0)
     beside = (cv2.dilate(empty.view(np.uint8), np.ones((5, 5), np.uint8)) > 0) & ~empty
     if not beside.any() or bright[beside].mean() < _BESIDE:
-        return hull == 0
+        empty = hull == 0
     return empty
 
 

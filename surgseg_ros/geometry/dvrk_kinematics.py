@@ -88,7 +88,8 @@ class Manipulator:
 
     def measured_cp(self, positions: Sequence[float] | np.ndarray) -> np.ndarray:
         """4x4, base frame from the control point: the kit's `local/measured_cp`."""
-        return self.links(positions)[-1] @ self.instrument.tooltip_offset
+        pose: np.ndarray = self.links(positions)[-1] @ self.instrument.tooltip_offset
+        return pose
 
 
 def psm_joints() -> tuple[Joint, ...]:

@@ -60,7 +60,8 @@ class Registration:
     def predict(self, poses: np.ndarray) -> np.ndarray:
         """n x 3 m, camera frame: where the point is seen for n x 4 x 4 poses of the arm."""
         points = poses[:, :3, :3] @ self.offset + poses[:, :3, 3]
-        return points @ self.camera_from_base[:3, :3].T + self.camera_from_base[:3, 3]
+        seen: np.ndarray = points @ self.camera_from_base[:3, :3].T + self.camera_from_base[:3, 3]
+        return seen
 
 
 def register(pairs: Pairs, gate: float = 0.01, offset: np.ndarray | None = None) -> Registration:

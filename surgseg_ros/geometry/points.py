@@ -144,4 +144,5 @@ def triangulate(
     left = rectify_points(left_px, calibration.left)
     right = rectify_points(right_px, calibration.right)
     homogeneous = cv2.triangulatePoints(calibration.left.P, calibration.right.P, left.T, right.T)
-    return (homogeneous[:3] / homogeneous[3]).T
+    points: np.ndarray = (homogeneous[:3] / homogeneous[3]).T
+    return points

@@ -78,7 +78,8 @@ def draw(
     colours = blended[..., :3] / np.maximum(weight, np.float32(1e-6))
     cover = np.minimum(weight, 1)  # less than one disc's worth: an edge, which fades out
     empty = (1 - cover) * np.array(background, np.float32)
-    return (cover * colours + empty + 0.5).astype(np.uint8)
+    image: np.ndarray = (cover * colours + empty + 0.5).astype(np.uint8)
+    return image
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

@@ -6,7 +6,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 
 def partial_path(path: Path) -> Path:
@@ -50,9 +49,9 @@ class Writers:
         """threads: at work; waiting: so many more per thread are taken before submit() waits."""
         self._pool = ThreadPoolExecutor(threads)
         self._limit = threads * (1 + waiting)
-        self._pending: set[Future] = set()
+        self._pending: set[Future[object]] = set()
 
-    def submit(self, write: Callable[..., Any], *arguments: Any) -> None:
+    def submit(self, write: Callable[..., object], *arguments: object) -> None:
         """Call write(*arguments) soon; raises what an earlier call raised."""
         while len(self._pending) >= self._limit:
             wait(self._pending, return_when=FIRST_COMPLETED)

@@ -10,4 +10,5 @@ T = TypeVar('T')
 
 def progress(items: Iterable[T], total: int | None = None, unit: str = 'frames') -> Iterable[T]:
     """Pass the items on under a progress bar; silent where standard error is no terminal."""
-    return tqdm(items, total=total, unit=f' {unit}', disable=None)
+    shown: Iterable[T] = tqdm(items, total=total, unit=f' {unit}', disable=None)
+    return shown

@@ -43,7 +43,8 @@ def _f1(prediction: np.ndarray, truth: np.ndarray, reach: float) -> float:
 def _outline(mask: np.ndarray) -> np.ndarray:
     """Pixels of a mask that touch another one; the edge of the image is no outline."""
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    return mask & (cv2.erode(mask.astype(np.uint8), cross) == 0)
+    outline: np.ndarray = mask & (cv2.erode(mask.astype(np.uint8), cross) == 0)
+    return outline
 
 
 def _share_near(outline: np.ndarray, other: np.ndarray, reach: float) -> float:

@@ -66,12 +66,14 @@ class ConfusionMatrix:
     @property
     def iou(self) -> np.ndarray:
         """TP / (TP + FP + FN) per class, C float64; NaN where neither truth nor prediction is."""
-        return iou_of(self.counts[None])[0]
+        iou: np.ndarray = iou_of(self.counts[None])[0]
+        return iou
 
     @property
     def dice(self) -> np.ndarray:
         """2 TP / (2 TP + FP + FN) per class, C float64; NaN as in iou."""
-        return dice_of(self.counts[None])[0]
+        dice: np.ndarray = dice_of(self.counts[None])[0]
+        return dice
 
     @property
     def accuracy(self) -> float:
@@ -201,4 +203,5 @@ def _hits_and_sizes(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """above / below, NaN where below is 0."""
     values = np.full(np.shape(below), np.nan)
-    return np.divide(above, below, out=values, where=np.asarray(below) > 0)
+    np.divide(above, below, out=values, where=np.asarray(below) > 0)
+    return values

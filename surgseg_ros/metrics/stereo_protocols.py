@@ -28,7 +28,8 @@ class StereoProtocol:
         """HxW disparity as it is compared, px: NaN is left out."""
         if not self.holes_are_zero:
             return disparity
-        return np.maximum(np.nan_to_num(disparity, nan=0.0), 0.0)
+        known: np.ndarray = np.maximum(np.nan_to_num(disparity, nan=0.0), 0.0)
+        return known
 
     def counts(self, truth: np.ndarray) -> bool:
         """Whether a frame with this truth (NaN unknown) counts."""

@@ -229,7 +229,8 @@ class ResNetPyramid(nn.Module):
         for stage in self.stages:
             x = stage(x)
             maps.append(x)
-        return self.fpn(tuple(maps[1:]))[: len(maps) - 1]
+        pyramid: tuple[Tensor, ...] = self.fpn(tuple(maps[1:]))
+        return pyramid[: len(maps) - 1]
 
 
 class MaskTail(nn.Module):
@@ -256,7 +257,8 @@ class MaskTail(nn.Module):
         """
         features = self.deconv(self.convs(rois))
         if classes is None:
-            return self.masks(features)
+            masks: Tensor = self.masks(features)
+            return masks
         # a product per place of the 3x3 kernel, each with all pixels, then moved there and added
         kernels = self.masks.weight[classes].flatten(2).transpose(1, 2)
         products = (kernels @ features.flatten(2)).unflatten(2, features.shape[2:])

@@ -64,7 +64,8 @@ def box_overlaps(boxes: np.ndarray) -> np.ndarray:
     high = np.minimum(boxes[:, None, 2:], boxes[:, 2:])
     intersection = (high - low).clip(min=0).prod(axis=2)
     areas = (boxes[:, 2:] - boxes[:, :2]).clip(min=0).prod(axis=1)
-    return intersection / np.maximum(areas[:, None] + areas - intersection, 1e-9)
+    overlaps: np.ndarray = intersection / np.maximum(areas[:, None] + areas - intersection, 1e-9)
+    return overlaps
 
 
 def paste(mask: np.ndarray, box: np.ndarray, threshold: float, frame: np.ndarray) -> None:

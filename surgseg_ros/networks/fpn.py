@@ -39,7 +39,8 @@ class _Conv(nn.Module):
         nn.init.xavier_uniform_(self.conv.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)
+        features: Tensor = self.conv(x)
+        return features
 
     def halved(self, x: Tensor) -> Tensor:
         """Means of 2x2 of what a 3x3 convolution makes: one of 4x4 and stride 2, a 4/9 of it."""

@@ -80,7 +80,8 @@ class Lwanet(nn.Module):
         x = self._fuse('afb3', self.up3(x), sixteenth)
         x = self._fuse('afb2', self.up2(x), eighth)
         x = self._fuse('afb1', self.up1(x), quarter)
-        return self.final(x)
+        logits: Tensor = self.final(x)
+        return logits
 
     def load_imagenet(self, path: str | Path) -> None:
         """Load torchvision's checkpoint into the encoder; see mobilenet_v2.load_imagenet."""
@@ -107,7 +108,8 @@ class AttentionFusion(nn.Module):
 
     def forward(self, high: Tensor, low: Tensor) -> Tensor:
         """Decoder's and encoder's features, N x C x H x W each -> N x C x H x W."""
-        return high * self.conv1(self.pool(high)) + low * self.conv2(self.pool(low))
+        fused: Tensor = high * self.conv1(self.pool(high)) + low * self.conv2(self.pool(low))
+        return fused
 
 
 def _attention(channels: int) -> nn.Sequential:

@@ -51,7 +51,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """N x before x H x W -> N x after x H/stride x W/stride."""
-        return x + self.conv(x) if self._shortcut else self.conv(x)
+        y: Tensor = self.conv(x)
+        return x + y if self._shortcut else y
 
 
 def mobilenet_v2_features() -> list[nn.Module]:

@@ -91,7 +91,8 @@ class _LightLevel(nn.Module):
         self.encoder = nn.Sequential(*_conv(before, after, stride=2), *_conv(after, after))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.encoder(x)
+        features: Tensor = self.encoder(x)
+        return features
 
 
 class ResNet34Encoder(nn.Module):
@@ -169,7 +170,10 @@ class DisparityDecoder(nn.Module):
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Two N x C x H x W feature maps -> N x 1 x H x W px."""
-        return self.estimation(torch.cat((correlate(left, right, self.shifts), left), dim=1))
+        disparity: Tensor = self.estimation(
+            torch.cat((correlate(left, right, self.shifts), left), dim=1)
+        )
+        return disparity
 
 
 def correlate(left: Tensor, right: Tensor, shifts: Iterable[int]) -> Tensor:
@@ -210,9 +214,10 @@ class Upsample(nn.Module):
 
     def forward(self, disparity: Tensor) -> Tensor:
         """N x 1 x H x W -> N x 1 x 2H x 2W."""
-        return self.conv(
+        refined: Tensor = self.conv(
             F.interpolate(disparity, scale_factor=2, mode='bilinear', align_corners=False)
         )
+        return refined
 
 
 class Refinement(nn.Module):
@@ -236,7 +241,8 @@ class Refinement(nn.Module):
         """N x 4 x H x W -> correction N x 1 x H x W px."""
         half = self.conv2(self.conv1(x))
         quarter = self.conv4(self.conv3(half))
-        return self.conv6(F.leaky_relu(self.conv5(quarter) + half, _SLOPE))
+        features: Tensor = self.conv6(F.leaky_relu(self.conv5(quarter) + half, _SLOPE))
+        return features
 
 
 class SegmentationHead(nn.Module):
@@ -254,7 +260,8 @@ class SegmentationHead(nn.Module):
         x = features[-1]
         for step in range(1, 5):
             x = self.get_submodule(f'decode_{step}')(x, features[-step - 1])
-        return self.out_conv(self.upsample(x))
+        logits: Tensor = self.out_conv(self.upsample(x))
+        return logits
 
 
 class UNetStep(nn.Module):
@@ -267,7 +274,8 @@ class UNetStep(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """N x before x H x W and N x after x 2H x 2W -> N x after x 2H x 2W."""
-        return self.d_conv(torch.cat((skip, self.up_conv(x)), dim=1))
+        features: Tensor = self.d_conv(torch.cat((skip, self.up_conv(x)), dim=1))
+        return features
 
 
 class _DoubleConv(nn.Module):
@@ -276,7 +284,8 @@ class _DoubleConv(nn.Module):
         self.layer = nn.Sequential(*_conv(before, after), *_conv(after, after))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x)
+        features: Tensor = self.layer(x)
+        return features
 
 
 class ConvBnLeaky(nn.Module):
@@ -288,7 +297,8 @@ class ConvBnLeaky(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """N x before x H x W -> N x after x H/stride x W/stride."""
-        return self.layer(x)
+        features: Tensor = self.layer(x)
+        return features
 
 
 def _conv(before: int, after: int, stride: int = 1) -> tuple[nn.Module, ...]:

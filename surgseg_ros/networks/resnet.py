@@ -27,7 +27,8 @@ class BasicBlock(nn.Module):
         """N x in_channels x H x W -> N x channels x H/stride x W/stride."""
         shortcut = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(x)) + shortcut)
+        features: Tensor = self.relu(self.bn2(self.conv2(x)) + shortcut)
+        return features
 
 
 def basic_stage(in_channels: int, channels: int, blocks: int, stride: int) -> nn.Sequential:
@@ -64,7 +65,8 @@ class Bottleneck(nn.Module):
         shortcut = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
-        return self.relu(self.bn3(self.conv3(x)) + shortcut)
+        features: Tensor = self.relu(self.bn3(self.conv3(x)) + shortcut)
+        return features
 
 
 class ResNet(nn.Module):

@@ -42,7 +42,7 @@ def image_encoder(name: str) -> nn.Module:
     if name not in _VITS:
         return MobileNetEncoder()
     size = _VITS[name]
-    return _modeling().ImageEncoderViT(
+    encoder: nn.Module = _modeling().ImageEncoderViT(
         img_size=IMAGE_SIZE,
         patch_size=PATCH,
         embed_dim=size.width,
@@ -54,6 +54,7 @@ def image_encoder(name: str) -> nn.Module:
         window_size=14,
         global_attn_indexes=size.global_blocks,
     )
+    return encoder
 
 
 def encoder_of(tensors: Mapping[str, Tensor], prefix: str) -> str | None:
@@ -70,12 +71,13 @@ def prompt_encoder(grid: int = GRID) -> nn.Module:
 
     grid: features per side of the image.
     """
-    return _modeling().PromptEncoder(
+    encoder: nn.Module = _modeling().PromptEncoder(
         embed_dim=CHANNELS,
         image_embedding_size=(grid, grid),
         input_image_size=(IMAGE_SIZE, IMAGE_SIZE),
         mask_in_chans=16,
     )
+    return encoder
 
 
 def mask_decoder() -> nn.Module:
@@ -84,7 +86,8 @@ def mask_decoder() -> nn.Module:
     transformer = modeling.TwoWayTransformer(
         depth=2, embedding_dim=CHANNELS, mlp_dim=2048, num_heads=8
     )
-    return modeling.MaskDecoder(transformer_dim=CHANNELS, transformer=transformer)
+    decoder: nn.Module = modeling.MaskDecoder(transformer_dim=CHANNELS, transformer=transformer)
+    return decoder
 
 
 def encode_image(encoder: Any, images: Tensor, grid: int = GRID) -> Tensor:

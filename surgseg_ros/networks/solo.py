@@ -122,7 +122,8 @@ class Solo(nn.Module):
 
     def levels(self, image: Tensor) -> list['Level']:
         """Everything but the masks."""
-        return self.bbox_head(self.neck(self.backbone(image)))
+        levels: list[Level] = self.bbox_head(self.neck(self.backbone(image)))
+        return levels
 
     def load_imagenet(self, path: str | Path) -> None:
         """Load torchvision's checkpoint into the backbone; raises as networks.load_checkpoint."""

@@ -131,13 +131,15 @@ def _intersection_over_union(bits: np.ndarray) -> np.ndarray:
         intersection += bit_count(word[:, None] & word)
     np.fill_diagonal(intersection, areas)
     union = areas[:, None] + areas - intersection
-    return (intersection / np.maximum(union, 1)).astype(np.float32)
+    overlaps: np.ndarray = (intersection / np.maximum(union, 1)).astype(np.float32)
+    return overlaps
 
 
 def bit_count_by_table(words: np.ndarray) -> np.ndarray:
     """Number of ones in each uint64, as np.bitwise_count of numpy 2."""
     octets = np.ascontiguousarray(words)[..., None].view(np.uint8)
-    return _ONES[octets].sum(axis=-1, dtype=np.uint8)
+    counts: np.ndarray = _ONES[octets].sum(axis=-1, dtype=np.uint8)
+    return counts
 
 
 _ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)

@@ -181,7 +181,8 @@ class PrototypePromptEncoder(nn.Module):
         """cells: F x 4096 x 256; similarity: N x 4096, to the class that is prompted."""
         activated = (cells * (1 + similarity.unsqueeze(-1))).transpose(1, 2)
         maps = activated.unflatten(2, (self._grid, self._grid))
-        return self.dense_fc_2(F.relu(self.dense_fc_1(maps)))
+        dense: Tensor = self.dense_fc_2(F.relu(self.dense_fc_1(maps)))
+        return dense
 
     def _sparse(self, cells: Tensor, similarity: Tensor, prompts: Tensor) -> Tensor:
         """Tokens of all classes, per frame; what is added to them tells which one is prompted."""
@@ -189,7 +190,8 @@ class PrototypePromptEncoder(nn.Module):
         tokens = self.sparse_fc_2(F.relu(self.sparse_fc_1(activated.flatten(0, 1))))
         others, prompted = (signs.detach() for signs in self.pn_cls_embeddings.parameters())
         signs = torch.lerp(others, prompted, prompts[..., None, None])  # N x K x T x 256
-        return (tokens.unflatten(0, similarity.shape[:2]) + signs).flatten(1, 2)
+        sparse: Tensor = (tokens.unflatten(0, similarity.shape[:2]) + signs).flatten(1, 2)
+        return sparse
 
 
 class Prototypes(nn.Module):

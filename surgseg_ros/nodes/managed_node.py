@@ -19,6 +19,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import try_shutdown
 
 from surgseg_ros.nodes import transport
 from surgseg_ros.nodes.clocks import steady_timer
@@ -204,7 +205,7 @@ def run(make_node: Callable[[], ManagedNode], arguments: Sequence[str] | None = 
         if node.state_label in ('active', 'inactive'):
             node.trigger_shutdown()
         node.destroy_node()
-        rclpy.try_shutdown()
+        try_shutdown()
     return int(node.failed)
 
 

@@ -10,7 +10,8 @@ def message_type(type_name: str) -> type:
     """Class of an interface, e.g. 'sensor_msgs/msg/Image'; ImportError names what is missing."""
     package, _, name = type_name.split('/')
     try:
-        return getattr(import_module(f'{package}.msg'), name)
+        found: type = getattr(import_module(f'{package}.msg'), name)
+        return found
     except AttributeError:
         raise ImportError(f'package {package} has no message {name}') from None
 

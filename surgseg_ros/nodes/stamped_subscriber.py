@@ -38,7 +38,7 @@ class StampedSubscriber(Subscriber):
         options.setdefault('qos_overriding_options', OVERRIDABLE)
         super().__init__(node, kind, topic, **options)
 
-    def callback(self, msg: Any, info: Any) -> None:  # type: ignore[override]
+    def callback(self, msg: Any, info: Any) -> None:
         """Pass a received message on."""
         stamp = self._stamps.of(stamp_of(msg), info['source_timestamp'])
         if self._stamps.standing:

@@ -46,4 +46,5 @@ def _class_of(values: np.ndarray, count: int, has_parts: bool) -> int:
 def _parts(labels: np.ndarray, masks: np.ndarray, told: list[Part]) -> np.ndarray:
     table = np.full(256, Part.UNKNOWN, np.uint8)
     table[: len(told)] = told
-    return masks * table[labels]
+    parts: np.ndarray = masks * table[labels]
+    return parts

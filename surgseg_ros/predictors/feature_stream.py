@@ -31,7 +31,7 @@ class FeatureStream:
         self._frame = 0
         self._begun = 0  # frame that was encoded last, or is being encoded
         self._newest: tuple[np.ndarray, int] | None = None  # features, and their frame
-        self._pending: Future | None = None
+        self._pending: Future[np.ndarray] | None = None
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, int]:
         """Features for the next frame, and by how many frames they are older than it."""

@@ -84,10 +84,18 @@ def _winners(scores: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(inline='always')
-def _blend(plane, top, bottom, left, right, down, across):  # type: ignore[no-untyped-def]
+def _blend(
+    plane: np.ndarray,
+    top: int,
+    bottom: int,
+    left: int,
+    right: int,
+    down: np.float32,
+    across: np.float32,
+) -> np.float32:
     """Between four scores, in the order in which torch adds."""
-    above = plane[top, left] * (_ONE - across) + plane[top, right] * across
-    below = plane[bottom, left] * (_ONE - across) + plane[bottom, right] * across
+    above: np.float32 = plane[top, left] * (_ONE - across) + plane[top, right] * across
+    below: np.float32 = plane[bottom, left] * (_ONE - across) + plane[bottom, right] * across
     return above * (_ONE - down) + below * down
 
 

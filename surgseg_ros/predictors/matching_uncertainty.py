@@ -68,7 +68,8 @@ def _roughness(disparity: np.ndarray, known: np.ndarray) -> np.ndarray:
     """How far a disparity is from the mean of those in its window, px."""
     share = np.maximum(_mean(known.astype(np.float32)), np.float32(1e-3))
     filled = np.where(known, disparity, np.float32(0))
-    return np.abs(filled - _mean(filled) / share) * known
+    roughness: np.ndarray = np.abs(filled - _mean(filled) / share) * known
+    return roughness
 
 
 def _step(disparity: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -76,7 +77,8 @@ def _step(disparity: np.ndarray, known: np.ndarray) -> np.ndarray:
     kernel, far = np.ones((NEIGHBOURHOOD, NEIGHBOURHOOD), np.uint8), np.float32(1e6)
     highest = cv2.dilate(np.where(known, disparity, -far), kernel)
     lowest = cv2.erode(np.where(known, disparity, far), kernel)
-    return np.maximum(highest - lowest, np.float32(0))
+    step: np.ndarray = np.maximum(highest - lowest, np.float32(0))
+    return step
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -262,7 +262,8 @@ class SurgicalSamPredictor:
         if self.mode == 'published':
             return order
         good = accepted(quality, there, self.quality_threshold, self.presence_threshold)
-        return order[good[order]]
+        best: np.ndarray = order[good[order]]
+        return best
 
     def _probabilities(self, logits: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
         planes = np.zeros((len(self.class_names), *self._size), np.float32)

@@ -29,7 +29,8 @@ class MaskScaler:
 
     def upscale(self, logits: np.ndarray) -> np.ndarray:
         """N x 256 x 256 float32 -> N x H x W float32."""
-        return self._rows @ logits @ self._columns.T
+        upscaled: np.ndarray = self._rows @ logits @ self._columns.T
+        return upscaled
 
     def paint(self, logits: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
         """Labels HxW uint8 of masks N x 256 x 256, the last of which is on top; 0 elsewhere.
@@ -101,11 +102,14 @@ def _resemblance(
     embedding = np.einsum('c,cd->d', coverage[covered], features[covered])
     cosines = np.einsum('kd,d->k', prototypes, _unit(embedding))
     odds = np.exp((cosines - cosines.max()) / temperature)
-    return odds / odds.sum()
+    resemblance: np.ndarray = odds / odds.sum()
+    return resemblance
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    unit: np.ndarray = vectors / np.maximum(lengths, 1e-12)
+    return unit
 
 
 def _band(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

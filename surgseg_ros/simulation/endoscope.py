@@ -227,7 +227,8 @@ class VirtualEndoscope:
 
 def _per_pixel(values: np.ndarray, geom: np.ndarray) -> np.ndarray:
     """Look up each pixel's geom; 0 where there is none."""
-    return np.pad(values, (0, 256 - len(values)))[geom]
+    looked_up: np.ndarray = np.pad(values, (0, 256 - len(values)))[geom]
+    return looked_up
 
 
 def _articulation(

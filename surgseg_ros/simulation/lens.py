@@ -27,7 +27,9 @@ def lit(light: np.ndarray, look: Light, eye: int, distance: float = 1.0) -> np.n
     x, y = _grid(width, height, look.centre)
     far = np.clip((x * x + y * y) / 2.0, 0.0, 1.5)
     fade = 1.0 / (1.0 + 3.0 * look.falloff * far) - 0.15 * look.falloff * far
-    return (light * np.maximum(fade, 0.02)[..., None].astype(np.float32) * gain).astype(np.float32)
+    shade = np.maximum(fade, 0.02)[..., None].astype(np.float32)
+    shaded: np.ndarray = (light * shade * gain).astype(np.float32)
+    return shaded
 
 
 def blurred(
@@ -87,7 +89,8 @@ def content_area(border: Border, width: int, height: int) -> np.ndarray | None:
             reach = np.maximum(np.abs(x), np.abs(y))
             outside = np.maximum(reach, (np.abs(x) + np.abs(y)) / np.sqrt(2)) - border.size
     soft = max(border.soft, 2.0 / height)
-    return np.clip(-outside / soft, 0.0, 1.0).astype(np.float32)
+    visible: np.ndarray = np.clip(-outside / soft, 0.0, 1.0).astype(np.float32)
+    return visible
 
 
 def _grid(width: int, height: int, centre: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
@@ -101,7 +104,8 @@ def _through_smoke(light: np.ndarray, smoke: float, rng: np.random.Generator) ->
     height, width = light.shape[:2]
     field = cv2.resize(fractal_noise(rng, 128, 3, 4), (width, height))
     veil = np.clip(smoke * (0.6 + 0.6 * field), 0.0, 0.9)[..., None]
-    return (light * (1.0 - veil) + 0.42 * veil).astype(np.float32)
+    veiled: np.ndarray = (light * (1.0 - veil) + 0.42 * veil).astype(np.float32)
+    return veiled
 
 
 def _streak(length: int, angle: float) -> np.ndarray:
@@ -112,7 +116,8 @@ def _streak(length: int, angle: float) -> np.ndarray:
     dx, dy = reach * np.cos(angle), reach * np.sin(angle)
     start = round(middle - dx), round(middle - dy)
     cv2.line(kernel, start, (round(middle + dx), round(middle + dy)), 1.0)
-    return kernel / kernel.sum()
+    streak: np.ndarray = kernel / kernel.sum()
+    return streak
 
 
 def _with_text(image: np.ndarray) -> np.ndarray:

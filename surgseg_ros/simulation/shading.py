@@ -229,8 +229,8 @@ def _tissue(point: Vector, surfaces: Surfaces) -> Surface:
 
 @_jit
 def _bilinear(image: np.ndarray, i: int, j: int, channel: int, v: float, u: float) -> float:
-    low = (1.0 - u) * image[i, j, channel] + u * image[i, j + 1, channel]
-    high = (1.0 - u) * image[i + 1, j, channel] + u * image[i + 1, j + 1, channel]
+    low: float = (1.0 - u) * image[i, j, channel] + u * image[i, j + 1, channel]
+    high: float = (1.0 - u) * image[i + 1, j, channel] + u * image[i + 1, j + 1, channel]
     return (1.0 - v) * low + v * high
 
 

@@ -81,7 +81,8 @@ class Tissue:
         Its transpose turns the slopes of the unstretched sheet into those of the stretched one.
         """
         inverse = np.linalg.inv(pose)[:3]
-        return inverse / np.array([[self.stretch], [self.stretch], [1.0]])
+        stretched: np.ndarray = inverse / np.array([[self.stretch], [self.stretch], [1.0]])
+        return stretched
 
     def height(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return the relief in mm at tissue coordinates in mm (nearest border value outside)."""
@@ -89,7 +90,8 @@ class Tissue:
         column = np.clip((np.asarray(x) / self.stretch / SIDE + 0.5) * (last + 1) - 0.5, 0, last)
         row = np.clip((np.asarray(y) / self.stretch / SIDE + 0.5) * (last + 1) - 0.5, 0, last)
         at = np.stack([row, column])
-        return map_coordinates(self.relief, at, order=1, mode='nearest')
+        relief: np.ndarray = map_coordinates(self.relief, at, order=1, mode='nearest')
+        return relief
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,8 @@ def _relief(
     relief = 3.5 * fractal_noise(rng, RELIEF_SIZE, 3, 3) + domes + 2.5 * ridges
     relief += 1.8 * fat * lobules + 0.5 * fractal_noise(rng, RELIEF_SIZE, 16, 2)
     relief = cv2.GaussianBlur(relief.astype(np.float32), (0, 0), 0.7 * RELIEF_SIZE / SIDE)
-    return np.clip(relief - relief.mean(), *RELIEF_RANGE).astype(np.float32)
+    limited: np.ndarray = np.clip(relief - relief.mean(), *RELIEF_RANGE).astype(np.float32)
+    return limited
 
 
 def _vessel_masks(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -249,4 +252,5 @@ def _linear(srgb: tuple[int, int, int]) -> np.ndarray:
 
 def _blend(colour: np.ndarray, srgb: tuple[int, int, int], weight: np.ndarray) -> np.ndarray:
     w = weight[..., None].astype(np.float32)
-    return colour + w * (_linear(srgb) - colour)
+    blended: np.ndarray = colour + w * (_linear(srgb) - colour)
+    return blended

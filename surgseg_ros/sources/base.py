@@ -58,7 +58,8 @@ class FrameSource(ABC):
     @property
     def notes(self) -> list[str]:
         """What note() was told."""
-        return self.__dict__.setdefault('_notes', [])
+        notes: list[str] = self.__dict__.setdefault('_notes', [])
+        return notes
 
     def note(self, sentence: str) -> None:
         """Say once, on standard error, what is peculiar about the source."""

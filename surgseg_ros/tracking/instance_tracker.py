@@ -179,7 +179,8 @@ def pair_costs(tracks: Sequence[Track], seconds: float, seen: Sequence[Sighting]
     differs = np.not_equal.outer(
         [track.seen.class_id for track in tracks], [one.class_id for one in seen]
     )
-    return np.minimum(went_on, stayed + STAYED) + OTHER_CLASS * differs
+    costs: np.ndarray = np.minimum(went_on, stayed + STAYED) + OTHER_CLASS * differs
+    return costs
 
 
 def _distances(
@@ -193,7 +194,10 @@ def _distances(
     distance = np.linalg.norm(
         centroids[:, None] - np.stack([one.centroid for one in seen]), axis=2
     )
-    return 1 - mask_iou(masks, np.stack([one.mask for one in seen])) + distance / lengths
+    distances: np.ndarray = (
+        1 - mask_iou(masks, np.stack([one.mask for one in seen])) + distance / lengths
+    )
+    return distances
 
 
 def mask_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -212,7 +216,8 @@ def mask_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     )
     # not a @ b.T: BLAS's threads wait for each other, on a busy machine for half a second
     both = np.einsum('mp,np->mn', a, b)
-    return both / np.maximum(a.sum(1)[:, None] + b.sum(1) - both, 1)
+    iou: np.ndarray = both / np.maximum(a.sum(1)[:, None] + b.sum(1) - both, 1)
+    return iou
 
 
 def _shifted(mask: np.ndarray, shift: np.ndarray) -> np.ndarray:

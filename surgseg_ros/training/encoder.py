@@ -9,6 +9,7 @@ from torch import nn
 from surgseg_ros import networks
 from surgseg_ros.networks.checkpoints import read
 from surgseg_ros.networks.protocols import HasMobileNet
+from surgseg_ros.networks.specs import NetworkSpec
 
 
 @torch.no_grad()
@@ -31,7 +32,7 @@ def load_encoder(network: nn.Module, name: str, path: Path) -> None:
         _normalise_as(networks.spec(name), networks.spec('lwanet'), blocks[0])
 
 
-def _normalise_as(own: networks.NetworkSpec, before: networks.NetworkSpec, first: Any) -> None:
+def _normalise_as(own: NetworkSpec, before: NetworkSpec, first: Any) -> None:
     """Let the first layer see images normalised for this network as it saw those it learnt from.
 
     Exact but for the padding around the image.

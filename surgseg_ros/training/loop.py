@@ -376,7 +376,7 @@ class TrainingRun:
         self._sums.update(own['sums'])
         self.task.load_state_dict(own['task'])
 
-    def _loader(self, samples: Samples, batches: Any) -> DataLoader:
+    def _loader(self, samples: Samples, batches: Any) -> DataLoader[dict[str, Any]]:
         workers = self.recipe.machine.workers
         return DataLoader(
             samples,  # type: ignore[arg-type]
@@ -398,7 +398,8 @@ def make_optimiser(wanted: Optimiser, network: nn.Module) -> torch.optim.Optimiz
     if wanted.name == 'sgd':
         return torch.optim.SGD(trained, rate, wanted.momentum, weight_decay=decay)
     kinds = {'adam': torch.optim.Adam, 'adamw': torch.optim.AdamW}
-    return kinds[wanted.name](trained, rate, weight_decay=decay)
+    adam: torch.optim.Optimizer = kinds[wanted.name](trained, rate, weight_decay=decay)
+    return adam
 
 
 def check_batch_normalisation(task: Task, samples: int) -> None:

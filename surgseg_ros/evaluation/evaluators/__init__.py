@@ -6,6 +6,7 @@ this form, so that the same evaluator judges them, and a report can be made of a
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -36,12 +37,16 @@ class Evaluator(Protocol[Frame, Result]):
         """Pictures for people by name, HxWx3 uint8 RGB each; none unless asked to keep them."""
 
 
-def without_nan(value: Any) -> Any:
+def without_nan(figures: Mapping[str, Any]) -> dict[str, Any]:
     """Figures, also nested in dicts and lists, as JSON has them: None for NaN."""
+    return {key: _without_nan(value) for key, value in figures.items()}
+
+
+def _without_nan(value: object) -> object:
     if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
+        return without_nan(value)
     if isinstance(value, list | tuple):
-        return [without_nan(item) for item in value]
+        return [_without_nan(item) for item in value]
     if isinstance(value, float):
         return None if math.isnan(value) else float(value)
     return value

@@ -192,7 +192,8 @@ def error_picture(disparity: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """HxWx3 uint8 RGB: error from black, 0, to white, ERROR_RANGE px; violet where unknown."""
     error = np.abs(disparity - truth)
     level = np.nan_to_num(np.clip(error * (255 / ERROR_RANGE), 0, 255)).astype(np.uint8)
-    picture = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_HOT), cv2.COLOR_BGR2RGB)
+    heat = cv2.applyColorMap(level, cv2.COLORMAP_HOT)
+    picture: np.ndarray = cv2.cvtColor(heat, cv2.COLOR_BGR2RGB)
     picture[np.isnan(error)] = (60, 60, 90)
     return picture
 

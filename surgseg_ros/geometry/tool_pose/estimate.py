@@ -1,5 +1,6 @@
 """One instrument's pose in one frame: the shaft as a cylinder, then the joints beyond it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -187,7 +188,8 @@ def _distal(crop: Crop, part: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     if len(u) >= 20:
         return np.array([u.mean(), v.mean()]) + crop.corner
     middle = pixels.mean(axis=0)
-    return middle + (np.array([crop.camera.cx, crop.camera.cy]) - middle)
+    end: np.ndarray = middle + (np.array([crop.camera.cx, crop.camera.cy]) - middle)
+    return end
 
 
 def _axis_stddev(shaft: ShaftFit) -> float:
@@ -299,7 +301,7 @@ def control_frame(q: np.ndarray, axis: np.ndarray) -> np.ndarray:
     return pose
 
 
-def _numeric(function, q: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]
+def _numeric(function: Callable[[np.ndarray], np.ndarray], q: np.ndarray) -> np.ndarray:
     """6 x 8: shift and rotation vector of a frame per parameter."""
     at = function(q)
     J = np.zeros((6, len(q)))

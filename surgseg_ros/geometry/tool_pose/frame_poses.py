@@ -62,9 +62,12 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def _parts(instances: InstanceResult, index: int) -> np.ndarray:
+    parts: np.ndarray
     if instances.parts is not None:
-        return instances.parts[index]
-    return instances.masks[index].astype(np.uint8) * np.uint8(Part.UNKNOWN)
+        parts = instances.parts[index]
+    else:
+        parts = instances.masks[index].astype(np.uint8) * np.uint8(Part.UNKNOWN)
+    return parts
 
 
 def compile_kernels() -> None:

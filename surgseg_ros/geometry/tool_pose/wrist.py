@@ -268,4 +268,5 @@ def _cut(rays: np.ndarray, axis: np.ndarray, radius: float) -> np.ndarray:
     a, b, c = (across**2).sum(1), across @ centre, centre @ centre - radius**2
     root = b * b - a * c
     z = (b - np.sqrt(np.where(root > 0, root, np.nan))) / a
-    return (rays * z[:, None] - point) @ direction
+    distance: np.ndarray = (rays * z[:, None] - point) @ direction
+    return distance

@@ -144,7 +144,8 @@ class SoloTask(InstanceTask):
             torch.arange(length, device=image.device) < batch['contents'][:, axis, None]
             for axis, length in enumerate(image.shape[2:])
         )
-        return image * (rows[:, None, :, None] & columns[:, None, None, :])
+        masked: Tensor = image * (rows[:, None, :, None] & columns[:, None, None, :])
+        return masked
 
     def _fit(self, image: np.ndarray) -> np.ndarray:
         return _resized(image, *self._box)

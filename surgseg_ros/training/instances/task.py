@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from surgseg_ros import networks
 from surgseg_ros.datasets import InstanceDataset, InstanceSample, open_dataset
+from surgseg_ros.metrics.coco_checks import Json
 from surgseg_ros.metrics.instances import average_precision, coco_truth, records
 from surgseg_ros.training import recipe as recipes
 from surgseg_ros.training.augmentation import Augmentation
@@ -126,7 +127,9 @@ class InstanceTask(Task):
     def find(self, batch: dict[str, Any]) -> list[Found]:
         """What the network finds in every frame of a validation batch, in the truth's size."""
 
-    def measure(self, batch: dict[str, Any]) -> list[tuple[tuple[int, int], list, list]]:
+    def measure(
+        self, batch: dict[str, Any]
+    ) -> list[tuple[tuple[int, int], list[Json], list[Json]]]:
         """Size, annotations and detections of every frame of a batch, in COCO's records."""
         return [
             (size, truth, records(0, found.class_ids, found.masks, found.scores))

@@ -86,7 +86,8 @@ def full_size(disparity: Tensor, scale: int) -> Tensor:
     """N x 1 x H/2^scale x W/2^scale px -> N x 1 x H x W px of the full size."""
     if scale == 0:
         return disparity
-    return F.interpolate(disparity, scale_factor=2**scale, mode='bilinear') * 2**scale
+    full: Tensor = F.interpolate(disparity, scale_factor=2**scale, mode='bilinear') * 2**scale
+    return full
 
 
 def warp(right: Tensor, disparity: Tensor) -> Tensor:

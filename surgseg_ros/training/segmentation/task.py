@@ -180,7 +180,8 @@ class SegmentationTask(Task):
         padded = padded_size(seen, self._multiple)
         top, left = origin(seen, padded)
         edges = left, padded[1] - seen[1] - left, top, padded[0] - seen[0] - top
-        return self.network(F.pad(normalised(image, self._mean, self._std), edges))
+        logarithms: Tensor = self.network(F.pad(normalised(image, self._mean, self._std), edges))
+        return logarithms
 
 
 def _tensors(image: np.ndarray, labels: np.ndarray) -> dict[str, Tensor]:

@@ -240,7 +240,8 @@ class _Prepare:
         if size not in self._inputs:
             spec = networks.spec('surgicalsam')
             self._inputs[size] = SamInput(*size, spec.mean, spec.std, self._encoder_size)
-        return self._inputs[size](image)[0].copy()
+        seen: np.ndarray = self._inputs[size](image)[0].copy()
+        return seen
 
 
 class _Encode:
