@@ -21,7 +21,7 @@ OPSET = 18
 class _Inference(nn.Module):
     """The network's `infer` as a forward, which is what gets exported."""
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network: Any = network
 

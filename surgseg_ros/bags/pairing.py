@@ -31,7 +31,7 @@ class StampPairing:
         self._newest: dict[str, float] = {'left': -math.inf, 'right': -math.inf}
         self._paired: dict[str, set[int]] = {'left': set(), 'right': set()}
 
-    def add(self, side: str, stamp: int, message: Any) -> list[Pair]:
+    def add(self, side: str, stamp: int, message: object) -> list[Pair]:
         """Take a message of side 'left' or 'right'; return the pairs that are certain now."""
         if stamp in self._paired[side]:
             return []

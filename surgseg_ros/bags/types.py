@@ -129,7 +129,7 @@ def _message_folders(package: str) -> list[Path]:
     return [*shares, own / 'msg']
 
 
-def make_message(type_name: str, /, **fields: Any) -> Any:
+def make_message(type_name: str, /, **fields: object) -> Any:
     """MessageFactory over rosbags' classes; fields not given are zero, empty or false.
 
     Raises UnknownType as find_type does, TypeError for a field that the type does not have.
@@ -146,7 +146,7 @@ def make_message(type_name: str, /, **fields: Any) -> Any:
     return store.types[type_name](**values)
 
 
-def _as_array(value: Any, dtype: str | None) -> Any:
+def _as_array(value: object, dtype: str | None) -> Any:
     """Numeric sequences as the arrays that rosbags wants; everything else as it is."""
     if dtype is None:
         return value

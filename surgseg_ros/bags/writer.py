@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import apsw
 from rosbags.interfaces import (
@@ -90,7 +90,7 @@ class BagWriter:
             offered_qos_profiles=[_qos(latched)],
         )
 
-    def write(self, topic: str, type_name: str, message: Any, time: int) -> None:
+    def write(self, topic: str, type_name: str, message: object, time: int) -> None:
         """Append a message object (from bags.make_message or a BagReader) recorded at time, ns."""
         data = find_type(type_name).serialize_cdr(message, type_name)
         self.write_raw(topic, type_name, data, time)
@@ -144,7 +144,7 @@ class BagWriter:
             finally:
                 self._worker.shutdown()
 
-    def _do(self, function: Callable[..., T], *args: Any, **options: Any) -> T:
+    def _do(self, function: Callable[..., T], *args: object, **options: object) -> T:
         try:
             return self._worker.submit(function, *args, **options).result()
         except (OSError, apsw.Error) as error:  # a full disk

@@ -1,7 +1,6 @@
 """Which semantic step, on the command line."""
 
 import argparse
-from typing import Any
 
 from surgseg_ros.commands.settings_arguments import (
     add_settings_arguments,
@@ -25,7 +24,7 @@ def add_semantic_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def semantic_settings(args: argparse.Namespace, **sam_options: Any) -> SemanticSettings:
+def semantic_settings(args: argparse.Namespace, **sam_options: object) -> SemanticSettings:
     """What the arguments say; ValueError for options of another model.
 
     sam_options: more options of SurgicalSAM that were given.

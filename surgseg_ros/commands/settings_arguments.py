@@ -25,7 +25,7 @@ def add_settings_arguments(
             _add(group, one, (aliases or {}).get(one.name))
 
 
-def settings_from(args: argparse.Namespace, kind: type[S], **others: Any) -> S:
+def settings_from(args: argparse.Namespace, kind: type[S], **others: object) -> S:
     """The settings that the arguments say, else `others`, else the defaults.
 
     Raises ValueError in one sentence where a value is out of range.

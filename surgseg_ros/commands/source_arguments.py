@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Callable
-from typing import Any
 
 from surgseg_ros.frames.stacking import STACKINGS
 from surgseg_ros.sources import FrameSource, open_source
@@ -37,7 +36,7 @@ def add_source_arguments(parser: argparse.ArgumentParser, truth: bool = False) -
 
 
 def source_of(
-    args: argparse.Namespace, opener: Callable[..., FrameSource] = open_source, **options: Any
+    args: argparse.Namespace, opener: Callable[..., FrameSource] = open_source, **options: object
 ) -> FrameSource:
     """Open the source that the arguments name, with more options; raises as open_source does."""
     return opener(

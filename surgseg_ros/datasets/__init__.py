@@ -5,7 +5,7 @@ object) and 'stereo' (rectified pairs, with disparity or labels where they are k
 """
 
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 from surgseg_ros.datasets.base import opened
 from surgseg_ros.datasets.kinds import (
@@ -64,24 +64,24 @@ def available(kind: Kind = 'labels') -> tuple[str, ...]:
 
 @overload
 def open_dataset(
-    name: str, root: str | Path, split: str, kind: Literal['labels'] = ..., **options: Any
+    name: str, root: str | Path, split: str, kind: Literal['labels'] = ..., **options: object
 ) -> SegmentationDataset: ...
 
 
 @overload
 def open_dataset(
-    name: str, root: str | Path, split: str, kind: Literal['instances'], **options: Any
+    name: str, root: str | Path, split: str, kind: Literal['instances'], **options: object
 ) -> InstanceDataset: ...
 
 
 @overload
 def open_dataset(
-    name: str, root: str | Path, split: str, kind: Literal['stereo'], **options: Any
+    name: str, root: str | Path, split: str, kind: Literal['stereo'], **options: object
 ) -> StereoDataset: ...
 
 
 def open_dataset(
-    name: str, root: str | Path, split: str, kind: Kind = 'labels', **options: Any
+    name: str, root: str | Path, split: str, kind: Kind = 'labels', **options: object
 ) -> SegmentationDataset | InstanceDataset | StereoDataset:
     """Open the split ('train', 'val', 'test') of a dataset in folder root.
 

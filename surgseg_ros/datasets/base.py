@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def divided_ids(
 
 
 def opened(
-    name: str, kind: Callable[..., Dataset], root: str | Path, split: str, **options: Any
+    name: str, kind: Callable[..., Dataset], root: str | Path, split: str, **options: object
 ) -> Dataset:
     """Return kind(root, split, **options); ValueError if it does not take these options."""
     try:

@@ -162,7 +162,7 @@ def _partner(folder: Path, name: Path, *suffixes: str) -> Path:
 
 
 def _classes(
-    root: Path, given: Any
+    root: Path, given: object
 ) -> tuple[tuple[str, ...] | None, dict[Colour, int] | None, dict[int, int] | None]:
     """Names by class id (None: not known), and class ids by colour or by value in the files."""
     where = 'classes'

@@ -117,7 +117,7 @@ class Simulated(FileDataset):
 class SimulatedInstances(InstanceDataset):
     """Instruments of the virtual endoscope; options as Simulated's, whose files these are."""
 
-    def __init__(self, root: Path, split: str = 'train', **options: Any) -> None:
+    def __init__(self, root: Path, split: str = 'train', **options: object) -> None:
         self._frames = opened('simulated', Simulated, root, split, **options)
         self.class_names = self._frames.class_names
 
@@ -155,19 +155,19 @@ def _weights(kinds: Mapping[str, float]) -> dict[str, float]:
     return {name: float(kinds[name]) for name in KINDS if kinds.get(name)}
 
 
-def _whole(name: str, value: Any) -> int:
+def _whole(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f'{name} is {value!r}, expected a whole number')
     return value
 
 
-def _number(name: str, value: Any) -> float:
+def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f'{name} is {value!r}, expected a number')
     return float(value)
 
 
-def _pair(name: str, values: Any, kind: Callable[[str, Any], Number]) -> tuple[Number, Number]:
+def _pair(name: str, values: object, kind: Callable[[str, Any], Number]) -> tuple[Number, Number]:
     if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != 2:
         raise ValueError(f'{name} is {values!r}, expected two numbers')
     return kind(name, values[0]), kind(name, values[1])

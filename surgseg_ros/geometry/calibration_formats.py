@@ -159,7 +159,7 @@ def _opencv_yaml(path: Path, text: str) -> dict[str, Any]:
     return _yaml(path, text.replace('%YAML:1.0', '', 1))
 
 
-def _as_matrix(node: Any) -> Any:
+def _as_matrix(node: object) -> Any:
     """An opencv-matrix, or nested lists of numbers, as an array."""
     if isinstance(node, dict) and 'data' in node:
         return np.array(node['data'], dtype=np.float64)
@@ -394,7 +394,7 @@ def _parsed(path: Path, parse: Callable[[], Any]) -> Any:
         raise ValueError(f'{path} cannot be read: {error}') from None
 
 
-def _mapping(path: Path, content: Any) -> dict[str, Any]:
+def _mapping(path: Path, content: object) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f'{path} is not a calibration: expected a YAML mapping')
     return content

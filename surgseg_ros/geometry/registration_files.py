@@ -76,7 +76,7 @@ def static_transform(registration: Registration, frame: str, child: str) -> str:
 
 
 def _read_pair(
-    where: str, entry: Any, content: Mapping[str, Any]
+    where: str, entry: object, content: Mapping[str, Any]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if not isinstance(entry, Mapping) or 'pose' not in entry:
         raise ValueError(f'{where} has no pose')
@@ -121,7 +121,7 @@ def _triangulate(
     return np.array([u * z / f, v * z / f, z]), _CLICK_SIGMA**2 * jacobian @ jacobian.T
 
 
-def _array(where: str, name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+def _array(where: str, name: str, value: object, shape: tuple[int, ...]) -> np.ndarray:
     try:
         array = np.array(value, float)
     except (TypeError, ValueError):

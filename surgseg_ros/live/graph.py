@@ -67,7 +67,7 @@ class LiveGraph:
     ) -> None:
         self._stack.close()
 
-    def start(self, executable: str, name: str = '', **parameters: Any) -> 'Popen[str]':
+    def start(self, executable: str, name: str = '', **parameters: object) -> 'Popen[str]':
         """Start a node of this package; its name is by default the executable's without _node."""
         name = name or executable.removesuffix('_node')
         return self.add(PipelineNode(executable, name, self.namespace, parameters=parameters))

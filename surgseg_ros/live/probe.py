@@ -73,7 +73,7 @@ class Probe:
         )
         self.node.create_subscription(message_type(type_name), topic, take, qos, raw=raw)
 
-    def publish(self, topic: str, message: Any) -> None:
+    def publish(self, topic: str, message: object) -> None:
         """Publish a message, the first of a topic as soon as somebody subscribes to it."""
         if topic not in self._publishers:
             publisher = self.node.create_publisher(type(message), topic, 1)

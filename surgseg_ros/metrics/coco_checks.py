@@ -22,7 +22,7 @@ _FARTHEST = 2**20  # px from the corner of the image: pycocotools crashes far aw
 _RESULT = ('image_id', 'category_id', 'segmentation', 'score')
 
 
-def check_truth(truth: Any) -> None:
+def check_truth(truth: object) -> None:
     """ValueError if this is not the content of an annotation file."""
     if not isinstance(truth, Mapping):
         raise ValueError(
@@ -41,7 +41,7 @@ def check_truth(truth: Any) -> None:
 
 
 def check_detections(
-    detections: Any, image_ids: Collection[Any], category_ids: Collection[Any]
+    detections: object, image_ids: Collection[Any], category_ids: Collection[Any]
 ) -> None:
     """ValueError if this is no list of results for these images.
 
@@ -127,7 +127,7 @@ def _run_lengths(counts: Any) -> np.ndarray:
     return numbers
 
 
-def _check_keys(one: Any, keys: Collection[str], what: str) -> None:
+def _check_keys(one: object, keys: Collection[str], what: str) -> None:
     if not isinstance(one, dict):
         raise ValueError(f'{what} is a {type(one).__name__}, expected keys with values')
     for key in keys:
@@ -137,7 +137,7 @@ def _check_keys(one: Any, keys: Collection[str], what: str) -> None:
             raise ValueError(f'{what} has the {key} {one[key]!r}, expected a number')
 
 
-def check_known(number: Any, known: Collection[Any], what: str) -> None:
+def check_known(number: object, known: Collection[Any], what: str) -> None:
     """ValueError if a number is none of those that are known."""
     if number not in known:
         raise ValueError(f'{what} {number!r}, which the truth does not have')

@@ -43,7 +43,7 @@ def clean_ids(records: Sequence[Any]) -> list[Json]:
     return [{**one, **{key: _number(one[key]) for key in _IDS if key in one}} for one in records]
 
 
-def _number(value: Any) -> Any:
+def _number(value: object) -> Any:
     """'7' and 7.0 as 7; anything else as it is."""
     if isinstance(value, str) and value.strip().isdecimal():
         return int(value)
@@ -52,7 +52,7 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _pixels(value: Any, what: str) -> int:
+def _pixels(value: object, what: str) -> int:
     number = _number(value)
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise ValueError(f'{what} {value!r}, expected a whole number of px')
@@ -99,7 +99,7 @@ def _clean_segmentation(one: Json, images: Mapping[Any, Json]) -> bool:
     return boxed
 
 
-def _is_degenerate(polygon: Any) -> bool:
+def _is_degenerate(polygon: object) -> bool:
     """Whether a polygon has one point or two, as a click by mistake leaves it."""
     return (
         isinstance(polygon, list)
@@ -109,7 +109,7 @@ def _is_degenerate(polygon: Any) -> bool:
     )
 
 
-def _box_polygon(box: Any, what: str) -> list[float]:
+def _box_polygon(box: object, what: str) -> list[float]:
     if not (
         isinstance(box, list)
         and [type(number) in (int, float) for number in box] == [True] * 4

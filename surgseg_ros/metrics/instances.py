@@ -58,7 +58,7 @@ def average_precision(truth: Mapping[str, Any], detections: Sequence[Json]) -> I
     return InstanceMetrics(*figures)
 
 
-def load_truth(truth: Any) -> tuple[Any, tuple[str, ...]]:
+def load_truth(truth: object) -> tuple[Any, tuple[str, ...]]:
     """Return pycocotools' COCO of an annotation file's content, and what was made of it.
 
     ValueError if it is none. See coco_cleaning.

@@ -126,7 +126,7 @@ def _solo(
     tensors: int,
     parameters: int,
     published: bool = False,
-    **arguments: Any,
+    **arguments: object,
 ) -> NetworkSpec:
     return NetworkSpec(
         constructor='surgseg_ros.networks.solo:Solo',
@@ -221,7 +221,7 @@ def spec(name: str) -> NetworkSpec:
     return _SPECS[name]
 
 
-def create(name: str, **options: Any) -> 'nn.Module':
+def create(name: str, **options: object) -> 'nn.Module':
     """Build the network `name`, float32, with random weights, in training mode.
 
     options: those of its class, such as mode='disparity'. Raises ValueError for an unknown name

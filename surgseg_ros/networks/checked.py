@@ -40,7 +40,7 @@ class AtLeast:
 
     value: int
 
-    def __get_pydantic_core_schema__(self, kind: Any, make: Callable[[Any], Any]) -> Any:
+    def __get_pydantic_core_schema__(self, kind: object, make: Callable[[Any], Any]) -> Any:
         """As pydantic asks for it."""
         return {**make(kind), 'ge': self.value}
 
@@ -50,7 +50,7 @@ Natural = Annotated[int, AtLeast(0)]
 NotNegative = Annotated[float, AtLeast(0)]
 
 
-def parse(kind: type[T], content: Any, place: str = '', what: str = 'a recipe') -> T:
+def parse(kind: type[T], content: object, place: str = '', what: str = 'a recipe') -> T:
     """Make the dataclass `kind`, a Section, of nested mappings.
 
     place: where they stand, `what`: what they are, both for errors. Raises ValueError with one
@@ -124,7 +124,7 @@ def _unknown(key: str, place: str, known: Sequence[str]) -> str:
     return f'there is no key {_join(place, key)}; {hint}'
 
 
-def _join(place: str, *keys: Any) -> str:
+def _join(place: str, *keys: object) -> str:
     """a.b[0].c"""
     for key in keys:
         place += f'[{key}]' if isinstance(key, int) else f'.{key}' if place else str(key)

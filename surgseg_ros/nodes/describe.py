@@ -149,7 +149,7 @@ def _row(parameter: Parameter) -> str:
     return f'| {" | ".join(cells)} |'
 
 
-def _type(default: Any) -> str:
+def _type(default: object) -> str:
     if isinstance(default, list):
         return f'{_TYPES[type(default[0])]} list'
     return _TYPES[type(default)]

@@ -20,15 +20,15 @@ from surgseg_ros.perception.instances import InstanceSettings, InstanceStep
 from surgseg_ros.rosdata import messages
 
 
-def _instances(frame: Frame, result: InstanceResult, p: Parameters) -> Any:
+def _instances(frame: Frame, result: InstanceResult, p: Parameters) -> object:
     return messages.instances_of(make_message, frame.header, result)
 
 
-def _detections(frame: Frame, result: InstanceResult, p: Parameters) -> Any:
+def _detections(frame: Frame, result: InstanceResult, p: Parameters) -> object:
     return messages.detections_of(make_message, frame.header, result)
 
 
-def _overlay(frame: Frame, result: InstanceResult, p: Parameters) -> Any:
+def _overlay(frame: Frame, result: InstanceResult, p: Parameters) -> object:
     picture = pictures.overlay_instances(frame[LEFT], result, p.overlay_opacity)
     return messages.image(make_message, frame.header, picture, 'rgb8')
 
@@ -71,7 +71,7 @@ class InstanceNode(StreamNode[InstanceStep]):
         outputs_parameter(OUTPUTS),
     )
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: object) -> None:
         super().__init__('instance', **options)
 
     def create_step(self) -> InstanceStep:

@@ -16,6 +16,6 @@ def message_type(type_name: str) -> type:
         raise ImportError(f'package {package} has no message {name}') from None
 
 
-def make_message(type_name: str, /, **fields: Any) -> Any:
+def make_message(type_name: str, /, **fields: object) -> Any:
     """MessageFactory over rclpy's classes."""
     return message_type(type_name)(**fields)

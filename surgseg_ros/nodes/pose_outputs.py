@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
@@ -61,32 +60,32 @@ def _moved(one: TissueDistance, transform: np.ndarray) -> TissueDistance:
     return replace(one, tip=tip, nearest_tissue=tissue)
 
 
-def _tool_poses(frame: Frame, found: Located, p: Parameters) -> Any:
+def _tool_poses(frame: Frame, found: Located, p: Parameters) -> object:
     return tool_poses.tool_poses(make_message, found.header, found.tools)
 
 
-def _transforms(frame: Frame, found: Located, p: Parameters) -> Any:
+def _transforms(frame: Frame, found: Located, p: Parameters) -> object:
     return pose_messages.transforms(make_message, found.header, found.tools)
 
 
-def _markers(frame: Frame, found: Located, p: Parameters) -> Any:
+def _markers(frame: Frame, found: Located, p: Parameters) -> object:
     return pose_messages.markers(make_message, found.header, found.tools, found.distances)
 
 
-def _tissue_distance(frame: Frame, found: Located, p: Parameters) -> Any:
+def _tissue_distance(frame: Frame, found: Located, p: Parameters) -> object:
     return pose_messages.tissue_distances(make_message, found.header, found.distances)
 
 
-def _tissue_depth(frame: Frame, found: Located, p: Parameters) -> Any:
+def _tissue_depth(frame: Frame, found: Located, p: Parameters) -> object:
     depth = found.result.tissue_depth
     return None if depth is None else messages.image(make_message, frame.header, depth, '32FC1')
 
 
-def _tissue_camera(frame: Frame, found: Located, p: Parameters) -> Any:
+def _tissue_camera(frame: Frame, found: Located, p: Parameters) -> object:
     return messages.camera_info(make_message, frame.header, frame.cameras['left'])
 
 
-def _tissue_points(frame: Frame, found: Located, p: Parameters) -> Any:
+def _tissue_points(frame: Frame, found: Located, p: Parameters) -> object:
     if found.result.tissue is None:
         return None
     cloud = disparity_to_cloud(found.result.tissue, found.calibration)
@@ -101,8 +100,8 @@ def _valid(found: Located, slot: int) -> ToolPose | None:
     return None
 
 
-def _measured_cp(slot: int) -> Callable[[Frame, Located, Parameters], Any]:
-    def make(frame: Frame, found: Located, p: Parameters) -> Any:
+def _measured_cp(slot: int) -> Callable[[Frame, Located, Parameters], object]:
+    def make(frame: Frame, found: Located, p: Parameters) -> object:
         tool = _valid(found, slot)
         if tool is None:
             return None
@@ -113,8 +112,8 @@ def _measured_cp(slot: int) -> Callable[[Frame, Located, Parameters], Any]:
     return make
 
 
-def _measured_js(slot: int) -> Callable[[Frame, Located, Parameters], Any]:
-    def make(frame: Frame, found: Located, p: Parameters) -> Any:
+def _measured_js(slot: int) -> Callable[[Frame, Located, Parameters], object]:
+    def make(frame: Frame, found: Located, p: Parameters) -> object:
         tool = _valid(found, slot)
         if tool is None or not np.isfinite(tool.jaw_angle):
             return None

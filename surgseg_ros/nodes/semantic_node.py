@@ -20,16 +20,16 @@ from surgseg_ros.perception.semantic import SemanticSettings, SemanticStep
 from surgseg_ros.rosdata import messages
 
 
-def _segmentation(frame: Frame, result: SemanticResult, p: Parameters) -> Any:
+def _segmentation(frame: Frame, result: SemanticResult, p: Parameters) -> object:
     return messages.image(make_message, frame.header, result.labels, 'mono8')
 
 
-def _probabilities(frame: Frame, result: SemanticResult, p: Parameters) -> Any:
+def _probabilities(frame: Frame, result: SemanticResult, p: Parameters) -> object:
     assert result.probabilities is not None  # asked for in process()
     return messages.probabilities_image(make_message, frame.header, result.probabilities)
 
 
-def _overlay(frame: Frame, result: SemanticResult, p: Parameters) -> Any:
+def _overlay(frame: Frame, result: SemanticResult, p: Parameters) -> object:
     picture = pictures.overlay_classes(
         frame[LEFT], result.labels, result.class_names, p.overlay_opacity
     )
@@ -72,7 +72,7 @@ class SemanticNode(StreamNode[SemanticStep]):
         outputs_parameter(OUTPUTS, default=('segmentation', 'overlay')),
     )
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: object) -> None:
         super().__init__('semantic', **options)
         self.add_on_set_parameters_callback(self._check_classes)
 

@@ -31,7 +31,7 @@ class StampedSubscriber(Subscriber):
     """
 
     def __init__(
-        self, node: Node, kind: type, topic: str, note: Callable[[str], object], **options: Any
+        self, node: Node, kind: type, topic: str, note: Callable[[str], object], **options: object
     ) -> None:
         self._stamps, self._note, self._noted = StandingStamps(), note, False
         options.setdefault('qos_profile', copy(NEWEST))  # rclpy writes into it

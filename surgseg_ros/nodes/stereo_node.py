@@ -34,7 +34,7 @@ _FRAMES = 10  # over which the share of known pixels is averaged
 RECTIFIED = ('left_image_rect', 'right_image_rect')  # outputs that need no matching
 
 
-def _disparity(frame: Frame, result: StereoResult, p: Parameters) -> Any:
+def _disparity(frame: Frame, result: StereoResult, p: Parameters) -> object:
     return messages.disparity_image(
         make_message,
         frame.header,
@@ -45,7 +45,7 @@ def _disparity(frame: Frame, result: StereoResult, p: Parameters) -> Any:
     )
 
 
-def _disparity_stddev(frame: Frame, result: StereoResult, p: Parameters) -> Any:
+def _disparity_stddev(frame: Frame, result: StereoResult, p: Parameters) -> object:
     return messages.image(make_message, frame.header, _stddev(result), '32FC1')
 
 
@@ -55,12 +55,12 @@ def _stddev(result: StereoResult) -> np.ndarray:
     return unknown if result.stddev is None else result.stddev
 
 
-def _depth(frame: Frame, result: StereoResult, p: Parameters) -> Any:
+def _depth(frame: Frame, result: StereoResult, p: Parameters) -> object:
     depth = disparity_to_depth(_within_reach(frame, result, p), _calibration(frame))
     return messages.image(make_message, frame.header, depth, '32FC1')
 
 
-def _points2(frame: Frame, result: StereoResult, p: Parameters) -> Any:
+def _points2(frame: Frame, result: StereoResult, p: Parameters) -> object:
     cloud = disparity_to_cloud(
         _within_reach(frame, result, p),
         _calibration(frame),
@@ -71,12 +71,12 @@ def _points2(frame: Frame, result: StereoResult, p: Parameters) -> Any:
     return messages.point_cloud2(make_message, frame.header, cloud)
 
 
-def _tool_mask(frame: Frame, result: StereoResult, p: Parameters) -> Any:
+def _tool_mask(frame: Frame, result: StereoResult, p: Parameters) -> object:
     assert result.tool_mask is not None  # offered where the step finds it
     return messages.image(make_message, frame.header, result.tool_mask, 'mono8')
 
 
-def _overlay(frame: Frame, result: StereoResult, p: Parameters) -> Any:
+def _overlay(frame: Frame, result: StereoResult, p: Parameters) -> object:
     colours = pictures.colour_by_depth(result.disparity, _calibration(frame))
     picture = pictures.blend(frame[LEFT], colours, p.overlay_opacity)
     if result.tool_mask is not None:
@@ -84,11 +84,11 @@ def _overlay(frame: Frame, result: StereoResult, p: Parameters) -> Any:
     return messages.image(make_message, frame.header, picture, 'rgb8')
 
 
-def _left_image_rect(frame: Frame, result: StereoResult | None, p: Parameters) -> Any:
+def _left_image_rect(frame: Frame, result: StereoResult | None, p: Parameters) -> object:
     return messages.image(make_message, frame.header, frame[LEFT], 'rgb8')
 
 
-def _right_image_rect(frame: Frame, result: StereoResult | None, p: Parameters) -> Any:
+def _right_image_rect(frame: Frame, result: StereoResult | None, p: Parameters) -> object:
     return messages.image(make_message, frame.header, frame[RIGHT], 'rgb8')
 
 
@@ -199,7 +199,7 @@ class StereoNode(StreamNode[StereoStep]):
         outputs_parameter(OUTPUTS),
     )
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: object) -> None:
         self._known, self._seen = 0.0, False
         super().__init__('stereo', **options)
 

@@ -127,7 +127,7 @@ class Output:
     name: str
     type: MessageType
     topic: str
-    make: Callable[[Frame, Any, Parameters], Any]
+    make: Callable[[Frame, Any, Parameters], object]
     meaning: str
     labelled: bool = False
     qos: QoSProfile = field(default_factory=lambda: RELIABLE)

@@ -38,7 +38,7 @@ class PairFilter(SimpleFilter):
         for side, source in inputs.items():
             source.registerCallback(self._add, side)
 
-    def _add(self, message: Any, side: str) -> None:
+    def _add(self, message: object, side: str) -> None:
         arrival = Arrival(message, time.monotonic())
         group = self._pairer.add(side, stamp_of(message), arrival)
         if group is not None:
@@ -120,7 +120,7 @@ class FrameMaker:
             self._rows.see(values[LEFT.name], values[RIGHT.name], cameras.calibration)
 
 
-def _decode(one: Input[Any], message: Any, p: Parameters) -> Any:
+def _decode(one: Input[Any], message: object, p: Parameters) -> Any:
     _, decode = one.received(p)
     try:
         return decode(message)

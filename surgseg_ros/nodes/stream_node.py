@@ -92,7 +92,7 @@ class StreamNode(ManagedNode, Generic[S]):
         Parameter('frame_id', '', 'frame of the outputs; empty is that of the first input'),
     )
 
-    def __init__(self, name: str, **options: Any) -> None:
+    def __init__(self, name: str, **options: object) -> None:
         self._step: Step[Any] | None = None
         super().__init__(name, **options)
 

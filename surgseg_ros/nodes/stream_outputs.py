@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from rclpy.publisher import Publisher
 from vision_msgs.msg import LabelInfo
@@ -37,7 +36,7 @@ class Outputs:
         ]
         return list(dict.fromkeys(wanted))
 
-    def publish(self, wanted: Collection[str], frame: Frame, result: Any) -> None:
+    def publish(self, wanted: Collection[str], frame: Frame, result: object) -> None:
         """Make and publish the messages of these outputs, and time it."""
         start = time.perf_counter()
         for output, publisher in self._publishers:

@@ -75,7 +75,7 @@ class ToolPoseNode(StreamNode[PoseStep]):
         outputs_parameter(OUTPUTS),
     )
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: object) -> None:
         self._listener: TransformListener | None = None
         self._label_names: tuple[str, ...] = ()
         self._why_none = self._isi_of = ''

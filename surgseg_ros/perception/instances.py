@@ -108,7 +108,7 @@ class InstanceStep(Step[InstanceSettings]):
         self,
         settings: InstanceSettings,
         predictor: InstancePredictor | None = None,
-        **options: Any,
+        **options: object,
     ) -> None:
         super().__init__(settings)
         self._predictor = predictor or _create(settings, options)

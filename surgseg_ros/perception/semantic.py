@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -16,8 +16,12 @@ from surgseg_ros.perception.content import cropped, semantic_in_frame
 from surgseg_ros.perception.network import NetworkSettings
 from surgseg_ros.perception.settings import setting
 from surgseg_ros.perception.step import Step
+from surgseg_ros.predictors.protocols import SemanticPredictor
 from surgseg_ros.predictors.regions import AS_PUBLISHED, RegionRules
 from surgseg_ros.rosdata.messages import NANOSECONDS
+
+if TYPE_CHECKING:
+    from surgseg_ros.predictors.surgicalsam import SurgicalSamPredictor
 
 SURGICALSAM = 'surgicalsam'
 # measured with the weights of the package on real frames and simulated ones: docs/accuracy.md
@@ -168,7 +172,12 @@ class SemanticStep(Step[SemanticSettings]):
     Raises what predictors.create raises.
     """
 
-    def __init__(self, settings: SemanticSettings, predictor: Any = None, **options: Any) -> None:
+    def __init__(
+        self,
+        settings: SemanticSettings,
+        predictor: SemanticPredictor | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(settings)
         self._predictor = predictor or _create(settings, options)
         self.class_names: tuple[str, ...] = tuple(self._predictor.class_names)
@@ -207,7 +216,7 @@ class SemanticStep(Step[SemanticSettings]):
         area = self.content.update(frame.left)
         if isinstance(self._predictor, _Ruled) and not area.full:
             asked['content'] = cropped(area.mask, area.box)
-        result: SemanticResult = self._predictor.predict(cropped(frame.left, area.box), **asked)
+        result = self._predictor.predict(cropped(frame.left, area.box), **asked)
         self._check_feature_age(frame.stamp, result.feature_age)
         return semantic_in_frame(result, area, self.settings.outside_label)
 
@@ -227,14 +236,13 @@ class SemanticStep(Step[SemanticSettings]):
             predictor.rules = settings.rules
         if settings.model != SURGICALSAM:
             return
-        predictor.classes = settings.classes
-        predictor.encode_every = settings.encode_every
-        predictor.asynchronous = settings.asynchronous
-        own = predictor.own_thresholds
-        predictor.quality_threshold = _first(settings.quality_threshold, own['quality_threshold'])
-        predictor.presence_threshold = _first(
-            settings.presence_threshold, own['presence_threshold']
-        )
+        sam = cast('SurgicalSamPredictor', predictor)
+        sam.classes = settings.classes
+        sam.encode_every = settings.encode_every
+        sam.asynchronous = settings.asynchronous
+        own = sam.own_thresholds
+        sam.quality_threshold = _first(settings.quality_threshold, own['quality_threshold'])
+        sam.presence_threshold = _first(settings.presence_threshold, own['presence_threshold'])
 
     def _check_feature_age(self, stamp: int, frames: int) -> None:
         """Raise ValueError if the features came from a frame that is too old."""
@@ -253,10 +261,11 @@ def _first(given: float | None, own: float) -> float:
     return own if given is None else given
 
 
-def _create(settings: SemanticSettings, options: dict[str, Any]) -> Any:
+def _create(settings: SemanticSettings, options: dict[str, Any]) -> SemanticPredictor:
     known = {'weights': settings.weights, 'runtime': settings.runtime(), **options}
     if settings.class_names:
         known['class_names'] = settings.class_names
     if settings.model == SURGICALSAM:
         known |= {'sam_weights': settings.sam_weights, 'encoder_size': settings.encoder_size}
-    return predictors.create(settings.model, **known)
+    predictor: SemanticPredictor = predictors.create(settings.model, **known)
+    return predictor

@@ -40,7 +40,7 @@ class Setting:
         """Whether the value is a tuple."""
         return isinstance(self.parameter_default, list)
 
-    def to_parameter(self, value: Any) -> Any:
+    def to_parameter(self, value: object) -> Any:
         """Value of this setting as ROS spells it."""
         value = self.unset if value is None else value
         return list(value) if isinstance(value, tuple | list) else value
@@ -70,13 +70,13 @@ class Setting:
 
 
 def setting(
-    default: Any,
+    default: object,
     meaning: str,
     *,
     range: tuple[float, float] | None = None,
     choices: tuple[str, ...] | None = None,
     live: bool = False,
-    unset: Any = None,
+    unset: object = None,
     absent: str = '',
 ) -> Any:
     """Declare a field of a settings dataclass; see Setting."""
@@ -96,7 +96,7 @@ def settings_of(kind: type) -> tuple[Setting, ...]:
     return tuple(_setting(one) for one in fields(kind))
 
 
-def check(settings: Any) -> None:
+def check(settings: object) -> None:
     """Raise ValueError in one sentence where a value is none of those allowed."""
     for one in settings_of(type(settings)):
         if problem := one.problem(vars(settings)[one.name]):

@@ -81,7 +81,11 @@ def instance() -> tuple[str, ...]:
 
 @overload
 def create(
-    name: StereoName, *, weights: str | Path | None = ..., runtime: Runtime = ..., **options: Any
+    name: StereoName,
+    *,
+    weights: str | Path | None = ...,
+    runtime: Runtime = ...,
+    **options: object,
 ) -> StereoPredictor: ...
 @overload
 def create(
@@ -89,7 +93,7 @@ def create(
     *,
     weights: str | Path | None = ...,
     runtime: Runtime = ...,
-    **options: Any,
+    **options: object,
 ) -> SemanticPredictor: ...
 @overload
 def create(
@@ -97,15 +101,19 @@ def create(
     *,
     weights: str | Path | None = ...,
     runtime: Runtime = ...,
-    **options: Any,
+    **options: object,
 ) -> 'SurgicalSamPredictor': ...
 @overload
 def create(
-    name: InstanceName, *, weights: str | Path | None = ..., runtime: Runtime = ..., **options: Any
+    name: InstanceName,
+    *,
+    weights: str | Path | None = ...,
+    runtime: Runtime = ...,
+    **options: object,
 ) -> InstancePredictor: ...
 @overload
 def create(  # a name that is known only when it runs: whoever calls says of which kind it is
-    name: str, *, weights: str | Path | None = ..., runtime: Runtime = ..., **options: Any
+    name: str, *, weights: str | Path | None = ..., runtime: Runtime = ..., **options: object
 ) -> Any: ...
 
 

@@ -66,7 +66,7 @@ class SgbmPredictor:
         stddev: bool = True,
         weights: str | Path | None = None,
         runtime: Runtime = AUTO,
-        **options: Any,
+        **options: object,
     ) -> None:
         _refuse({'weights': weights, **asdict(runtime), **options})
         if max_disparity is not None and max_disparity <= min_disparity:

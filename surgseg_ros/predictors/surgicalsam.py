@@ -284,7 +284,7 @@ def _existing(
     return existing_weights(_NAME, weights), base
 
 
-def _options(card: Card, **given: Any) -> dict[str, Any]:
+def _options(card: Card, **given: object) -> dict[str, Any]:
     """For networks.create: what the card says, unless told otherwise.
 
     Weights that were stored without their frozen encoder tell it among the details.

@@ -20,7 +20,7 @@ class Argument:
     default: Any
     help: str
 
-    def parse(self, name: str, value: Any) -> Any:
+    def parse(self, name: str, value: object) -> Any:
         """Turn a string from a command line into the default's type; ValueError if it is not."""
         wanted = type(self.default)
         if wanted is str:
@@ -119,7 +119,7 @@ def _make_node(entry: Mapping[str, Any], values: Mapping[str, Any]) -> PipelineN
     )
 
 
-def _fill(template: Any, values: Mapping[str, Any]) -> Any:
+def _fill(template: object, values: Mapping[str, Any]) -> Any:
     """Put argument values in; a template that is one argument keeps that argument's type."""
     if not isinstance(template, str):
         return template

@@ -79,7 +79,7 @@ def _arm_messages(
     pose_type, joints_type = 'geometry_msgs/msg/PoseStamped', 'sensor_msgs/msg/JointState'
     header = messages.header(make, frame.stamp, f'{arm.name}_base')
 
-    def pose(topic: str, header: Any, matrix: np.ndarray) -> TopicMessage:
+    def pose(topic: str, header: object, matrix: np.ndarray) -> TopicMessage:
         pose = messages.pose_message(make, matrix)
         return TopicMessage(topic, pose_type, make(pose_type, header=header, pose=pose))
 
@@ -95,9 +95,9 @@ def _arm_messages(
 
 
 def _truth_messages(
-    make: MessageFactory, header: Any, truth: GroundTruth, calibration: StereoCalibration | None
+    make: MessageFactory, header: object, truth: GroundTruth, calibration: StereoCalibration | None
 ) -> Iterator[TopicMessage]:
-    def made(topic: str, message: Any) -> TopicMessage:
+    def made(topic: str, message: object) -> TopicMessage:
         return TopicMessage(topic, TRUTH_TYPES[topic], message)
 
     if truth.disparity is not None:
@@ -135,11 +135,11 @@ def truth_from_messages(
 
 def _instances(
     make: MessageFactory,
-    header: Any,
+    header: object,
     instances: np.ndarray,
     parts: np.ndarray | None,
     tools: Sequence[ToolPose],
-) -> Any:
+) -> object:
     """surgseg_ros/InstrumentInstances of GroundTruth's maps; track_id is the tool's slot."""
     inside = np.uint8(Part.UNKNOWN) if parts is None else parts
     named = {tool.slot: (tool.class_id, tool.class_name) for tool in tools}

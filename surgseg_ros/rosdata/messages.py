@@ -23,7 +23,7 @@ NANOSECONDS = 1_000_000_000
 class MessageFactory(Protocol):
     """Makes a message: make('std_msgs/msg/Header', frame_id='base'); other fields are zero."""
 
-    def __call__(self, type_name: str, /, **fields: Any) -> Any:
+    def __call__(self, type_name: str, /, **fields: object) -> Any:
         """Return a message of this type with these fields set."""
 
 
@@ -44,12 +44,12 @@ def header(make: MessageFactory, stamp: int, frame_id: str) -> Any:
     return make('std_msgs/msg/Header', stamp=time_message(make, stamp), frame_id=frame_id)
 
 
-def image(make: MessageFactory, header: Any, pixels: np.ndarray, encoding: str) -> Any:
+def image(make: MessageFactory, header: object, pixels: np.ndarray, encoding: str) -> Any:
     """sensor_msgs/Image of pixels laid out as `encoding` says (see images.encode_image)."""
     return make('sensor_msgs/msg/Image', header=header, **encode_image(pixels, encoding))
 
 
-def probabilities_image(make: MessageFactory, header: Any, probabilities: np.ndarray) -> Any:
+def probabilities_image(make: MessageFactory, header: object, probabilities: np.ndarray) -> Any:
     """sensor_msgs/Image 32FC<C> of CxHxW float32 planes, one per class id."""
     planes = np.moveaxis(probabilities, 0, -1)
     if len(probabilities) == 1:
@@ -57,7 +57,7 @@ def probabilities_image(make: MessageFactory, header: Any, probabilities: np.nda
     return image(make, header, planes, f'32FC{len(probabilities)}')
 
 
-def camera_info(make: MessageFactory, header: Any, camera: CameraModel) -> Any:
+def camera_info(make: MessageFactory, header: object, camera: CameraModel) -> Any:
     """sensor_msgs/CameraInfo; image_pipeline wants the left optical frame for both eyes."""
     return make(
         'sensor_msgs/msg/CameraInfo',
@@ -87,7 +87,7 @@ def camera_model_from_info(message: Any) -> CameraModel:
 
 def disparity_image(
     make: MessageFactory,
-    header: Any,
+    header: object,
     disparity: np.ndarray,
     calibration: StereoCalibration | None,
     disparity_range: tuple[float, float] | None = None,
@@ -126,7 +126,7 @@ def disparity_from_message(message: Any) -> np.ndarray:
 _FLOAT32, _UINT8 = 7, 2  # sensor_msgs/PointField
 
 
-def point_cloud2(make: MessageFactory, header: Any, cloud: np.ndarray) -> Any:
+def point_cloud2(make: MessageFactory, header: object, cloud: np.ndarray) -> Any:
     """sensor_msgs/PointCloud2 of an organised cloud from geometry.points (HxW, x y z rgb [label]).
 
     Unknown points are NaN, so is_dense is false.
@@ -176,7 +176,7 @@ def cloud_from_message(message: Any) -> np.ndarray:
     return np.frombuffer(message.data, dtype).reshape(message.height, message.width)
 
 
-def label_info(make: MessageFactory, header: Any, class_names: Sequence[str]) -> Any:
+def label_info(make: MessageFactory, header: object, class_names: Sequence[str]) -> Any:
     """vision_msgs/LabelInfo: what the ids 0, 1, ... of a label image mean."""
     classes = [
         make('vision_msgs/msg/VisionClass', class_id=index, class_name=name)
@@ -257,7 +257,7 @@ def instance_result(message: Any) -> InstanceResult:
 
 
 def instrument_instances(
-    make: MessageFactory, header: Any, height: int, width: int, instances: Sequence[Any]
+    make: MessageFactory, header: object, height: int, width: int, instances: Sequence[Any]
 ) -> Any:
     """surgseg_ros/InstrumentInstances of an image of this size from instrument_instance()s."""
     return make(
@@ -269,7 +269,7 @@ def instrument_instances(
     )
 
 
-def instances_of(make: MessageFactory, header: Any, result: InstanceResult) -> Any:
+def instances_of(make: MessageFactory, header: object, result: InstanceResult) -> Any:
     """surgseg_ros/InstrumentInstances of a result; without parts all is UNKNOWN_PART."""
     parts: Iterable[np.ndarray] | None = result.parts
     if parts is None:
@@ -291,7 +291,7 @@ def instances_of(make: MessageFactory, header: Any, result: InstanceResult) -> A
     )
 
 
-def detections_of(make: MessageFactory, header: Any, result: InstanceResult) -> Any:
+def detections_of(make: MessageFactory, header: object, result: InstanceResult) -> Any:
     """vision_msgs/Detection2DArray: the box of each instance, class id and score.
 
     Of a detection, `id` is the track id, empty where there is none. Boxes are in px, as those of
@@ -365,12 +365,12 @@ def _track_ids(result: InstanceResult) -> list[int]:
     return [0] * len(result.scores) if result.track_ids is None else result.track_ids.tolist()
 
 
-def _hypothesis(make: MessageFactory, class_id: int, score: float) -> Any:
+def _hypothesis(make: MessageFactory, class_id: int, score: float) -> object:
     hypothesis = make('vision_msgs/msg/ObjectHypothesis', class_id=str(class_id), score=score)
     return make('vision_msgs/msg/ObjectHypothesisWithPose', hypothesis=hypothesis)
 
 
-def _bounding_box(make: MessageFactory, x0: float, y0: float, x1: float, y1: float) -> Any:
+def _bounding_box(make: MessageFactory, x0: float, y0: float, x1: float, y1: float) -> object:
     middle = make('vision_msgs/msg/Point2D', x=(x0 + x1) / 2, y=(y0 + y1) / 2)
     return make(
         'vision_msgs/msg/BoundingBox2D',
@@ -380,7 +380,7 @@ def _bounding_box(make: MessageFactory, x0: float, y0: float, x1: float, y1: flo
     )
 
 
-def _roi(make: MessageFactory, left: int, top: int, width: int, height: int) -> Any:
+def _roi(make: MessageFactory, left: int, top: int, width: int, height: int) -> object:
     return make(
         'sensor_msgs/msg/RegionOfInterest',
         x_offset=int(left),

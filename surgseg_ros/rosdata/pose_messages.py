@@ -19,17 +19,17 @@ _COLOURS = {
 }
 
 
-def pose_stamped(make: MessageFactory, header: Any, pose: np.ndarray) -> Any:
+def pose_stamped(make: MessageFactory, header: object, pose: np.ndarray) -> Any:
     """geometry_msgs/PoseStamped of a 4x4 pose, m."""
     return make('geometry_msgs/msg/PoseStamped', header=header, pose=pose_message(make, pose))
 
 
-def jaw_state(make: MessageFactory, header: Any, angle: float) -> Any:
+def jaw_state(make: MessageFactory, header: object, angle: float) -> Any:
     """sensor_msgs/JointState of the opening, rad."""
     return make('sensor_msgs/msg/JointState', header=header, name=['jaw'], position=[float(angle)])
 
 
-def transforms(make: MessageFactory, header: Any, tools: Sequence[ToolPose]) -> Any:
+def transforms(make: MessageFactory, header: object, tools: Sequence[ToolPose]) -> Any:
     """tf2_msgs/TFMessage: tool<slot>_shaft and tool<slot>_control_point of valid poses."""
     found = []
     for tool in tools:
@@ -48,7 +48,7 @@ def isi_axes(make: MessageFactory, header: Any) -> Any:
     )
 
 
-def _transform(make: MessageFactory, header: Any, child: str, pose: np.ndarray) -> Any:
+def _transform(make: MessageFactory, header: object, child: str, pose: np.ndarray) -> object:
     x, y, z, w = quaternion_from_matrix(pose).tolist()
     return make(
         'geometry_msgs/msg/TransformStamped',
@@ -63,7 +63,7 @@ def _transform(make: MessageFactory, header: Any, child: str, pose: np.ndarray) 
 
 
 def tissue_distances(
-    make: MessageFactory, header: Any, distances: Sequence[TissueDistance]
+    make: MessageFactory, header: object, distances: Sequence[TissueDistance]
 ) -> Any:
     """surgseg_ros/TissueDistances."""
     return make(
@@ -73,7 +73,7 @@ def tissue_distances(
     )
 
 
-def _tissue_distance(make: MessageFactory, one: TissueDistance) -> Any:
+def _tissue_distance(make: MessageFactory, one: TissueDistance) -> object:
     return make(
         'surgseg_ros/msg/TissueDistance',
         slot=int(one.slot),
@@ -90,7 +90,7 @@ def _tissue_distance(make: MessageFactory, one: TissueDistance) -> Any:
 
 def markers(
     make: MessageFactory,
-    header: Any,
+    header: object,
     tools: Sequence[ToolPose],
     distances: Sequence[TissueDistance],
 ) -> Any:
@@ -109,7 +109,7 @@ def markers(
 
 
 def _marker(
-    make: MessageFactory, header: Any, name: str, number: int, kind: int, **fields: Any
+    make: MessageFactory, header: object, name: str, number: int, kind: int, **fields: object
 ) -> Any:
     return make(
         'visualization_msgs/msg/Marker',
@@ -122,12 +122,12 @@ def _marker(
     )
 
 
-def _colour(make: MessageFactory, colour: Sequence[float]) -> Any:
+def _colour(make: MessageFactory, colour: Sequence[float]) -> object:
     r, g, b = (float(value) for value in colour)
     return make('std_msgs/msg/ColorRGBA', r=r, g=g, b=b, a=1.0)
 
 
-def _axes(make: MessageFactory, header: Any, tool: ToolPose) -> list[Any]:
+def _axes(make: MessageFactory, header: object, tool: ToolPose) -> list[object]:
     origin = tool.control_point[:3, 3]
     return [
         _marker(
@@ -147,7 +147,7 @@ def _axes(make: MessageFactory, header: Any, tool: ToolPose) -> list[Any]:
     ]
 
 
-def _keypoints(make: MessageFactory, header: Any, tool: ToolPose) -> list[Any]:
+def _keypoints(make: MessageFactory, header: object, tool: ToolPose) -> list[object]:
     points = [point.point for _, point in sorted(tool.keypoints.items())]
     chain = [
         tool.point(kind)
@@ -177,7 +177,9 @@ def _keypoints(make: MessageFactory, header: Any, tool: ToolPose) -> list[Any]:
     return [line, *spheres]
 
 
-def _sphere(make: MessageFactory, header: Any, name: str, number: int, point: np.ndarray) -> Any:
+def _sphere(
+    make: MessageFactory, header: object, name: str, number: int, point: np.ndarray
+) -> object:
     marker = _marker(
         make,
         header,
@@ -191,7 +193,7 @@ def _sphere(make: MessageFactory, header: Any, name: str, number: int, point: np
     return marker
 
 
-def _distance(make: MessageFactory, header: Any, one: TissueDistance) -> list[Any]:
+def _distance(make: MessageFactory, header: object, one: TissueDistance) -> list[object]:
     name, colour = f'tool{one.slot}_distance', _colour(make, _COLOURS[one.level])
     line = _marker(
         make,

@@ -15,7 +15,7 @@ from surgseg_ros.frames.tool_pose import (
 from surgseg_ros.rosdata.messages import MessageFactory, matrix_from_pose, pose_message
 
 
-def tool_poses(make: MessageFactory, header: Any, tools: Sequence[ToolPose]) -> Any:
+def tool_poses(make: MessageFactory, header: object, tools: Sequence[ToolPose]) -> Any:
     """surgseg_ros/ToolPoses of the instruments of one frame."""
     return make(
         'surgseg_ros/msg/ToolPoses', header=header, tools=[tool_pose(make, tool) for tool in tools]
@@ -50,7 +50,7 @@ def tool_pose(make: MessageFactory, tool: ToolPose) -> Any:
     )
 
 
-def _pose(make: MessageFactory, pose: np.ndarray, covariance: np.ndarray) -> Any:
+def _pose(make: MessageFactory, pose: np.ndarray, covariance: np.ndarray) -> object:
     return make(
         'geometry_msgs/msg/PoseWithCovariance',
         pose=pose_message(make, pose),
@@ -70,7 +70,7 @@ def point_message(make: MessageFactory, values: np.ndarray) -> Any:
     return make('geometry_msgs/msg/Point', x=x, y=y, z=z)
 
 
-def _twist(make: MessageFactory, twist: np.ndarray, covariance: np.ndarray) -> Any:
+def _twist(make: MessageFactory, twist: np.ndarray, covariance: np.ndarray) -> object:
     linear, angular = vector3(make, twist[:3]), vector3(make, twist[3:])
     return make(
         'geometry_msgs/msg/TwistWithCovariance',
@@ -79,7 +79,7 @@ def _twist(make: MessageFactory, twist: np.ndarray, covariance: np.ndarray) -> A
     )
 
 
-def _keypoint(make: MessageFactory, kind: KeypointKind, keypoint: ToolKeypoint) -> Any:
+def _keypoint(make: MessageFactory, kind: KeypointKind, keypoint: ToolKeypoint) -> object:
     u, v = np.asarray(keypoint.pixel, np.float64).tolist()
     return make(
         'surgseg_ros/msg/ToolKeypoint',

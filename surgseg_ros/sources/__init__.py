@@ -39,7 +39,7 @@ _SPECS = (
 
 
 def open_source(
-    spec: str | Path, calibration: Calibration | None = None, **options: Any
+    spec: str | Path, calibration: Calibration | None = None, **options: object
 ) -> FrameSource:
     """Open what `spec` names (see the module's docstring) as a FrameSource.
 
@@ -56,7 +56,7 @@ def open_source(
 
 
 def open_left(
-    spec: str | Path, calibration: Calibration | None = None, **options: Any
+    spec: str | Path, calibration: Calibration | None = None, **options: object
 ) -> FrameSource:
     """Open what `spec` names for those who look at the left image only; as open_source.
 

@@ -19,7 +19,7 @@ class SimulatorSource(FrameSource):
 
     name = 'virtual endoscope'
 
-    def __init__(self, details: str = '', **options: Any) -> None:
+    def __init__(self, details: str = '', **options: object) -> None:
         given = _parse(details) | options
         self.count = _checked(given.pop('frames', None))
         self.endless = self.count is None
@@ -47,7 +47,7 @@ class SimulatorSource(FrameSource):
         self._endoscope.close()
 
 
-def _checked(frames: Any) -> int | None:
+def _checked(frames: object) -> int | None:
     if frames is not None and not (isinstance(frames, int) and frames > 0):
         raise ValueError(f'frames={frames} of the simulator is no whole number of at least 1')
     return frames

@@ -79,7 +79,7 @@ class StampPairer:
         """Items of `side` that may still find a partner."""
         return len(self._queues[side]) + len(self._stepped_back[side])
 
-    def add(self, side: str, stamp: int, item: Any) -> tuple[Any, ...] | None:
+    def add(self, side: str, stamp: int, item: object) -> tuple[Any, ...] | None:
         """Take an item; return one item per side if it completes a group, else None."""
         self.received[side] += 1
         self._awaited.add(side)
@@ -131,7 +131,7 @@ class StampPairer:
         self.out_of_order[side] += len(self._stepped_back[side])
         self._stepped_back[side].clear()
 
-    def _push(self, queue: deque[tuple[int, Any]], side: str, stamp: int, item: Any) -> None:
+    def _push(self, queue: deque[tuple[int, Any]], side: str, stamp: int, item: object) -> None:
         if len(queue) == self._size:
             queue.popleft()
             self.unpaired[side] += 1

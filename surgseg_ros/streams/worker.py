@@ -23,7 +23,7 @@ class NewestWorker:
         self._thread = threading.Thread(target=self._run, name='worker', daemon=True)
         self._thread.start()
 
-    def put(self, work: Any) -> None:
+    def put(self, work: object) -> None:
         """Hand over work; replaces what has not been started."""
         with self._condition:
             replaced, self._work = self._work, work

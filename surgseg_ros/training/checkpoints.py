@@ -162,7 +162,7 @@ def commit() -> str:
     return 'unknown' if done.returncode else done.stdout.strip()
 
 
-def _flat(content: Any, place: str = '') -> dict[str, Any]:
+def _flat(content: object, place: str = '') -> dict[str, Any]:
     if not isinstance(content, dict):
         return {place: content}
     return {

@@ -176,7 +176,7 @@ def _tell(part: str, data: InstanceDataset) -> None:
     )
 
 
-def _open_instances(name: str, root: Path, split: str, **options: Any) -> InstanceDataset:
+def _open_instances(name: str, root: Path, split: str, **options: object) -> InstanceDataset:
     return open_dataset(name, root, split, 'instances', **options)
 
 
