@@ -3,27 +3,29 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Generic, TypeVar
+
+T = TypeVar('T')
 
 
-class NewestWorker:
+class NewestWorker(Generic[T]):
     """Calls `compute(work)` in its own thread, always with the newest work.
 
     Work that is replaced while it waits goes to `superseded(work)`; so nothing queues up, and an
     output is never older than one frame plus one computation. `compute` must not raise.
     """
 
-    def __init__(self, compute: Callable[[Any], None], superseded: Callable[[Any], None]) -> None:
+    def __init__(self, compute: Callable[[T], object], superseded: Callable[[T], object]) -> None:
         self._compute = compute
         self._superseded = superseded
         self._condition = threading.Condition()
-        self._work: Any = None
+        self._work: T | None = None
         self._stopping = False
         self._began: float | None = None  # the running computation, monotonic s
         self._thread = threading.Thread(target=self._run, name='worker', daemon=True)
         self._thread.start()
 
-    def put(self, work: object) -> None:
+    def put(self, work: T) -> None:
         """Hand over work; replaces what has not been started."""
         with self._condition:
             replaced, self._work = self._work, work
@@ -50,7 +52,7 @@ class NewestWorker:
         while True:
             with self._condition:
                 self._condition.wait_for(lambda: self._stopping or self._work is not None)
-                if self._stopping:
+                if self._stopping or self._work is None:
                     return
                 work, self._work = self._work, None
             self._began = time.monotonic()

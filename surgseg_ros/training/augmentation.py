@@ -52,7 +52,7 @@ def make_augmentation(recipe: Mapping[str, Any], size: tuple[int, int] | None) -
 
 def make_steps(
     recipe: Mapping[str, Any], size: tuple[int, int] | None, border_label: int = UNLABELLED
-) -> list[Any]:
+) -> list[object]:
     """Albumentations' transforms of a recipe, in the order of AUGMENTATIONS; see above."""
     unknown = recipe.keys() - AUGMENTATIONS.keys()
     if unknown:
@@ -94,10 +94,10 @@ def surgicalsam_recipe(version: int) -> dict[str, Any]:
 
 def _scale(
     size: tuple[int, int] | None,
-    border: Mapping[str, Any],
+    border: Mapping[str, int],
     factor: Span = (1.0, 1.2),
     p: float = 0.5,
-) -> list[Any]:
+) -> list[object]:
     """Enlarge or shrink by a factor from this range, then cut out (or pad to) the size."""
     if size is None:
         raise ValueError('it cuts out one size, and images keep theirs')
@@ -112,10 +112,10 @@ def _scale(
 
 def _flip(
     size: tuple[int, int] | None,
-    border: Mapping[str, Any],
+    border: Mapping[str, int],
     horizontal: float = 0.5,
     vertical: float = 0.5,
-) -> list[Any]:
+) -> list[object]:
     """Mirror left-right and upside-down, with these probabilities."""
     A = _albumentations()
     return [A.HorizontalFlip(p=horizontal), A.VerticalFlip(p=vertical)]
@@ -123,55 +123,55 @@ def _flip(
 
 def _rotate(
     size: tuple[int, int] | None,
-    border: Mapping[str, Any],
+    border: Mapping[str, int],
     degrees: Span | float = 30.0,
     p: float = 0.5,
-) -> list[Any]:
+) -> list[object]:
     """Turn about the centre by an angle from this range (a number: to both sides)."""
     return [_albumentations().Rotate(degrees, p=p, **border)]
 
 
 def _shift(
-    size: tuple[int, int] | None, border: Mapping[str, Any], fraction: float = 0.1, p: float = 0.5
-) -> list[Any]:
+    size: tuple[int, int] | None, border: Mapping[str, int], fraction: float = 0.1, p: float = 0.5
+) -> list[object]:
     """Move by up to this fraction of width and height."""
     return [_albumentations().Affine(translate_percent=(-fraction, fraction), p=p, **border)]
 
 
 def _colour(
     size: tuple[int, int] | None,
-    border: Mapping[str, Any],
+    border: Mapping[str, int],
     brightness: float = 0.2,
     contrast: float = 0.2,
     saturation: float = 0.2,
     hue: float = 0.0,
     p: float = 0.5,
-) -> list[Any]:
+) -> list[object]:
     """Change by factors of 1 -/+ these, the hue by this fraction of the colour circle."""
     return [_albumentations().ColorJitter(brightness, contrast, saturation, hue, p=p)]
 
 
 def _blur(
     size: tuple[int, int] | None,
-    border: Mapping[str, Any],
+    border: Mapping[str, int],
     sigma: Span = (0.5, 1.5),
     p: float = 0.5,
-) -> list[Any]:
+) -> list[object]:
     """Gaussian blur with a standard deviation from this range, px."""
     return [_albumentations().GaussianBlur(blur_limit=0, sigma_limit=tuple(sigma), p=p)]
 
 
 def _noise(
     size: tuple[int, int] | None,
-    border: Mapping[str, Any],
+    border: Mapping[str, int],
     std: Span = (0.01, 0.04),
     p: float = 0.5,
-) -> list[Any]:
+) -> list[object]:
     """Gaussian noise per channel with a standard deviation from this range, of white."""
     return [_albumentations().GaussNoise(std_range=tuple(std), p=p)]
 
 
-AUGMENTATIONS: dict[str, Callable[..., list[Any]]] = {
+AUGMENTATIONS: dict[str, Callable[..., list[object]]] = {
     'scale': _scale,
     'flip': _flip,
     'rotate': _rotate,
@@ -184,11 +184,11 @@ AUGMENTATIONS: dict[str, Callable[..., list[Any]]] = {
 
 def _made(
     name: str,
-    make: Callable[..., list[Any]],
+    make: Callable[..., list[object]],
     parameters: Mapping[str, Any] | None,
     size: tuple[int, int] | None,
-    border: Mapping[str, Any],
-) -> list[Any]:
+    border: Mapping[str, int],
+) -> list[object]:
     if not isinstance(parameters, Mapping | None):
         raise ValueError(f'augmentation {name} must be a section with keys, not {parameters!r}')
     given = {key: _parameter(f'{name}.{key}', value) for key, value in (parameters or {}).items()}
