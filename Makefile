@@ -4,7 +4,7 @@ PYTHON ?= python3
 # stay until others are given; PINS= goes back to ours.
 BIN := .venv/bin
 
-.PHONY: setup demo test test-long lint docs clean
+.PHONY: setup demo test test-long lint docs lock clean
 
 setup:
 	@$(PYTHON) pip_underlay/bootstrap.py $(if $(filter undefined,$(origin PINS)),,--pins '$(PINS)')
@@ -29,6 +29,12 @@ lint: setup
 # the tables of docs/topics.md, from the code
 docs: setup
 	@$(BIN)/python -m surgseg_ros.nodes.describe --write docs/topics.md
+
+# versions of all third-party packages, from requirements.txt and the coherent set of ROS wheels
+lock:
+	@uv pip compile pip_underlay/requirements.txt -c pip_underlay/ros_wheels.txt --universal \
+	  --python-version 3.11 --no-annotate --strip-extras --custom-compile-command 'make lock' \
+	  -q -o pip_underlay/constraints.txt
 
 clean:
 	rm -rf .venv build install log out
