@@ -11,12 +11,16 @@ import site
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 _PACKAGE_PARENT = Path(__file__).parents[2]
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+_RUNNING: set[int] = set()  # process ids of what run() waits for
+_ENDING: list[bool] = []  # not empty: this process has been told to end
 
 Changes = Mapping[str, str | None]
 Stream = int | IO[str] | None
@@ -75,9 +79,12 @@ def run(
 ) -> 'subprocess.CompletedProcess[str]':
     """Run a program to its end and keep what it prints; one that hangs has return code 124.
 
-    words, changes: as for start(). timeout: s after which it is killed.
+    words, changes: as for start(). timeout: s after which it is killed. See end_running().
     """
     with start(words, changes=changes, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        _RUNNING.add(process.pid)
+        if _ENDING:
+            process.kill()
         try:
             printed, errors = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -86,7 +93,20 @@ def run(
         except BaseException:
             process.kill()
             raise
+        finally:
+            _RUNNING.discard(process.pid)
     return subprocess.CompletedProcess(words, process.returncode, printed, errors)
+
+
+def end_running() -> None:
+    """Kill what run() waits for, now and later; for signal handlers of a process that ends.
+
+    A network that is being exported would otherwise keep its node from ending for half a minute.
+    """
+    _ENDING.append(True)
+    for pid in tuple(_RUNNING):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def last_line(done: 'subprocess.CompletedProcess[str]') -> str:

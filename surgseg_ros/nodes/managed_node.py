@@ -21,6 +21,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 
+from surgseg_ros.media import children
 from surgseg_ros.nodes import transport
 from surgseg_ros.nodes.clocks import steady_timer
 from surgseg_ros.nodes.parameters import Parameter, Parameters, is_set
@@ -191,7 +192,12 @@ def run(make_node: Callable[[], ManagedNode], arguments: Sequence[str] | None = 
     rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
     # An exception out of a signal handler can hit any line, a destructor included, and be lost.
     stop = threading.Event()
-    on_signal(lambda _: stop.set())
+
+    def end(number: int) -> None:
+        stop.set()
+        children.end_running()
+
+    on_signal(end)
     try:
         node = make_node()
     except ValueError as error:
@@ -206,7 +212,7 @@ def run(make_node: Callable[[], ManagedNode], arguments: Sequence[str] | None = 
             node.trigger_shutdown()
         node.destroy_node()
         try_shutdown()
-    return int(node.failed)
+    return int(node.failed and not stop.is_set())
 
 
 def _spin(node: ManagedNode, stop: threading.Event) -> None:
