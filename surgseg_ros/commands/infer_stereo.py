@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from surgseg_ros import networks
 from surgseg_ros.commands.destinations import Destinations
 from surgseg_ros.commands.infer_arguments import (
     add_input_arguments,
@@ -160,8 +161,8 @@ class _Rectification:
 
 def _check(args: argparse.Namespace, settings: StereoSettings) -> None:
     """Refuse what cannot be before anything is opened."""
-    if args.tool_threshold is not None and 'tool_mask' not in settings.finds:
-        raise ValueError('--tool-threshold is for a network that finds tool masks')
+    if args.tool_threshold is not None and settings.model not in networks.available():
+        raise ValueError('--tool-threshold is for a network: sgbm finds no tools')
     if not (args.out or is_list(args) or args.video or args.render_orbit):
         raise ValueError('nothing to write: give --out, --video or --render-orbit')
     if args.out and args.out.suffix.lower() in VIDEO_SUFFIXES:

@@ -2,9 +2,10 @@
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
+if TYPE_CHECKING:
+    import yaml
 
 MAX_PIXELS = 1 << 26  # of one image, 67 million: twice 8K; what says that it is larger is refused
 MAX_TEXT = 16 << 20  # bytes of a YAML or JSON text
@@ -33,8 +34,10 @@ def check_pixels(width: int, height: int, what: str) -> None:
         )
 
 
-def parse_yaml(text: str, loader: type[yaml.BaseLoader] | type[yaml.SafeLoader]) -> Any:
+def parse_yaml(text: str, loader: 'type[yaml.BaseLoader] | type[yaml.SafeLoader]') -> Any:
     """Parse a YAML text; ValueError, in one sentence, if it is none or aliases make it huge."""
+    import yaml  # not at the top: `surgseg doctor` works without it
+
     try:
         if len(text) > MAX_TEXT:
             raise ValueError(f'it has {len(text)} characters, at most {MAX_TEXT} are read')
@@ -59,9 +62,9 @@ def parse_json(text: str) -> Any:
         raise ValueError('it is nested too deeply') from None
 
 
-def _count(node: yaml.Node | None, known: dict[int, int]) -> int:
+def _count(node: 'yaml.Node | None', known: dict[int, int]) -> int:
     """Values below a node when every alias is written out."""
-    if not isinstance(node, yaml.CollectionNode):
+    if node is None or isinstance(node.value, str):  # a scalar
         return 1
     if id(node) not in known:
         known[id(node)] = MAX_NODES  # an alias of itself has no end

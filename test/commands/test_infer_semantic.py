@@ -75,7 +75,7 @@ def test_of_a_stereo_source_the_left_image_is_taken(
     [
         (np.array, ()),
         (lambda image: np.hstack([image, image]), ()),
-        (lambda image: np.vstack([image, image]), ()),
+        (lambda image: np.vstack([image, image]), ('--stacking', 'vertical')),
         (lambda image: np.hstack([image[:, :60], image[:, 36:]]), ('--stacking', 'horizontal')),
     ],
     ids=['mono', 'horizontal', 'vertical', 'said'],
@@ -94,7 +94,7 @@ def test_video_in_and_out(
     video = cv2.VideoCapture(str(out))
     pictures = [video.read()[1] for _ in range(3)]
     assert not video.read()[0]
-    width = 60 if arguments else SIZE[1]
+    width = 60 if 'horizontal' in arguments else SIZE[1]
     assert all(picture.shape == (SIZE[0], width, 3) for picture in pictures)
 
 
