@@ -29,7 +29,7 @@ from surgseg_ros.simulation import VirtualEndoscope, crossing
 from surgseg_ros.sources import open_source
 
 WIDTH, HEIGHT = 320, 256
-NUMBERS = (0, 1, 2, 60, 61, 62)  # of frames at 15 Hz: nearly four seconds are missing
+NUMBERS = (1, 2, 3, 61, 62, 63)  # of frames at 15 Hz: nearly four seconds are missing
 RUNTIME = {'backend': 'openvino', 'threads': 1}
 OPTIONS = ['--backend', 'openvino', '--threads', '1']
 
