@@ -12,6 +12,7 @@ import pytest
 from fake_frames import fake_frames
 
 from surgseg_ros import cli, predictors
+from surgseg_ros.backends.runtime import Runtime
 from surgseg_ros.bags import BagWriter
 from surgseg_ros.bags.stereo_bag import write_frame
 from surgseg_ros.bags.types import make_message
@@ -20,7 +21,6 @@ from surgseg_ros.datasets.endovis17 import TYPES
 from surgseg_ros.evaluation import segmentation
 from surgseg_ros.evaluation.evaluators.segmentation import SegmentationEvaluator
 from surgseg_ros.frames.results import SemanticResult
-from surgseg_ros.networks.bundled import bundled_weights
 from surgseg_ros.perception.semantic import SemanticSettings, SemanticStep
 from surgseg_ros.rosdata import messages
 
@@ -281,12 +281,11 @@ def test_command_gives_surgicalsam_its_options_and_the_classes_of_the_truth(
         == 0
     )
     assert made[0].name == 'surgicalsam' and made[0].told == told
-    usual = {'device': 'auto', 'precision': 'auto', 'threads': None, 'encoder_size': None}
     assert made[0].options == {
-        **usual,
+        'encoder_size': None,
         'weights': 'model_ckp.pth',
         'sam_weights': 'sam.pth',
-        'backend': 'torch',
+        'runtime': Runtime('torch'),
         **({'mode': mode[1]} if mode else {}),
     }
     assert (made[0].quality_threshold, made[0].presence_threshold) == (0.5, 0.25)
@@ -300,7 +299,7 @@ def test_command_uses_the_weights_of_the_package(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr('surgseg_ros.datasets.open_dataset', lambda *_: Blocks())
     words = ['--dataset', 'simulated', '--root', tmp_path]
     assert run(*words) == 0
-    assert made['weights'] == bundled_weights('lwanet')
+    assert made['weights'] is None  # predictors.create takes those of the package
     assert run(*words, '--mode', 'published') != 0
     assert '--mode is for --model surgicalsam, not lwanet' in capsys.readouterr().err
 
