@@ -109,6 +109,11 @@ def end_running() -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def ending() -> bool:
+    """Whether end_running() has been called: this process has been told to end."""
+    return bool(_ENDING)
+
+
 def last_line(done: 'subprocess.CompletedProcess[str]') -> str:
     """Return the last line of its error output: where a Python program says what went wrong."""
     return (done.stderr.strip().splitlines() or [f'ended with {done.returncode}'])[-1]

@@ -153,6 +153,9 @@ def _attempt(
     try:
         step()
     except Exception as error:
+        if children.ending() and step == node.configure:  # its export was ended: no fault
+            node.cleanup()
+            return TransitionCallbackReturn.FAILURE
         expected = isinstance(error, ValueError | OSError | ImportError)
         node._fault = str(error) or type(error).__name__
         node.get_logger().error(
@@ -212,7 +215,7 @@ def run(make_node: Callable[[], ManagedNode], arguments: Sequence[str] | None = 
             node.trigger_shutdown()
         node.destroy_node()
         try_shutdown()
-    return int(node.failed and not stop.is_set())
+    return int(node.failed)
 
 
 def _spin(node: ManagedNode, stop: threading.Event) -> None:

@@ -127,7 +127,7 @@ class RecorderNode(ManagedNode):
             if topic in self._recorded:
                 self.destroy_subscription(self._recorded.pop(topic))
         except OSError as error:
-            self._report(f'the recording has ended: {self.p.bag} cannot be written: {error}')
+            self._report(f'the recording has ended: {error}')
             self.deactivate()
             self._writer = None  # not closed, so that what is torn does not look whole
 
