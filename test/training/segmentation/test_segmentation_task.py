@@ -182,7 +182,7 @@ def test_what_does_not_fit_is_said(root: Path) -> None:
         ('network.options={num_classes: 4}', 'num_classes is what the data has: leave it out'),
         ('augmentation.rotat={}', "no augmentation is called 'rotat'"),
         ('data.val={frames: 1}', 'the key data.val.split is missing: expected a text'),
-        ('data.name=endovis', "no dataset is called 'endovis'"),
+        ('data.name=endovis', "no dataset of labels is called 'endovis'"),
         ('network.name=lwanett', "no network is called 'lwanett'"),
     ]:
         with pytest.raises(ValueError, match=message):
