@@ -133,17 +133,24 @@ def test_another_seed_gives_other_weights(uninterrupted: Path, tmp_path: Path) -
 
 
 def test_a_finished_run_stays_finished_unless_started_over(tmp_path: Path) -> None:
-    short = change(RECIPE, 'schedule', epochs=1)
-    loop.train(short, tmp_path)
+    long = change(RECIPE, 'schedule', epochs=2)
+    loop.train(long, tmp_path)
     before = (tmp_path / 'state.pt').stat().st_mtime_ns
-    assert loop.train(short, tmp_path).ended == 'all 1 epochs are done'
+    assert loop.train(long, tmp_path).ended == 'all 2 epochs are done'
     assert (tmp_path / 'state.pt').stat().st_mtime_ns == before
+    short = change(RECIPE, 'schedule', epochs=1)
     with pytest.raises(
         ValueError,
-        match='holds a run with schedule.epochs 1, the recipe now says 4: choose another --out',
+        match='holds a run with schedule.epochs 2, the recipe now says 1: choose another --out',
     ):
-        loop.train(RECIPE, tmp_path)
-    assert loop.train(RECIPE, tmp_path, resume=False).step == 12
+        loop.train(short, tmp_path)
+    assert loop.train(short, tmp_path, resume=False).step == 3
+
+
+def test_a_finished_run_goes_on_when_more_epochs_are_asked_for(tmp_path: Path) -> None:
+    loop.train(change(RECIPE, 'schedule', epochs=1), tmp_path)
+    assert loop.train(RECIPE, tmp_path).step == 12
+    assert len(rows(tmp_path)) == 4
 
 
 def test_a_kill_while_writing_leaves_nothing_behind(tmp_path: Path) -> None:
