@@ -5,10 +5,7 @@ augmentation, which random numbers, which learning rate. A resumed run therefore
 tensors that steps have changed, goes on in the middle of an epoch, and ends with the same weights.
 """
 
-import math
-import os
 import time
-from collections import defaultdict
 from contextlib import nullcontext
 from dataclasses import asdict
 from itertools import islice
@@ -18,8 +15,6 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from surgseg_ros.media.files import remove_partials
@@ -27,11 +22,15 @@ from surgseg_ros.media.locks import reserved
 from surgseg_ros.training import checkpoints, tasks
 from surgseg_ros.training.batch_size import fit_memory, with_batch_size
 from surgseg_ros.training.determinism import TrainingBatches, derive_seed, validation_batches
+from surgseg_ros.training.epoch_losses import EpochLosses
+from surgseg_ros.training.fabric import gather, make_fabric, mean_of_processes
+from surgseg_ros.training.loader import make_loader
 from surgseg_ros.training.logs import Logs
+from surgseg_ros.training.optimiser import check_batch_normalisation, make_optimiser
 from surgseg_ros.training.progress import Progress, Row
-from surgseg_ros.training.recipe import Optimiser, Recipe
+from surgseg_ros.training.recipe import Recipe
 from surgseg_ros.training.schedule import learning_rate_factor
-from surgseg_ros.training.task import Samples, Task
+from surgseg_ros.training.task import Task
 
 
 def train(recipe: Recipe, folder: Path, resume: bool = True) -> Progress:
@@ -69,34 +68,6 @@ def _train(fabric: Fabric, recipe: Recipe, folder: Path, resume: bool) -> Progre
         ) from error
 
 
-def make_fabric(recipe: Recipe) -> Fabric:
-    """Fabric for these processes: torchrun's where it started us, else the recipe's."""
-    machine = recipe.machine
-    here = int(os.environ.get('LOCAL_WORLD_SIZE', machine.devices))
-    everywhere = int(os.environ.get('WORLD_SIZE', here))
-    if machine.deterministic:
-        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    task = tasks.task_class(recipe.task)
-    torch.backends.cudnn.benchmark = not (machine.deterministic or task.sizes_differ)
-    strategy = 'auto'
-    if everywhere > 1:
-        strategy = 'ddp_find_unused_parameters_true' if task.has_unused_parameters else 'ddp'
-    try:
-        return Fabric(
-            accelerator=machine.accelerator,
-            devices=here,
-            num_nodes=everywhere // here,
-            strategy=strategy,
-            precision=machine.precision,
-        )
-    except RuntimeError as error:
-        raise ValueError(
-            f'machine.accelerator {machine.accelerator!r} with machine.devices '
-            f'{here} cannot be had: {error}'
-        ) from error
-
-
 class _Objective(nn.Module):
     """A task's loss as a module, which Fabric wraps for precision and for several processes."""
 
@@ -119,7 +90,7 @@ class TrainingRun:
         check_batch_normalisation(task, recipe.optimiser.batch_size // fabric.world_size)
         self.fabric, self.task, self.recipe, self.folder = fabric, task, recipe, folder
         self.progress = Progress()
-        self._sums: dict[str, Tensor | float] = defaultdict(float)  # losses of this epoch
+        self._losses = EpochLosses()
         # convolutions of a CPU and of a GPU's half precision are faster so
         task.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective, self.optimiser = fabric.setup(
@@ -140,16 +111,16 @@ class TrainingRun:
             processes=fabric.world_size,
         )
         self.steps_per_epoch = order.per_epoch
-        self._training = iter(self._loader(task.train_samples, order))
-        self._validation = self._loader(
-            task.val_samples,
-            validation_batches(
-                len(task.val_samples),
-                recipe.evaluation.batch_size,
-                fabric.global_rank,
-                fabric.world_size,
-            ),
+        batches = validation_batches(
+            len(task.val_samples),
+            recipe.evaluation.batch_size,
+            fabric.global_rank,
+            fabric.world_size,
         )
+        pinned = fabric.device.type == 'cuda'
+        workers = recipe.machine.workers
+        self._training = iter(make_loader(task, task.train_samples, order, workers, pinned))
+        self._validation = make_loader(task, task.val_samples, batches, workers, pinned)
         self._started = time.monotonic() - self.progress.seconds
         self._saved = time.monotonic()
 
@@ -217,8 +188,7 @@ class TrainingRun:
             )
         self.optimiser.step()
         self.progress.step += 1
-        for name, value in losses.items():
-            self._sums[name] += value.detach()
+        self._losses.add(losses)
 
     def _learning_rate(self, step: int) -> float:
         return self.recipe.optimiser.learning_rate * learning_rate_factor(
@@ -252,7 +222,8 @@ class TrainingRun:
     def _training_row(self, epoch: int) -> Row:
         """What is known of an epoch without validation."""
         losses = {
-            f'train_{name}': self._over_processes(mean) for name, mean in self._means().items()
+            f'train_{name}': mean_of_processes(self.fabric, mean)
+            for name, mean in self._means().items()
         }
         self.progress.seconds = time.monotonic() - self._started
         return {
@@ -266,25 +237,14 @@ class TrainingRun:
     def _note(self, row: Row, out_of_time: bool) -> None:
         """Take the row into the progress; write the weights if they are the best or the last."""
         is_best = self.progress.note(row, self.recipe.evaluation)
-        self.progress.ended = self._why_ended(out_of_time)
-        self._sums.clear()
+        self.progress.ended = _why_ended(self.progress, self.recipe, out_of_time)
+        self._losses.clear()
         if not self.fabric.is_global_zero:
             return
         tqdm.write(_summary(row, self.recipe, is_best))
         for name, due in ((checkpoints.BEST, is_best), (checkpoints.LAST, self.progress.ended)):
             if due:
                 checkpoints.save_weights(self.folder / name, self.task, self.recipe, row)
-
-    def _why_ended(self, out_of_time: bool) -> str:
-        patience, epochs = self.recipe.evaluation.patience, self.recipe.schedule.epochs
-        if len(self.progress.rows) >= epochs:
-            return f'all {epochs} epochs are done'
-        if out_of_time:
-            return f'the {self.recipe.schedule.max_minutes:g} minutes are over'
-        validated = self.recipe.evaluation.metric in self.progress.rows[-1]
-        if patience is not None and validated and self.progress.epochs_since_best() >= patience:
-            return f'{self.recipe.evaluation.metric} has not got better for {patience} epochs'
-        return ''
 
     @torch.no_grad()
     def validate(self, batches: int | None = None) -> dict[str, float]:
@@ -294,22 +254,7 @@ class TrainingRun:
         for batch in islice(self._validation, batches):
             with self.fabric.autocast():
                 measurements.append(self.task.measure(self.fabric.to_device(batch)))
-        return self.task.metrics(self._gather(measurements))
-
-    def _gather(self, measurements: list[Any]) -> list[Any]:
-        """Measurements of all processes in the order of their batches."""
-        processes = self.fabric.world_size
-        if processes == 1:
-            return measurements
-        shares: list[list[Any]] = [[] for _ in range(processes)]
-        torch.distributed.all_gather_object(shares, measurements)
-        return [shares[i % processes][i // processes] for i in range(sum(map(len, shares)))]
-
-    def _over_processes(self, value: float) -> float:
-        """Mean of all processes' values."""
-        everywhere = self.fabric.all_reduce(torch.tensor(value, device=self.fabric.device))
-        assert isinstance(everywhere, Tensor)
-        return everywhere.item()
+        return self.task.metrics(gather(self.fabric, measurements))
 
     def _check_metric(self) -> None:
         """Find out before the first epoch, not after it, that validation does not work."""
@@ -324,23 +269,13 @@ class TrainingRun:
 
     def _means(self) -> dict[str, float]:
         """Mean losses of this epoch so far, in this process; ValueError if one is not finite."""
-        steps = self.progress.step - len(self.progress.rows) * self.steps_per_epoch
-        means = {name: float(total) / max(steps, 1) for name, total in self._sums.items()}
-        for name, mean in means.items():
-            if not math.isfinite(mean):
-                raise ValueError(
-                    f'{name} became {mean} before step {self.progress.step}: a '
-                    'smaller optimiser.learning_rate or a clip_norm may help'
-                )
-        return means
+        step = self.progress.step
+        return self._losses.means(step - len(self.progress.rows) * self.steps_per_epoch, step)
 
     def _save(self) -> None:
         self._means()  # a state that is not finite shall not take the place of one that is
         self.progress.seconds = time.monotonic() - self._started
-        own = {
-            'task': self.task.state_dict(),
-            'sums': {name: float(total) for name, total in self._sums.items()},
-        }
+        own = {'task': self.task.state_dict(), 'sums': self._losses.state_dict()}
         state = {
             'recipe': checkpoints.recipe_dict(self.recipe),
             'data': checkpoints.data_of(self.task),
@@ -348,7 +283,7 @@ class TrainingRun:
             'network': self.task.network.state_dict(),
             'optimiser': self.optimiser.state_dict(),
             'precision': self.fabric.strategy.precision.state_dict(),
-            'processes': self._gather([own]),
+            'processes': gather(self.fabric, [own]),
         }
         if self.fabric.is_global_zero:
             checkpoints.save_state(self.folder, state)
@@ -373,49 +308,22 @@ class TrainingRun:
         self.optimiser.load_state_dict(state['optimiser'])
         self.fabric.strategy.precision.load_state_dict(state['precision'])
         own = state['processes'][self.fabric.global_rank % len(state['processes'])]
-        self._sums.update(own['sums'])
+        self._losses.load_state_dict(own['sums'])
         self.task.load_state_dict(own['task'])
 
-    def _loader(self, samples: Samples, batches: Any) -> DataLoader[dict[str, Any]]:
-        workers = self.recipe.machine.workers
-        return DataLoader(
-            samples,  # type: ignore[arg-type]
-            batch_sampler=batches,
-            num_workers=workers,
-            collate_fn=self.task.collate,
-            pin_memory=self.fabric.device.type == 'cuda',
-            persistent_workers=workers > 0,
-            worker_init_fn=_use_one_thread,
-        )
 
-
-def make_optimiser(wanted: Optimiser, network: nn.Module) -> torch.optim.Optimizer:
-    """The optimiser of all parameters that require a gradient."""
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    if not trained:
-        raise ValueError('no parameter of the network is to be trained')
-    rate, decay = wanted.learning_rate, wanted.weight_decay
-    if wanted.name == 'sgd':
-        return torch.optim.SGD(trained, rate, wanted.momentum, weight_decay=decay)
-    kinds = {'adam': torch.optim.Adam, 'adamw': torch.optim.AdamW}
-    adam: torch.optim.Optimizer = kinds[wanted.name](trained, rate, weight_decay=decay)
-    return adam
-
-
-def check_batch_normalisation(task: Task, samples: int) -> None:
-    """ValueError if batches of one sample meet a layer that normalises over the batch."""
-    task.start_training()
-    layers = [
-        name
-        for name, module in task.network.named_modules()
-        if isinstance(module, _BatchNorm) and module.training
-    ]
-    if samples < 2 and layers:
-        raise ValueError(
-            f'a process trains on {samples} sample at a time, but {layers[0]} and '
-            f'{len(layers) - 1} more layers normalise over the batch, which needs at least 2: '
-            'set optimiser.batch_size to at least twice the number of processes'
-        )
+def _why_ended(progress: Progress, recipe: Recipe, out_of_time: bool) -> str:
+    """Why training ends after this epoch; empty if it goes on."""
+    evaluation, epochs = recipe.evaluation, recipe.schedule.epochs
+    if len(progress.rows) >= epochs:
+        return f'all {epochs} epochs are done'
+    if out_of_time:
+        return f'the {recipe.schedule.max_minutes:g} minutes are over'
+    validated = evaluation.metric in progress.rows[-1]
+    patience = evaluation.patience
+    if patience is not None and validated and progress.epochs_since_best() >= patience:
+        return f'{evaluation.metric} has not got better for {patience} epochs'
+    return ''
 
 
 def _summary(row: Row, recipe: Recipe, is_best: bool) -> str:
@@ -432,10 +340,3 @@ def _verdict(progress: Progress, recipe: Recipe) -> str:
     if best is None:
         return f'{progress.ended}; {metric} was never a number'
     return f'{progress.ended}; best {metric} {best[metric]:.4f} in epoch {best["epoch"]:.0f}'
-
-
-def _use_one_thread(worker: int) -> None:
-    """OpenCV's threads do not survive a fork, and the workers are the parallelism."""
-    import cv2
-
-    cv2.setNumThreads(0)

@@ -20,6 +20,7 @@ from surgseg_ros.networks.card import read_card  # noqa: E402
 from surgseg_ros.registry import Registry  # noqa: E402
 from surgseg_ros.training import loop  # noqa: E402
 from surgseg_ros.training.determinism import TrainingBatches, validation_batches  # noqa: E402
+from surgseg_ros.training.fabric import make_fabric  # noqa: E402
 from surgseg_ros.training.recipe import Evaluation, Machine, Optimiser, Schedule, parse  # noqa: E402
 from surgseg_ros.training.schedule import learning_rate_factor  # noqa: E402
 
@@ -255,7 +256,7 @@ def test_cudnn_compares_its_algorithms_where_all_batches_have_one_size(
     monkeypatch.setattr(torch, 'use_deterministic_algorithms', lambda *_, **__: None)
     monkeypatch.setenv('CUBLAS_WORKSPACE_CONFIG', '')
     monkeypatch.setattr(ToyTask, 'sizes_differ', sizes_differ)
-    loop.make_fabric(change(RECIPE, 'machine', deterministic=deterministic))
+    make_fabric(change(RECIPE, 'machine', deterministic=deterministic))
     assert torch.backends.cudnn.benchmark is benchmark
 
 

@@ -15,7 +15,7 @@ from eight_frames import FRAMES, render, root_of  # noqa: E402
 from surgseg_ros import networks  # noqa: E402
 from surgseg_ros.predictors.preprocess import fitted  # noqa: E402
 from surgseg_ros.training import tasks  # noqa: E402
-from surgseg_ros.training.loop import check_batch_normalisation  # noqa: E402
+from surgseg_ros.training.optimiser import check_batch_normalisation  # noqa: E402
 
 SMALL = REPOSITORY / 'config' / 'train' / 'solo_simulated_small.yaml'
 
