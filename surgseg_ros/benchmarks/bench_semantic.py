@@ -13,19 +13,18 @@ from surgseg_ros.benchmarks.eager import Eager
 from surgseg_ros.frames.stereo_frame import LeftFrame
 from surgseg_ros.perception.semantic import SemanticSettings, SemanticStep
 
-_INPUT = (544, 960)  # height, width of the largest image that the network sees: the paper's
-
 
 def start(task: Task, options: Mapping[str, Any] | None) -> Turn:
     """Load a network; options None: as its authors run it. A turn makes the labels."""
     image = textured(task.width, task.height)
     if options is None:
-        published = PublishedWay(task)
-        return lambda: published.predict(image)
+        way = PublishedWay(task)
+        return lambda: way.predict(image)
     settings = SemanticSettings(
         model=task.network, weights=task.weights, threads=task.threads, **options
     )
-    step = SemanticStep(settings, input_size=_INPUT, reduction='max')
+    published = networks.spec(task.network).input_size
+    step = SemanticStep(settings, input_size=published, reduction='max')
     frame = LeftFrame(0, image)
     return lambda: step(frame).labels
 
@@ -42,7 +41,8 @@ class PublishedWay:
 
         options = networks.options_of(task.network, read(Path(task.weights)))
         self._eager = Eager(task, options)
-        self._factor = max(math.ceil(task.height / _INPUT[0]), math.ceil(task.width / _INPUT[1]))
+        highest, widest = self._eager.spec.input_size
+        self._factor = max(math.ceil(task.height / highest), math.ceil(task.width / widest))
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         """HxWx3 uint8 RGB -> HxW uint8 class ids."""
@@ -53,7 +53,10 @@ class PublishedWay:
             top, left = (-n % eager.spec.multiple // 2 for n in seen.shape[2:])
             output = eager.network(resample.pad(seen, (left, left, top, top)))
             full = resample.interpolate(
-                output, scale_factor=4 * factor, mode='bilinear', align_corners=False
+                output,
+                scale_factor=eager.spec.stride * factor,
+                mode='bilinear',
+                align_corners=False,
             )
             height, width = image.shape[:2]
             rows = slice(factor * top, factor * top + height)

@@ -18,16 +18,10 @@ from surgseg_ros.commands.argument_types import size
 from surgseg_ros.networks.bundled import bundled_weights
 
 _NETWORKS = {
-    'stereo': ('msdesis_light', 'msdesis_resnet34'),
-    'semantic': ('lwanet',),
-    'instances': (
-        'solo_mobilenet',
-        'solo_r18',
-        'solo_r50',
-        'fassst_small',
-        'fassst_416',
-        'fassst_768',
-    ),
+    'stereo': networks.available_for('stereo'),
+    # SurgicalSAM has no turn of its own: it shares features between frames
+    'semantic': tuple(n for n in networks.available_for('semantic') if n != 'surgicalsam'),
+    'instances': networks.available_for('instances'),
 }
 _RANDOM_DO = 'checkpoint; without, random weights: they are as fast'
 _WEIGHTS_HELP = {

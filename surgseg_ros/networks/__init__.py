@@ -1,7 +1,8 @@
 """The published networks by name. Importing this imports no torch; create() does.
 
 A new network is one file here with a class that has `forward` (as published, for training) and
-`infer` (the tensors that a predictor needs), and one entry in `_SPECS`.
+`infer` (the tensors that a predictor needs), and one entry in `_SPECS`: nodes, commands, training
+and benchmarks find it there.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from surgseg_ros.networks.coco import CLASS_NAMES as COCO_NAMES
 from surgseg_ros.networks.protocols import TellsOptions
-from surgseg_ros.networks.specs import Checkpoint, Example, NetworkSpec
+from surgseg_ros.networks.specs import Checkpoint, Example, NetworkSpec, TaskName
 from surgseg_ros.registry import Registry
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def _msdesis(encoder: str, tensors: int, parameters: int) -> NetworkSpec:
     }
     return NetworkSpec(
         constructor='surgseg_ros.networks.msdesis:Msdesis',
+        task='stereo',
+        predictor='surgseg_ros.predictors.msdesis:MsdesisPredictor',
         arguments={'encoder': encoder},
         # the authors infer and evaluate with the statistics of SCARED, on RIS 2017 too
         mean=(0.5339, 0.3666, 0.4537),
@@ -59,6 +62,10 @@ def _msdesis(encoder: str, tensors: int, parameters: int) -> NetworkSpec:
 def _lwanet() -> NetworkSpec:
     return NetworkSpec(
         constructor='surgseg_ros.networks.lwanet:Lwanet',
+        task='semantic',
+        predictor='surgseg_ros.predictors.lwanet:LwanetPredictor',
+        input_size=(544, 960),
+        stride=4,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
         multiple=32,
@@ -87,6 +94,8 @@ def _lwanet() -> NetworkSpec:
 def _surgicalsam() -> NetworkSpec:
     return NetworkSpec(
         constructor='surgseg_ros.networks.surgicalsam:SurgicalSam',
+        task='semantic',
+        predictor='surgseg_ros.predictors.surgicalsam:SurgicalSamPredictor',
         # SAM's, which are ImageNet's
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
@@ -126,10 +135,14 @@ def _solo(
     tensors: int,
     parameters: int,
     published: bool = False,
+    input_size: tuple[int, int] = (800, 1333),  # the short side to 800 px, as for COCO
     **arguments: object,
 ) -> NetworkSpec:
     return NetworkSpec(
         constructor='surgseg_ros.networks.solo:Solo',
+        task='instances',
+        predictor='surgseg_ros.predictors.solo:SoloPredictor',
+        input_size=input_size,
         arguments=arguments,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
@@ -151,6 +164,8 @@ def _fassst(
     size = arguments['size']
     return NetworkSpec(
         constructor='surgseg_ros.networks.fassst:Fassst',
+        task='instances',
+        predictor='surgseg_ros.predictors.fassst:FassstPredictor',
         arguments=arguments,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
@@ -198,6 +213,7 @@ _SPECS = {
         {'num_classes': 5, 'candidates': 400, 'attention': True},
         tensors=358,
         parameters=3_864_088,
+        input_size=(256, 320),
         backbone='mobilenet_v2',
         width=128,
         depth=4,
@@ -213,6 +229,11 @@ _NETWORKS = Registry('network', {name: one.constructor for name, one in _SPECS.i
 def available() -> list[str]:
     """Names that create() knows."""
     return sorted(_NETWORKS)
+
+
+def available_for(task: TaskName) -> tuple[str, ...]:
+    """Names of the networks for this task."""
+    return tuple(name for name in available() if _SPECS[name].task == task)
 
 
 def spec(name: str) -> NetworkSpec:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 Triple = tuple[float, float, float]
+TaskName = Literal['stereo', 'semantic', 'instances']
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,19 @@ class NetworkSpec:
     """One registered network.
 
     constructor: 'module:class', imported when a network is made; its arguments are `arguments`
-    and the caller's options. mean, std: of the RGB values divided by 255, as trained. multiple:
-    height and width must be multiples of it. tensors, parameters: how many, with the default
-    options. examples: how `infer` is called. precision: what 'auto' means. homepage: where the
-    authors publish code and checkpoints, under `licence`; empty if nowhere.
+    and the caller's options. task: what it is for. predictor: 'module:class' that runs it on
+    numpy images; called with the network's name, weights, runtime and options. mean, std: of the
+    RGB values divided by 255, as trained. multiple: height and width must be multiples of it.
+    tensors, parameters: how many, with the default options. examples: how `infer` is called.
+    input_size: (height, width) px of the largest image that it sees, as published; (0, 0) where
+    its options or the caller decide. stride: pixels of the image per pixel of its output, where
+    it gives every pixel a class. precision: what 'auto' means. homepage: where the authors
+    publish code and checkpoints, under `licence`; empty if nowhere.
     """
 
     constructor: str
+    task: TaskName
+    predictor: str
     mean: Triple
     std: Triple
     multiple: int
@@ -52,5 +59,7 @@ class NetworkSpec:
     licence: str
     checkpoints: tuple[Checkpoint, ...]
     examples: tuple[Example, ...]
+    input_size: tuple[int, int] = (0, 0)
+    stride: int = 1
     precision: str = 'f32'
     arguments: Mapping[str, Any] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from surgseg_ros import networks
 from surgseg_ros.backends.runtime import AUTO, Runtime
 from surgseg_ros.predictors.protocols import (
     InstancePredictor,
@@ -39,24 +40,13 @@ InstanceName = Literal[
     'solo_r50', 'solo_r18', 'solo_mobilenet', 'fassst_416', 'fassst_768', 'fassst_small'
 ]
 
-_STEREO = {
-    'msdesis_light': 'surgseg_ros.predictors.msdesis:light',
-    'msdesis_resnet34': 'surgseg_ros.predictors.msdesis:resnet34',
-    'sgbm': 'surgseg_ros.predictors.sgbm:SgbmPredictor',
-}
-_SEMANTIC = {
-    'lwanet': 'surgseg_ros.predictors.lwanet:LwanetPredictor',
-    'surgicalsam': 'surgseg_ros.predictors.surgicalsam:SurgicalSamPredictor',
-}
-_INSTANCE = {
-    'solo_r50': 'surgseg_ros.predictors.solo:r50',
-    'solo_r18': 'surgseg_ros.predictors.solo:r18',
-    'solo_mobilenet': 'surgseg_ros.predictors.solo:mobilenet',
-    'fassst_416': 'surgseg_ros.predictors.fassst:fassst_416',
-    'fassst_768': 'surgseg_ros.predictors.fassst:fassst_768',
-    'fassst_small': 'surgseg_ros.predictors.fassst:fassst_small',
-}
-_PREDICTORS = Registry('predictor', {**_STEREO, **_SEMANTIC, **_INSTANCE})
+_PREDICTORS = Registry(
+    'predictor',
+    {
+        'sgbm': 'surgseg_ros.predictors.sgbm:SgbmPredictor',
+        **{name: networks.spec(name).predictor for name in networks.available()},
+    },
+)
 
 
 def available() -> list[str]:
@@ -66,17 +56,17 @@ def available() -> list[str]:
 
 def stereo() -> tuple[str, ...]:
     """Names of the stereo matchers."""
-    return tuple(_STEREO)
+    return (*networks.available_for('stereo'), 'sgbm')
 
 
 def semantic() -> tuple[str, ...]:
     """Names of the networks that give every pixel a class."""
-    return tuple(_SEMANTIC)
+    return networks.available_for('semantic')
 
 
 def instance() -> tuple[str, ...]:
     """Names of the networks that tell one instrument from another."""
-    return tuple(_INSTANCE)
+    return networks.available_for('instances')
 
 
 @overload
@@ -131,4 +121,5 @@ def create(
     make = _PREDICTORS.load(name)
     given = {field.name: options.pop(field.name, None) for field in fields(Runtime)}
     told = {key: value for key, value in given.items() if value is not None}
-    return make(weights=weights, runtime=replace(runtime, **told), **options)
+    network = (name,) if name in networks.available() else ()
+    return make(*network, weights=weights, runtime=replace(runtime, **told), **options)

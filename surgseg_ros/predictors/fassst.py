@@ -1,7 +1,6 @@
 """FASSST on numpy images: the instances of one frame (see networks/fassst)."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +94,3 @@ class FassstPredictor:
 
     def _ready(self) -> Backend:
         return self._backend_for(image=self._normalise.shape)
-
-
-fassst_416 = partial(FassstPredictor, 'fassst_416')
-fassst_768 = partial(FassstPredictor, 'fassst_768')
-fassst_small = partial(FassstPredictor, 'fassst_small')

@@ -1,4 +1,5 @@
-"""LWANet on numpy images: a class for every pixel (see networks/lwanet)."""
+"""A class for every pixel of numpy images, by LWANet (see networks/lwanet) or a network like it:
+one that answers scores of classes, at 1/stride of the image."""
 
 import math
 from collections.abc import Sequence
@@ -29,16 +30,15 @@ from surgseg_ros.predictors.regions import (
 )
 from surgseg_ros.predictors.weights import card_of, existing_weights, names_of_classes
 
-_NAME, _STRIDE = 'lwanet', 4
-_PUBLISHED_SIZE = (544, 960)
 REDUCTIONS = ('area', 'max')
 
 
 class LwanetPredictor:
     """Labels of images of any size, at their full size.
 
-    weights: its checkpoint, by default that of the package. runtime: see Runtime; precision
-    'auto' is f32, for bf16, twice as fast, changes labels (3 % with the random weights of tests).
+    name: of the network, 'lwanet'. weights: its checkpoint, by default that of the package.
+    runtime: see Runtime; precision 'auto' is f32, because bf16, although twice as fast, changes
+    labels (3 % with the random weights of tests).
     class_names: index = class id; num_classes, attention_fusion: as for networks.create.
     input_size: (height, width) px of the largest image that the network shall see. reduction:
     how an image gets there. 'area': resized with its aspect ratio to the largest that fits,
@@ -56,6 +56,7 @@ class LwanetPredictor:
 
     def __init__(
         self,
+        name: str,
         weights: str | Path | None = None,
         runtime: Runtime = AUTO,
         class_names: Sequence[str] = (),
@@ -64,17 +65,18 @@ class LwanetPredictor:
         input_size: Sequence[int] | None = None,
         reduction: str | None = None,
     ) -> None:
-        self._weights = existing_weights(_NAME, weights)
-        card = card_of(_NAME, self._weights) or Card(_NAME)
+        self._name, self._spec = name, networks.spec(name)
+        self._weights = existing_weights(name, weights)
+        card = card_of(name, self._weights) or Card(name)
         self._options = _options(card, class_names, num_classes, attention_fusion)
-        published = networks.spec(_NAME).class_names
+        published = self._spec.class_names
         self.class_names = names_of_classes(
             tuple(class_names) or card.class_names,
             published,
             self._options.get('num_classes', len(published)),
         )
         trained = card.details.get('input_size')
-        self._box = tuple(input_size or trained or _PUBLISHED_SIZE)
+        self._box = tuple(input_size or trained or self._spec.input_size)
         self._reduction = reduction or ('area' if trained else 'max')
         if self._reduction not in REDUCTIONS:
             raise ValueError(
@@ -83,7 +85,7 @@ class LwanetPredictor:
         if len(self._box) != 2 or min(self._box) < 1:
             raise ValueError(f'input_size is {self._box}, expected (height, width) in px')
         # sizes whose images have one shape in the network share what was made for it
-        self._backend_for = PreparedBackend(_NAME, self._weights, self._options, runtime)
+        self._backend_for = PreparedBackend(name, self._weights, self._options, runtime)
         self._untrained = card.untrained
         self._are_types = are_types(self.class_names)
         self.rules: RegionRules = AS_PUBLISHED
@@ -102,15 +104,15 @@ class LwanetPredictor:
         else:
             seen = extent = fitting_size((height, width), self._box)
             self._reduce = partial(resize, height=seen[0], width=seen[1])
-        spec = networks.spec(_NAME)
+        spec, stride = self._spec, self._spec.stride
         self._normalise = Normaliser(*seen, spec.mean, spec.std, spec.multiple, centred=True)
         shape = self._normalise.shape
         self._upsampler = LabelUpsampler(
             (height, width),
-            (shape[2] // _STRIDE, shape[3] // _STRIDE),
+            (shape[2] // stride, shape[3] // stride),
             self._normalise.origin,
             extent,
-            _STRIDE,
+            stride,
         )
         self._upsampler.compile()
         self._backend = self._backend_for(image=shape)
@@ -132,7 +134,7 @@ class LwanetPredictor:
         tensor = self._normalise(self._reduce(image))
         stages.done('preprocess')
         ((scores,),) = self._backend.run(tensor)
-        check_finite(_NAME, [scores])
+        check_finite(self._name, [scores])
         stages.done('inference')
         scores = without_classes(scores, self._untrained)
         rules = self.rules if self._are_types else replace(self.rules, one_type=False)
@@ -152,8 +154,9 @@ class LwanetPredictor:
         height, width = self._normalise.content_size
         seen = cv2.resize(content.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
         cells[top : top + height, left : left + width] = seen
-        rows, columns = (n // _STRIDE for n in cells.shape)
-        inside = cells.reshape(rows, _STRIDE, columns, _STRIDE).max(axis=(1, 3))
+        stride = self._spec.stride
+        rows, columns = (n // stride for n in cells.shape)
+        inside = cells.reshape(rows, stride, columns, stride).max(axis=(1, 3))
         return np.asarray(inside, bool)
 
 

@@ -1,7 +1,6 @@
 """MSDESIS on numpy images: disparity and tool mask of a rectified pair (see networks/msdesis)."""
 
 import math
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -99,10 +98,6 @@ class MsdesisPredictor:
         if self._mode == 'disparity':
             return disparity, None
         return disparity, (planes[-1] > _logit(self.threshold)).astype(np.uint8)
-
-
-light = partial(MsdesisPredictor, 'msdesis_light')
-resnet34 = partial(MsdesisPredictor, 'msdesis_resnet34')
 
 
 def _logit(probability: float) -> float:

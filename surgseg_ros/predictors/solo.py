@@ -1,7 +1,6 @@
 """SOLO on numpy images: the instances of one frame (see networks/solo)."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,6 @@ class SoloPredictor:
     def __init__(
         self,
         name: str,
-        published_size: tuple[int, int],
         weights: str | Path | None = None,
         runtime: Runtime = AUTO,
         class_names: Sequence[str] = (),
@@ -60,7 +58,7 @@ class SoloPredictor:
         card = card_or_shapes(name, self._weights)
         known, self.class_names = options_and_names(name, card, class_names, options)
         self._options = {**known, 'candidates': candidates}
-        self._box = sorted(input_size or card.details.get('input_size', published_size))
+        self._box = sorted(input_size or card.details.get('input_size', self._spec.input_size))
         self._counts = cells_per_level(
             candidates, {'grids': GRIDS, **self._spec.arguments, **self._options}['grids']
         )
@@ -113,9 +111,3 @@ class SoloPredictor:
             class_names=self.class_names,
             milliseconds=stages.milliseconds,
         )
-
-
-# (height, width): for COCO the short side to 800 px, unless the long one becomes more than 1333
-r50 = partial(SoloPredictor, 'solo_r50', (800, 1333))
-r18 = partial(SoloPredictor, 'solo_r18', (800, 1333))
-mobilenet = partial(SoloPredictor, 'solo_mobilenet', (256, 320))

@@ -31,7 +31,6 @@ from surgseg_ros.predictors.weights import (
     where_published,
 )
 
-_NAME = 'surgicalsam'
 _PUBLISHED = {'encoder': 'vit_h', 'num_tokens': 2, 'num_classes': 7, 'grid': GRID}
 # the published weights with 4 tokens were trained on EndoVis 2017, those with 2 on EndoVis 2018
 _ENDOVIS_2017 = (
@@ -60,9 +59,9 @@ class SurgicalSamResult(SemanticResult):
 class SurgicalSamPredictor:
     """Tries every class on every frame, and shows those that are there.
 
-    weights: a .safetensors file with a card (surgseg models import), or the published
-    model_ckp.pth. sam_weights: the checkpoint of the SAM that they were trained upon, where they
-    are without its encoder, as model_ckp.pth and most of our own are. For a file without a card,
+    name: 'surgicalsam'. weights: a .safetensors file with a card (surgseg models import), or the
+    published model_ckp.pth. sam_weights: the checkpoint of the SAM that they were trained upon,
+    where they have no encoder, like model_ckp.pth and most of our own. For a file without a card,
     encoder, num_tokens, num_classes and class_names say what they are (default: vit_h, EndoVis
     2018). runtime: see Runtime.
 
@@ -88,6 +87,7 @@ class SurgicalSamPredictor:
 
     def __init__(
         self,
+        name: str,
         weights: str | Path | None = None,
         sam_weights: str | Path | None = None,
         runtime: Runtime = AUTO,
@@ -103,8 +103,9 @@ class SurgicalSamPredictor:
         num_classes: int | None = None,
         class_names: Sequence[str] = (),
     ) -> None:
-        self._weights, self._base = _existing(weights, sam_weights)
-        card = card_of(_NAME, self._weights) or Card(_NAME, _PUBLISHED)
+        self._name, self._spec = name, networks.spec(name)
+        self._weights, self._base = _existing(name, weights, sam_weights)
+        card = card_of(name, self._weights) or Card(name, _PUBLISHED)
         self._options = _options(
             card, encoder=encoder, num_tokens=num_tokens, num_classes=num_classes
         )
@@ -115,21 +116,15 @@ class SurgicalSamPredictor:
             )
         self.class_names = names_of_classes(
             tuple(class_names) or card.class_names,
-            _published_names(self._options['num_tokens']),
+            _published_names(name, self._options['num_tokens']),
             self._options['num_classes'] + 1,
         )
         self._canvas = encoder_size or card.details.get('encoder_size', IMAGE_SIZE)
         check_canvas(self._canvas)
         self._temperature = card.details.get('temperature', TEMPERATURE)
-        self._spec = networks.spec(_NAME)
-        self._encoders = PreparedBackend(_NAME, self._weights, self._options, runtime, self._base)
+        self._encoders = PreparedBackend(name, self._weights, self._options, runtime, self._base)
         self._decoders = PreparedBackend(  # of as many classes at a time as have been asked for
-            _NAME,
-            self._weights,
-            {**self._options, 'encoder': None},
-            runtime,
-            self._base,
-            kept=None,
+            name, self._weights, {**self._options, 'encoder': None}, runtime, self._base, kept=None
         )
         own = self.own_thresholds = {
             name: _first(card.details.get(name), 0.5)
@@ -238,7 +233,7 @@ class SurgicalSamPredictor:
 
     def _encode(self, image: np.ndarray) -> np.ndarray:
         (features,) = self._encoder.run(self._input(image))
-        check_finite(_NAME, [features])
+        check_finite(self._name, [features])
         return features.copy()
 
     def _decode(
@@ -253,7 +248,7 @@ class SurgicalSamPredictor:
         logits, quality, prototypes = decoder.run(
             features, np.eye(classes, dtype=np.float32)[prompted - 1]
         )
-        check_finite(_NAME, (logits, quality, prototypes))
+        check_finite(self._name, (logits, quality, prototypes))
         return logits[:, 0], quality, prototypes
 
     def _accepted(self, quality: np.ndarray, there: np.ndarray) -> np.ndarray:
@@ -273,15 +268,15 @@ class SurgicalSamPredictor:
 
 
 def _existing(
-    weights: str | Path | None, sam_weights: str | Path | None
+    name: str, weights: str | Path | None, sam_weights: str | Path | None
 ) -> tuple[Path, Path | None]:
     if not weights:
         raise ValueError(
-            f'{_NAME} needs weights: {where_published(_NAME)}, for sam_weights beside them see '
+            f'{name} needs weights: {where_published(name)}, for sam_weights beside them see '
             'https://github.com/facebookresearch/segment-anything'
         )
-    base = existing_weights(_NAME, sam_weights) if sam_weights else None
-    return existing_weights(_NAME, weights), base
+    base = existing_weights(name, sam_weights) if sam_weights else None
+    return existing_weights(name, weights), base
 
 
 def _options(card: Card, **given: object) -> dict[str, Any]:
@@ -293,9 +288,9 @@ def _options(card: Card, **given: object) -> dict[str, Any]:
     return {key: x for options in told for key, x in options.items() if x is not None}
 
 
-def _published_names(num_tokens: int) -> tuple[str, ...]:
+def _published_names(name: str, num_tokens: int) -> tuple[str, ...]:
     """Class names of the published weights with so many tokens; none of others."""
-    return {2: networks.spec(_NAME).class_names, 4: _ENDOVIS_2017}.get(num_tokens, ())
+    return {2: networks.spec(name).class_names, 4: _ENDOVIS_2017}.get(num_tokens, ())
 
 
 def _first(*values: float | None) -> float:

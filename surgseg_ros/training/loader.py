@@ -17,7 +17,7 @@ def make_loader(
     """
     return DataLoader(
         samples,  # type: ignore[arg-type]
-        batch_sampler=batches,  # type: ignore[arg-type]
+        batch_sampler=batches,
         num_workers=workers,
         collate_fn=task.collate,
         pin_memory=pin,
