@@ -12,9 +12,10 @@ setup:
 demo: setup
 	@$(BIN)/surgseg demo
 
-# all kinds of tests, at most 15 minutes on two cores; a table of the slowest is at the end
+# all kinds of tests, at most 15 minutes on two cores; a table of the slowest is at the end. Each
+# file of tests runs as a whole in one of the processes.
 test: setup lint
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # those that take minutes each: learning by heart, long runs
 test-long: setup
