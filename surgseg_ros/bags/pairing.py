@@ -5,7 +5,9 @@
 
 import math
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from surgseg_ros.rosdata.factory import Message
 
 _MAX_WAITING = 64  # images of one eye kept while the other eye's are missing
 
@@ -14,8 +16,8 @@ class Pair(NamedTuple):
     """Left and right message; the stamp, ns, is the left one's."""
 
     stamp: int
-    left: Any
-    right: Any
+    left: Message
+    right: Message
 
 
 class StampPairing:
@@ -27,11 +29,11 @@ class StampPairing:
 
     def __init__(self, tolerance: int) -> None:
         self._tolerance = tolerance
-        self._waiting: dict[str, dict[int, Any]] = {'left': {}, 'right': {}}
+        self._waiting: dict[str, dict[int, Message]] = {'left': {}, 'right': {}}
         self._newest: dict[str, float] = {'left': -math.inf, 'right': -math.inf}
         self._paired: dict[str, set[int]] = {'left': set(), 'right': set()}
 
-    def add(self, side: str, stamp: int, message: object) -> list[Pair]:
+    def add(self, side: str, stamp: int, message: Message) -> list[Pair]:
         """Take a message of side 'left' or 'right'; return the pairs that are certain now."""
         if stamp in self._paired[side]:
             return []

@@ -115,7 +115,7 @@ class BagReader:
                 return types_of_definition(type_name, connection.msgdef)
         return find_type(type_name)
 
-    def _read(self, connection: Connection, data: bytes) -> Any:
+    def _read(self, connection: Connection, data: bytes) -> object:
         if isinstance(connection.ext, ConnectionExtRosbag1):
             return self._ros1.read(connection, data)
         name = full_name(connection.msgtype)

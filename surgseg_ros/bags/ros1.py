@@ -1,6 +1,6 @@
 """Messages of ROS 1 bags as the ROS 2 messages that they became."""
 
-from typing import Any
+from typing import cast
 
 from rosbags.convert.converter import migrate_message
 from rosbags.interfaces import Connection
@@ -8,6 +8,7 @@ from rosbags.typesys import get_types_from_msg
 from rosbags.typesys.store import Typestore
 
 from surgseg_ros.bags.types import UnknownType, find_type, types_of_definition
+from surgseg_ros.rosdata.factory import Message
 
 _HEADER = 'std_msgs/msg/Header'  # lost its sequence number
 
@@ -20,12 +21,14 @@ class Ros1Types:
         self._targets: dict[str, Typestore] = {}
         self._cache: dict[str, object] = {}
 
-    def read(self, connection: Connection, data: bytes) -> Any:
+    def read(self, connection: Connection, data: bytes) -> Message:
         """ROS 2 message object of serialised ROS 1 data. Raises UnknownType."""
         name = connection.msgtype
         target = self.target(connection)
         message = self._source(connection).deserialize_ros1(data, name)
-        return migrate_message(self._source(connection), target, name, name, self._cache, message)
+        source = self._source(connection)
+        migrated = migrate_message(source, target, name, name, self._cache, message)
+        return cast(Message, migrated)
 
     def target(self, connection: Connection) -> Typestore:
         """Type store of the ROS 2 type: the known one of this name, else as the bag defines it."""

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,10 +17,12 @@ from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
 from surgseg_ros.frames.stacking import split_eyes
 from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.geometry.rectification import rectified_calibration
+from surgseg_ros.rosdata.factory import Message
 from surgseg_ros.rosdata.frame_messages import frame_messages, truth_from_messages
 from surgseg_ros.rosdata.images import decode_compressed, decode_image
 from surgseg_ros.rosdata.messages import camera_model_from_info, stamp_of
 
+T = TypeVar('T')
 NAMESPACE = '/endoscope'
 
 _DECODERS = {
@@ -61,7 +63,7 @@ class _Cameras:
         self._cameras: dict[str, CameraModel | None] = {}
         self._keys: dict[str, bytes] = {}
 
-    def read(self, topic: str, message: Any) -> None:
+    def read(self, topic: str, message: Message) -> None:
         """Take a camera_info; K = 0 says that the camera is not calibrated."""
         self._cameras[topic] = camera_model_from_info(message) if message.k[0] else None
         said = f'{message.width} {message.height} {message.distortion_model} '.encode()
@@ -144,7 +146,7 @@ class StereoBag:
         tolerance = self._period // 2 if self.tolerance is None else self.tolerance
         pairing = StampPairing(tolerance)
         cameras = self._cameras()
-        truths: dict[int, dict[str, Any]] = {}
+        truths: dict[int, dict[str, Message]] = {}
         pairs: deque[_Recorded] = deque()
         time = count = 0
         for message in self._bag.messages([*eyes, *cameras.topics, *names]):
@@ -221,7 +223,7 @@ class StereoBag:
     def _stamp(self, message: BagMessage) -> int:
         return message.time if self._standing else stamp_of(message.message)
 
-    def _frame(self, recorded: _Recorded, truths: dict[int, dict[str, Any]]) -> StereoFrame:
+    def _frame(self, recorded: _Recorded, truths: dict[int, dict[str, Message]]) -> StereoFrame:
         pair = recorded.pair
         truth = truth_from_messages(truths.pop(pair.stamp, {}), recorded.calibration)
         _forget_oldest(truths)
@@ -243,7 +245,7 @@ class StereoBag:
         return decode_left(pair.left), decode_right(pair.right)
 
 
-def _forget_oldest(waiting: dict[int, Any]) -> None:
+def _forget_oldest(waiting: dict[int, T]) -> None:
     """Drop what has waited for too long (messages of one topic are in order)."""
     while len(waiting) > _MAX_WAITING:
         del waiting[next(iter(waiting))]

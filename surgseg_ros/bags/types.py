@@ -5,14 +5,16 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat, Nodetype
+from rosbags.interfaces.typing import Fielddefs, Typesdict
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from surgseg_ros.frames.foreign import printable
+from surgseg_ros.rosdata.factory import Message
 
 _MAX_ARRAY = 1 << 24  # elements of a fixed array
 _CHECKOUT = Path(__file__).resolve().parents[2]
@@ -55,7 +57,7 @@ def types_of_definition(type_name: str, definition: MessageDefinition) -> Typest
     return store
 
 
-def _parsed(type_name: str, definition: MessageDefinition) -> dict[str, Any]:
+def _parsed(type_name: str, definition: MessageDefinition) -> Typesdict:
     if definition.format == MessageDefinitionFormat.NONE or not definition.data.strip():
         raise UnknownType(f'no definition of message type {printable(type_name)} in the bag')
     if definition.format == MessageDefinitionFormat.MSG:
@@ -64,17 +66,17 @@ def _parsed(type_name: str, definition: MessageDefinition) -> dict[str, Any]:
     texts = definition.data.split(separator)
     if texts[0].strip():
         return get_types_from_idl(definition.data)
-    found: dict[str, Any] = {}
+    found: Typesdict = {}
     for text in filter(None, texts):  # each begins with the line 'IDL: package/msg/Name'
         found |= get_types_from_idl(text.partition('\n')[2])
     return found
 
 
-def _check_arrays(definitions: dict[str, Any]) -> None:
+def _check_arrays(definitions: Typesdict) -> None:
     """Refuse fixed arrays that no message has: of empty elements, they cost time for no bytes."""
     for name, (_, fields) in definitions.items():
         for field, (kind, detail) in fields:
-            if kind == Nodetype.ARRAY and detail[1] > _MAX_ARRAY:
+            if kind == Nodetype.ARRAY and int(detail[1]) > _MAX_ARRAY:
                 raise UnknownType(
                     f'{printable(name)} has an array {printable(field)} of {detail[1]} elements'
                 )
@@ -88,7 +90,7 @@ def find_type(type_name: str) -> Typestore:
     """
     store = known_types()
     missing = [type_name]
-    definitions: dict[str, Any] = {}
+    definitions: Typesdict = {}
     while missing:
         name = missing.pop()
         if name not in store.fielddefs and name not in definitions:
@@ -129,7 +131,7 @@ def _message_folders(package: str) -> list[Path]:
     return [*shares, own / 'msg']
 
 
-def make_message(type_name: str, /, **fields: object) -> Any:
+def make_message(type_name: str, /, **fields: object) -> Message:
     """MessageFactory over rosbags' classes; fields not given are zero, empty or false.
 
     Raises UnknownType as find_type does, TypeError for a field that the type does not have.
@@ -143,10 +145,11 @@ def make_message(type_name: str, /, **fields: object) -> Any:
         name: _as_array(fields[name], dtype) if name in fields else blank()
         for name, (dtype, blank) in blanks.items()
     }
-    return store.types[type_name](**values)
+    kind: Any = store.types[type_name]
+    return cast(Message, kind(**values))
 
 
-def _as_array(value: object, dtype: str | None) -> Any:
+def _as_array(value: object, dtype: str | None) -> object:
     """Numeric sequences as the arrays that rosbags wants; everything else as it is."""
     if dtype is None:
         return value
@@ -154,16 +157,16 @@ def _as_array(value: object, dtype: str | None) -> Any:
 
 
 @cache
-def _blanks(type_name: str) -> dict[str, tuple[str | None, Callable[[], Any]]]:
+def _blanks(type_name: str) -> dict[str, tuple[str | None, Callable[[], object]]]:
     """dtype (of a numeric sequence) and maker of the zero value, for every field of a type."""
     return {field: _blank(kind, detail) for field, (kind, detail) in _fields(type_name)}
 
 
-def _fields(type_name: str) -> Sequence[tuple[str, Any]]:
+def _fields(type_name: str) -> Fielddefs:
     return find_type(type_name).fielddefs[type_name][1]
 
 
-def _blank(kind: Nodetype, detail: Any) -> tuple[str | None, Callable[[], Any]]:
+def _blank(kind: Nodetype, detail: Any) -> tuple[str | None, Callable[[], object]]:
     if kind == Nodetype.NAME:
         return None, lambda: make_message(detail)
     if kind == Nodetype.BASE:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from subprocess import Popen
 from types import TracebackType
-from typing import Any
+from typing import TypeVar
 
 from surgseg_ros.live.feed import Feed
 from surgseg_ros.live.monitor import DiagnosticsMonitor
@@ -23,6 +23,9 @@ from surgseg_ros.live.probe import PATIENCE, Probe
 from surgseg_ros.processes.domains import own_domain
 from surgseg_ros.processes.pipelines import Pipeline, PipelineNode
 from surgseg_ros.processes.supervisor import Supervisor
+from surgseg_ros.rosdata.factory import Message
+
+T = TypeVar('T')
 
 NAMESPACE = 'endoscope'
 SETTLING = 2.5  # s: the last outputs, and a report that counts them
@@ -84,13 +87,13 @@ class LiveGraph:
         """Wait until these nodes run; ValueError with the fault of one that cannot."""
         self.monitor.await_active(*map(self._full, names), timeout=timeout)
 
-    def wait(self, condition: Callable[[], object], what: str, timeout: float = PATIENCE) -> Any:
+    def wait(self, condition: Callable[[], T], what: str, timeout: float = PATIENCE) -> T:
         """Wait until condition() and return it; ValueError after `timeout`, s, or at a fault."""
         return self.monitor.wait(condition, what, timeout)
 
-    def collect(self, topic: str, type_name: str, latched: bool = False) -> list[Any]:
+    def collect(self, topic: str, type_name: str, latched: bool = False) -> list[Message]:
         """Return a list that every message of a topic is appended to from now on."""
-        collected: list[Any] = []
+        collected: list[Message] = []
         self.probe.listen(topic, type_name, collected.append, latched=latched)
         return collected
 

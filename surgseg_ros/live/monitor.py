@@ -3,12 +3,14 @@
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
 from surgseg_ros.live.probe import PATIENCE, Probe, wait_until
 from surgseg_ros.processes.supervisor import Supervisor
+
+T = TypeVar('T')
 
 _KEPT = 1000  # reports of a node
 
@@ -52,7 +54,7 @@ class DiagnosticsMonitor:
                 raise ValueError(f'{name}: {status.message}')
         self._supervisor.check()
 
-    def wait(self, condition: Callable[[], object], what: str, timeout: float = PATIENCE) -> Any:
+    def wait(self, condition: Callable[[], T], what: str, timeout: float = PATIENCE) -> T:
         """Wait until condition() and return it; ValueError after `timeout`, s, or at a fault.
 
         what: the sentence before 'within ... s'.

@@ -5,27 +5,31 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import rclpy
+from rclpy.client import Client
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from surgseg_ros.nodes.messages import message_type
+from surgseg_ros.rosdata.factory import Message
 
-Take = Callable[[Any], None]
+T = TypeVar('T')
+Take = Callable[[Message], None]
 
 # s: whoever fails says so at once, and a machine that is busy with other things takes minutes
 PATIENCE = 300.0
 
 
 def wait_until(
-    condition: Callable[[], Any],
+    condition: Callable[[], T],
     what: str | Callable[[], str],
     timeout: float = PATIENCE,
     check: Callable[[], object] = lambda: None,
-) -> Any:
+) -> T:
     """Wait until condition() is truthy and return it; ValueError after `timeout`, s.
 
     what: the sentence before 'within ... s'. check: called meanwhile, to raise what went wrong.
@@ -49,8 +53,8 @@ class Probe:
         self._context = Context()
         rclpy.init(args=[], context=self._context)  # the command line is not ROS's
         self.node = rclpy.create_node(name, context=self._context, namespace=namespace)
-        self._publishers: dict[str, Any] = {}
-        self._clients: dict[str, Any] = {}
+        self._publishers: dict[str, Publisher] = {}
+        self._clients: dict[str, Client] = {}
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin, name=name, daemon=True)
@@ -81,7 +85,9 @@ class Probe:
             wait_until(publisher.get_subscription_count, f'nobody subscribed to {topic}')
         self._publishers[topic].publish(message)
 
-    def call(self, kind: Any, service: str, timeout: float = PATIENCE, **fields: Any) -> Any:
+    def call(
+        self, kind: Any, service: str, timeout: float = PATIENCE, **fields: object
+    ) -> Message:
         """Call a service and return its response; ValueError if none comes in `timeout`, s."""
         if service not in self._clients:
             client = self._clients[service] = self.node.create_client(kind, service)
@@ -89,7 +95,8 @@ class Probe:
             time.sleep(0.5)  # until the service knows where to send its answers
         future = self._clients[service].call_async(kind.Request(**fields))
         wait_until(future.done, f'{service} did not answer', timeout)
-        return future.result()
+        response: Message = future.result()
+        return response
 
     def close(self) -> None:
         """Leave the graph."""

@@ -1,7 +1,7 @@
 """instance_node: left images in; instruments one by one, with track ids, and a picture out."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
@@ -36,7 +36,7 @@ def _overlay(frame: Frame, result: InstanceResult, p: Parameters) -> object:
 class InstanceNode(StreamNode[InstanceStep]):
     """Instruments of the left image, one from another, by any instance predictor."""
 
-    INPUTS: ClassVar[tuple[Input[Any], ...]] = (LEFT,)
+    INPUTS: ClassVar[tuple[Input[object], ...]] = (LEFT,)
     OUTPUTS: ClassVar[tuple[Output, ...]] = (
         Output(
             'instances',

@@ -2,7 +2,8 @@
 
 from functools import cache
 from importlib import import_module
-from typing import Any
+
+from surgseg_ros.rosdata.factory import Message
 
 
 @cache
@@ -16,6 +17,7 @@ def message_type(type_name: str) -> type:
         raise ImportError(f'package {package} has no message {name}') from None
 
 
-def make_message(type_name: str, /, **fields: object) -> Any:
+def make_message(type_name: str, /, **fields: object) -> Message:
     """MessageFactory over rclpy's classes."""
-    return message_type(type_name)(**fields)
+    message: Message = message_type(type_name)(**fields)
+    return message

@@ -28,7 +28,7 @@ class Parameter:
     """
 
     name: str
-    default: Any
+    default: object
     description: str
     range: tuple[float, float] | None = None
     choices: tuple[str, ...] | None = None
@@ -72,7 +72,7 @@ class Parameters:
     ) -> None:
         self._declared = {parameter.name: parameter for parameter in declared}
         self._is_running = is_running
-        self._values: dict[str, Any] = {}
+        self._values: dict[str, object] = {}
         for parameter in declared:
             self._values[parameter.name] = self._declare(node, parameter)
         node.add_on_set_parameters_callback(self._check)
@@ -84,11 +84,11 @@ class Parameters:
         except KeyError:
             raise AttributeError(f'no parameter {name}') from None
 
-    def values(self) -> Mapping[str, Any]:
+    def values(self) -> Mapping[str, object]:
         """All values by name, as they are now."""
         return self._values
 
-    def _declare(self, node: Node, parameter: Parameter) -> Any:
+    def _declare(self, node: Node, parameter: Parameter) -> object:
         expected = type(parameter.default).__name__
         try:
             value = node.declare_parameter(

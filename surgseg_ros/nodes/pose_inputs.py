@@ -1,7 +1,6 @@
 """What tool_pose_node takes: masks as instances, disparity and its standard deviation."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from sensor_msgs.msg import Image
@@ -12,6 +11,7 @@ from surgseg_ros.frames.results import InstanceResult
 from surgseg_ros.msg import InstrumentInstances
 from surgseg_ros.nodes.stream import Frame, Input
 from surgseg_ros.rosdata import messages
+from surgseg_ros.rosdata.factory import Message
 from surgseg_ros.rosdata.images import decode_float, decode_labels
 
 
@@ -24,7 +24,7 @@ class ScaledDisparity:
     t: float
 
 
-def _disparity(message: Any) -> ScaledDisparity:
+def _disparity(message: Message) -> ScaledDisparity:
     if not (message.f > 0 and message.t > 0):
         raise ValueError(
             f'f = {message.f:g} px and t = {message.t:g} m: without both there is no depth'
@@ -36,16 +36,18 @@ DISPARITY = Input('disparity', DisparityImage, _disparity, 'with f in px and t i
 STDDEV = Input(
     'disparity_stddev', Image, decode_float, 'px; where nobody sends it, 0.5 px', optional=True
 )
-INSTANCES: Input[Any] = Input(
+INSTANCES: Input[InstanceResult] = Input(
     'instances', InstrumentInstances, messages.instance_result, 'with `masks` instances'
 )
-SEGMENTATION: Input[Any] = Input(
+SEGMENTATION: Input[np.ndarray] = Input(
     'segmentation', Image, decode_labels, 'with `masks` segmentation: split into pieces'
 )
-TOOL_MASK: Input[Any] = Input(
+TOOL_MASK: Input[np.ndarray] = Input(
     'tool_mask', Image, decode_labels, 'with `masks` tool_mask: split into pieces'
 )
-MASKS = {one.name: one for one in (INSTANCES, SEGMENTATION, TOOL_MASK)}
+MASKS: dict[str, Input[InstanceResult | np.ndarray]] = {
+    one.name: one for one in (INSTANCES, SEGMENTATION, TOOL_MASK)
+}
 
 
 def calibration_of(frame: Frame) -> StereoCalibration:

@@ -1,7 +1,7 @@
 """semantic_node: left images in; class ids, their names, probabilities and a picture out."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter as RosParameter
@@ -39,7 +39,7 @@ def _overlay(frame: Frame, result: SemanticResult, p: Parameters) -> object:
 class SemanticNode(StreamNode[SemanticStep]):
     """Class of every pixel of the left image by any semantic predictor."""
 
-    INPUTS: ClassVar[tuple[Input[Any], ...]] = (LEFT,)
+    INPUTS: ClassVar[tuple[Input[object], ...]] = (LEFT,)
     OUTPUTS: ClassVar[tuple[Output, ...]] = (
         Output(
             'segmentation',

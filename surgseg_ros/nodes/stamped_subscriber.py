@@ -1,8 +1,7 @@
 """Subscriptions as filters, whose messages all have a stamp that moves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
-from typing import Any
 
 from message_filters import Subscriber
 from rclpy.node import Node
@@ -10,6 +9,7 @@ from rclpy.qos import QoSPolicyKind
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from surgseg_ros.nodes.managed_node import NEWEST
+from surgseg_ros.rosdata.factory import Message
 from surgseg_ros.rosdata.messages import NANOSECONDS, stamp_of
 from surgseg_ros.streams.standing_stamps import StandingStamps
 
@@ -38,7 +38,7 @@ class StampedSubscriber(Subscriber):
         options.setdefault('qos_overriding_options', OVERRIDABLE)
         super().__init__(node, kind, topic, **options)
 
-    def callback(self, msg: Any, info: Any) -> None:
+    def callback(self, msg: Message, info: Mapping[str, int]) -> None:
         """Pass a received message on."""
         stamp = self._stamps.of(stamp_of(msg), info['source_timestamp'])
         if self._stamps.standing:

@@ -1,7 +1,7 @@
 """stereo_node: rectified pairs in; disparity, depth, points, tool mask and a picture out."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from sensor_msgs.msg import Image, PointCloud2
@@ -107,7 +107,7 @@ def _within_reach(frame: Frame, result: StereoResult, p: Parameters) -> np.ndarr
 class StereoNode(StreamNode[StereoStep]):
     """Disparity of a stereo endoscope by any stereo predictor."""
 
-    INPUTS: ClassVar[tuple[Input[Any], ...]] = (LEFT, RIGHT)
+    INPUTS: ClassVar[tuple[Input[object], ...]] = (LEFT, RIGHT)
     CAMERAS: ClassVar[tuple[str, ...]] = ('left', 'right')
     OUTPUTS: ClassVar[tuple[Output, ...]] = (
         Output(

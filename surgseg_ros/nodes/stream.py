@@ -15,16 +15,18 @@ from surgseg_ros.frames.stacking import split_eyes
 from surgseg_ros.frames.stereo_frame import LeftFrame, StereoFrame
 from surgseg_ros.nodes.managed_node import RELIABLE
 from surgseg_ros.nodes.parameters import Parameter, Parameters
+from surgseg_ros.rosdata.factory import Message
 from surgseg_ros.rosdata.images import decode_compressed, decode_image
 from surgseg_ros.rosdata.messages import stamp_of
 
 T = TypeVar('T')
-MessageType: TypeAlias = type[Any]
+T_co = TypeVar('T_co', covariant=True)
+MessageType: TypeAlias = type[Message]
 Values: TypeAlias = Parameters | SimpleNamespace  # of a node's parameters, as attributes
 
 
 @dataclass(frozen=True)
-class Input(Generic[T]):
+class Input(Generic[T_co]):
     """A topic whose messages pair with those of the other inputs by their stamps.
 
     name: the topic, and what sentences call it. type: its message class. decode: makes what the
@@ -34,7 +36,7 @@ class Input(Generic[T]):
 
     name: str
     type: MessageType
-    decode: Callable[[Any], T]
+    decode: Callable[[Message], T_co]
     meaning: str
     optional: bool = False
 
@@ -42,7 +44,7 @@ class Input(Generic[T]):
         """Where it comes from, with these parameters."""
         return self.name
 
-    def received(self, p: Values) -> tuple[MessageType, Callable[[Any], T]]:
+    def received(self, p: Values) -> tuple[MessageType, Callable[[Message], T_co]]:
         """Message class and decoder, with these parameters."""
         return self.type, self.decode
 
@@ -62,7 +64,7 @@ class ImageInput(Input[np.ndarray]):
         base = f'{place}/image_raw' if p.rectify else f'{place}/image_rect'
         return base if p.image_transport == 'raw' else f'{base}/compressed'
 
-    def received(self, p: Values) -> tuple[MessageType, Callable[[Any], np.ndarray]]:
+    def received(self, p: Values) -> tuple[MessageType, Callable[[Message], np.ndarray]]:
         """See Input."""
         kind, decode = (
             (Image, decode_image)

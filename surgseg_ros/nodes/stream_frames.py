@@ -13,6 +13,7 @@ from surgseg_ros.frames.calibration import CameraModel
 from surgseg_ros.nodes.cameras import Cameras, CameraSet
 from surgseg_ros.nodes.parameters import Parameters
 from surgseg_ros.nodes.stream import LEFT, RIGHT, Frame, ImageInput, Input
+from surgseg_ros.rosdata.factory import Message
 from surgseg_ros.rosdata.messages import stamp_of
 from surgseg_ros.streams.pairing import StampPairer
 from surgseg_ros.streams.row_check import RowCheck
@@ -22,7 +23,7 @@ from surgseg_ros.streams.row_check import RowCheck
 class Arrival:
     """A message and the moment it arrived (monotonic, s)."""
 
-    message: Any
+    message: Message
     moment: float
 
 
@@ -32,13 +33,13 @@ Group = tuple[Arrival | None, ...]  # of the inputs in their order; the first is
 class PairFilter(SimpleFilter):
     """StampPairer behind the interface of message_filters: inputs in, groups of arrivals out."""
 
-    def __init__(self, pairer: StampPairer, inputs: Mapping[str, SimpleFilter]) -> None:
+    def __init__(self, pairer: StampPairer[Arrival], inputs: Mapping[str, SimpleFilter]) -> None:
         super().__init__()
         self._pairer = pairer
         for side, source in inputs.items():
             source.registerCallback(self._add, side)
 
-    def _add(self, message: object, side: str) -> None:
+    def _add(self, message: Message, side: str) -> None:
         arrival = Arrival(message, time.monotonic())
         group = self._pairer.add(side, stamp_of(message), arrival)
         if group is not None:
@@ -53,7 +54,7 @@ class FrameMaker:
 
     def __init__(
         self,
-        inputs: Sequence[Input[Any]],
+        inputs: Sequence[Input[object]],
         p: Parameters,
         cameras: Cameras,
         warn: Callable[[str], object],
@@ -120,7 +121,7 @@ class FrameMaker:
             self._rows.see(values[LEFT.name], values[RIGHT.name], cameras.calibration)
 
 
-def _decode(one: Input[Any], message: object, p: Parameters) -> Any:
+def _decode(one: Input[object], message: Message, p: Parameters) -> object:
     _, decode = one.received(p)
     try:
         return decode(message)

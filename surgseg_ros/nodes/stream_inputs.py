@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
-from typing import Any
 
 from message_filters import Subscriber
 from rclpy.qos import QoSProfile
@@ -14,7 +13,7 @@ from surgseg_ros.nodes.clocks import steady_timer
 from surgseg_ros.nodes.managed_node import LATCHED, NEWEST, ManagedNode
 from surgseg_ros.nodes.stamped_subscriber import OVERRIDABLE, StampedSubscriber
 from surgseg_ros.nodes.stream import ImageInput, Input
-from surgseg_ros.nodes.stream_frames import FrameMaker, PairFilter
+from surgseg_ros.nodes.stream_frames import Arrival, FrameMaker, PairFilter
 from surgseg_ros.rosdata.messages import NANOSECONDS
 from surgseg_ros.streams.input_health import InputHealth
 from surgseg_ros.streams.pairing import StampPairer
@@ -33,14 +32,14 @@ class Inputs:
     def __init__(
         self,
         node: ManagedNode,
-        inputs: Sequence[Input[Any]],
+        inputs: Sequence[Input[object]],
         cameras: Collection[str],
         take: Callable[..., None],
     ) -> None:
         self._node, self._inputs = node, tuple(inputs)
         say = node.get_logger().warning
         topics = {one.name: node.resolve_topic_name(one.topic(node.p)) for one in inputs}
-        self.pairer = StampPairer(
+        self.pairer: StampPairer[Arrival] = StampPairer(
             tuple(topics), _tolerance(node), optional=[one.name for one in inputs if one.optional]
         )
         images = all(isinstance(one, ImageInput) for one in inputs)
@@ -115,5 +114,5 @@ class Inputs:
 
 def _tolerance(node: ManagedNode) -> int | None:
     """Largest difference of stamps that pair, ns; None is half a frame period."""
-    difference: float = node.p.values().get('max_stamp_difference', 0.0)
+    difference = getattr(node.p, 'max_stamp_difference', 0.0)
     return None if difference < 0 else round(difference * NANOSECONDS)

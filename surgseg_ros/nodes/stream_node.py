@@ -58,7 +58,7 @@ class StreamNode(ManagedNode, Generic[S]):
     process() may set; a warning in the diagnostics.
     """
 
-    INPUTS: ClassVar[tuple[Input[Any], ...]] = ()
+    INPUTS: ClassVar[tuple[Input[object], ...]] = ()
     OUTPUTS: ClassVar[tuple[Output, ...]] = ()
     CAMERAS: ClassVar[tuple[str, ...]] = ()
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = (
@@ -103,7 +103,7 @@ class StreamNode(ManagedNode, Generic[S]):
 
     # What a node does with frames: for subclasses to fill.
 
-    def inputs(self) -> Sequence[Input[Any]]:
+    def inputs(self) -> Sequence[Input[object]]:
         """Return those of INPUTS that the parameters ask for; the first gives stamp and frame."""
         return self.INPUTS
 
@@ -115,7 +115,7 @@ class StreamNode(ManagedNode, Generic[S]):
         """Make the step, in a node that has one."""
         return None  # type: ignore[return-value]
 
-    def process(self, frame: Frame, wanted: Sequence[str]) -> Any:
+    def process(self, frame: Frame, wanted: Sequence[str]) -> object:
         """Compute what the outputs of these names are made of; ValueError rejects the frame."""
         raise NotImplementedError
 
@@ -226,7 +226,7 @@ class StreamNode(ManagedNode, Generic[S]):
         return DiagnosticStatus.OK, ledger.headline(), values
 
 
-def _reject(node: StreamNode[Any], kind: str, reason: str) -> None:
+def _reject(node: StreamNode[S], kind: str, reason: str) -> None:
     """Count a frame that could not be computed, and say why."""
     node.ledger.count_rejected(kind, reason)
     node.get_logger().error(f'frame rejected: {reason}', throttle_duration_sec=5.0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from tf2_msgs.msg import TFMessage
@@ -35,7 +35,7 @@ from surgseg_ros.rosdata import pose_messages
 class ToolPoseNode(StreamNode[PoseStep]):
     """Pairs masks with disparity by stamp."""
 
-    INPUTS: ClassVar[tuple[Input[Any], ...]] = (DISPARITY, *MASKS.values(), STDDEV)
+    INPUTS: ClassVar[tuple[Input[object], ...]] = (DISPARITY, *MASKS.values(), STDDEV)
     OUTPUTS: ClassVar[tuple[Output, ...]] = (*COMMON, *slot_outputs(1, '<slot>'))
     CAMERAS: ClassVar[tuple[str, ...]] = ('left',)
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = (
@@ -81,7 +81,7 @@ class ToolPoseNode(StreamNode[PoseStep]):
         self._why_none = self._isi_of = ''
         super().__init__('tool_pose', **options)
 
-    def inputs(self) -> Sequence[Input[Any]]:
+    def inputs(self) -> Sequence[Input[object]]:
         """Take disparity with those masks that are asked for."""
         return DISPARITY, MASKS[self.p.masks], STDDEV
 

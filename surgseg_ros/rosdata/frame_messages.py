@@ -5,7 +5,7 @@ except those of robot arms (/PSM1/measured_cp), which do not belong to the camer
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from surgseg_ros.frames.parts import Part
 from surgseg_ros.frames.stereo_frame import ArmState, GroundTruth, StereoFrame
 from surgseg_ros.frames.tool_pose import ToolPose
 from surgseg_ros.rosdata import messages, tool_poses
+from surgseg_ros.rosdata.factory import Message, MessageFactory
 from surgseg_ros.rosdata.images import decode_labels
-from surgseg_ros.rosdata.messages import MessageFactory
 
 DISPARITY = 'ground_truth/disparity'
 PARTS = 'ground_truth/parts'
@@ -29,12 +29,15 @@ TRUTH_TYPES = {
 }
 
 
+T = TypeVar('T')
+
+
 class TopicMessage(NamedTuple):
     """A message, its topic relative to the namespace or absolute, its type (package/msg/Name)."""
 
     topic: str
     type_name: str
-    message: Any
+    message: Message
 
 
 def is_rectified(calibration: StereoCalibration) -> bool:
@@ -97,11 +100,11 @@ def _arm_messages(
 def _truth_messages(
     make: MessageFactory, header: object, truth: GroundTruth, calibration: StereoCalibration | None
 ) -> Iterator[TopicMessage]:
-    def made(topic: str, message: object) -> TopicMessage:
+    def made(topic: str, message: Message) -> TopicMessage:
         return TopicMessage(topic, TRUTH_TYPES[topic], message)
 
     if truth.disparity is not None:
-        offset = calibration.principal_offset if calibration else 0.0
+        offset = np.float32(calibration.principal_offset if calibration else 0.0)
         disparity = truth.disparity - np.float32(offset)
         yield made(DISPARITY, messages.disparity_image(make, header, disparity, calibration))
     if truth.parts is not None:
@@ -113,24 +116,22 @@ def _truth_messages(
 
 
 def truth_from_messages(
-    received: Mapping[str, Any], calibration: StereoCalibration | None
+    received: Mapping[str, Message], calibration: StereoCalibration | None
 ) -> GroundTruth | None:
     """GroundTruth of messages by topic (those of TRUTH_TYPES that exist); None without any."""
-    offset = calibration.principal_offset if calibration else 0.0
-    readers: dict[str, Callable[[Any], Any]] = {
-        DISPARITY: lambda message: messages.disparity_from_message(message) + np.float32(offset),
-        PARTS: decode_labels,
-        INSTANCES: messages.instance_map,
-        TOOL_POSES: tool_poses.tools_from_message,
-    }
-    fields = {
-        topic.rpartition('/')[2]: read(received[topic])
-        for topic, read in readers.items()
-        if topic in received
-    }
-    if not fields:
+    offset = np.float32(calibration.principal_offset if calibration else 0.0)
+
+    def read(topic: str, decode: Callable[[Message], T]) -> T | None:
+        return decode(received[topic]) if topic in received else None
+
+    if received.keys().isdisjoint(TRUTH_TYPES):
         return None
-    return GroundTruth(tools=fields.pop('tool_poses', ()), **fields)
+    return GroundTruth(
+        disparity=read(DISPARITY, lambda one: messages.disparity_from_message(one) + offset),
+        parts=read(PARTS, decode_labels),
+        instances=read(INSTANCES, messages.instance_map),
+        tools=read(TOOL_POSES, tool_poses.tools_from_message) or (),
+    )
 
 
 def _instances(
@@ -139,7 +140,7 @@ def _instances(
     instances: np.ndarray,
     parts: np.ndarray | None,
     tools: Sequence[ToolPose],
-) -> object:
+) -> Message:
     """surgseg_ros/InstrumentInstances of GroundTruth's maps; track_id is the tool's slot."""
     inside = np.uint8(Part.UNKNOWN) if parts is None else parts
     named = {tool.slot: (tool.class_id, tool.class_name) for tool in tools}

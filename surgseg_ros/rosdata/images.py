@@ -7,13 +7,14 @@ comes from wheels.
 """
 
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from surgseg_ros.frames.foreign import check_pixels, printable
 from surgseg_ros.media.image_files import decode
+from surgseg_ros.rosdata.factory import Message
 
 
 class _Layout(NamedTuple):
@@ -59,7 +60,7 @@ _FLOAT = {'32FC1': _Layout(np.float32, 1, None)}
 ENCODINGS = tuple(_FORMATS)  # what decode_image understands and encode_image writes
 
 
-def decode_image(message: Any) -> np.ndarray:
+def decode_image(message: Message) -> np.ndarray:
     """sensor_msgs/Image -> HxWx3 uint8 RGB; for rgb8 a view of the message's own buffer.
 
     16-bit values span black 0 to white 65535 and are rounded to 8 bits. Raises ValueError for an
@@ -85,7 +86,7 @@ _PAIRED = (cv2.COLOR_YUV2RGB_UYVY, cv2.COLOR_YUV2RGB_YUY2)  # two pixels share t
 _SEMIPLANAR = {'nv12': cv2.COLOR_YUV2RGB_NV12, 'nv21': cv2.COLOR_YUV2RGB_NV21}
 
 
-def _decode_semiplanar(message: Any) -> np.ndarray:
+def _decode_semiplanar(message: Message) -> np.ndarray:
     height, width, step = message.height, message.width, message.step
     rows = height * 3 // 2
     data = np.frombuffer(message.data, np.uint8)
@@ -99,7 +100,7 @@ def _decode_semiplanar(message: Any) -> np.ndarray:
     return cv2.cvtColor(planes, _SEMIPLANAR[message.encoding])
 
 
-def _by_cv_bridge(message: Any) -> np.ndarray:
+def _by_cv_bridge(message: Message) -> np.ndarray:
     """Rare encodings, where ROS's own conversion is installed."""
     encoding = printable(message.encoding)
     try:
@@ -119,24 +120,24 @@ def _by_cv_bridge(message: Any) -> np.ndarray:
     return image
 
 
-def decode_labels(message: Any) -> np.ndarray:
+def decode_labels(message: Message) -> np.ndarray:
     """sensor_msgs/Image mono8 or 8UC1 -> HxW uint8 view (class ids, parts). Errors as above."""
     labels = {name: _FORMATS[name] for name in ('mono8', '8UC1')}
     return _pixels(message, _lookup(labels, message.encoding))
 
 
-def decode_float(message: Any) -> np.ndarray:
+def decode_float(message: Message) -> np.ndarray:
     """sensor_msgs/Image 32FC1 -> HxW float32 view (depth, disparity). Errors as decode_image."""
     return _pixels(message, _lookup(_FLOAT, message.encoding))
 
 
-def decode_planes(message: Any) -> np.ndarray:
+def decode_planes(message: Message) -> np.ndarray:
     """sensor_msgs/Image 32FC<n> -> HxWxn float32 view (probabilities). Errors as above."""
     pixels = _pixels(message, _lookup(_planes(message.encoding), message.encoding))
     return pixels.reshape(*pixels.shape[:2], -1)
 
 
-def decode_compressed(message: Any) -> np.ndarray:
+def decode_compressed(message: Message) -> np.ndarray:
     """sensor_msgs/CompressedImage (jpeg, png) -> HxWx3 uint8 RGB.
 
     The bytes say themselves what they are, so `format` serves only the error. Raises ValueError
@@ -152,7 +153,7 @@ def decode_compressed(message: Any) -> np.ndarray:
 _VIDEO = ('h264', 'h265', 'hevc', 'av1', 'vp8', 'vp9')  # ffmpeg_image_transport, foxglove
 
 
-def encode_image(array: np.ndarray, encoding: str) -> dict[str, Any]:
+def encode_image(array: np.ndarray, encoding: str) -> dict[str, object]:
     """Array -> fields of a sensor_msgs/Image (all but the header); data is bytes.
 
     Nothing is converted: the array has the shape, dtype and channel order that `encoding` names
@@ -192,7 +193,7 @@ def _lookup(formats: dict[str, _Layout], encoding: str) -> _Layout:
     return formats[encoding]
 
 
-def _pixels(message: Any, layout: _Layout) -> np.ndarray:
+def _pixels(message: Message, layout: _Layout) -> np.ndarray:
     """View of the message's buffer, HxW or HxWxC in native byte order (copied only to swap)."""
     height, width, step = message.height, message.width, message.step
     dtype = np.dtype(layout.dtype).newbyteorder('>' if message.is_bigendian else '<')

@@ -7,7 +7,6 @@ both kinds of class take without a slow detour. Functions that read use attribut
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -15,41 +14,37 @@ import numpy as np
 from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
 from surgseg_ros.frames.parts import Part
 from surgseg_ros.frames.results import InstanceResult, mask_boxes
+from surgseg_ros.rosdata.factory import Message, MessageFactory, Stamped
 from surgseg_ros.rosdata.images import decode_float, encode_image
 
 NANOSECONDS = 1_000_000_000
 
 
-class MessageFactory(Protocol):
-    """Makes a message: make('std_msgs/msg/Header', frame_id='base'); other fields are zero."""
-
-    def __call__(self, type_name: str, /, **fields: object) -> Any:
-        """Return a message of this type with these fields set."""
-
-
-def time_message(make: MessageFactory, stamp: int) -> Any:
+def time_message(make: MessageFactory, stamp: int) -> Message:
     """builtin_interfaces/Time of a stamp in nanoseconds."""
     seconds, nanoseconds = divmod(int(stamp), NANOSECONDS)
     return make('builtin_interfaces/msg/Time', sec=seconds, nanosec=nanoseconds)
 
 
-def stamp_of(message: Any) -> int:
+def stamp_of(message: Message | Stamped) -> int:
     """Nanoseconds of a message's header.stamp."""
     stamp = message.header.stamp
     return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec)
 
 
-def header(make: MessageFactory, stamp: int, frame_id: str) -> Any:
+def header(make: MessageFactory, stamp: int, frame_id: str) -> Message:
     """std_msgs/Header of a stamp in nanoseconds."""
     return make('std_msgs/msg/Header', stamp=time_message(make, stamp), frame_id=frame_id)
 
 
-def image(make: MessageFactory, header: object, pixels: np.ndarray, encoding: str) -> Any:
+def image(make: MessageFactory, header: object, pixels: np.ndarray, encoding: str) -> Message:
     """sensor_msgs/Image of pixels laid out as `encoding` says (see images.encode_image)."""
     return make('sensor_msgs/msg/Image', header=header, **encode_image(pixels, encoding))
 
 
-def probabilities_image(make: MessageFactory, header: object, probabilities: np.ndarray) -> Any:
+def probabilities_image(
+    make: MessageFactory, header: object, probabilities: np.ndarray
+) -> Message:
     """sensor_msgs/Image 32FC<C> of CxHxW float32 planes, one per class id."""
     planes = np.moveaxis(probabilities, 0, -1)
     if len(probabilities) == 1:
@@ -57,7 +52,7 @@ def probabilities_image(make: MessageFactory, header: object, probabilities: np.
     return image(make, header, planes, f'32FC{len(probabilities)}')
 
 
-def camera_info(make: MessageFactory, header: object, camera: CameraModel) -> Any:
+def camera_info(make: MessageFactory, header: object, camera: CameraModel) -> Message:
     """sensor_msgs/CameraInfo; image_pipeline wants the left optical frame for both eyes."""
     return make(
         'sensor_msgs/msg/CameraInfo',
@@ -72,7 +67,7 @@ def camera_info(make: MessageFactory, header: object, camera: CameraModel) -> An
     )
 
 
-def camera_model_from_info(message: Any) -> CameraModel:
+def camera_model_from_info(message: Message) -> CameraModel:
     """sensor_msgs/CameraInfo -> CameraModel; matrices are copied, nothing is judged."""
     return CameraModel(
         width=int(message.width),
@@ -92,7 +87,7 @@ def disparity_image(
     calibration: StereoCalibration | None,
     disparity_range: tuple[float, float] | None = None,
     step: float = 0.0,
-) -> Any:
+) -> Message:
     """stereo_msgs/DisparityImage of an HxW float32 disparity in px, NaN unknown.
 
     disparity: without cx_left - cx_right, as in geometry.points, so that Z = f * t / disparity.
@@ -117,7 +112,7 @@ def disparity_image(
     )
 
 
-def disparity_from_message(message: Any) -> np.ndarray:
+def disparity_from_message(message: Message) -> np.ndarray:
     """stereo_msgs/DisparityImage -> HxW float32 px as above, NaN unknown."""
     stored = decode_float(message.image)
     return np.where(stored >= message.min_disparity, stored, np.float32(np.nan))
@@ -126,7 +121,7 @@ def disparity_from_message(message: Any) -> np.ndarray:
 _FLOAT32, _UINT8 = 7, 2  # sensor_msgs/PointField
 
 
-def point_cloud2(make: MessageFactory, header: object, cloud: np.ndarray) -> Any:
+def point_cloud2(make: MessageFactory, header: object, cloud: np.ndarray) -> Message:
     """sensor_msgs/PointCloud2 of an organised cloud from geometry.points (HxW, x y z rgb [label]).
 
     Unknown points are NaN, so is_dense is false.
@@ -156,7 +151,7 @@ def point_cloud2(make: MessageFactory, header: object, cloud: np.ndarray) -> Any
     )
 
 
-def cloud_from_message(message: Any) -> np.ndarray:
+def cloud_from_message(message: Message) -> np.ndarray:
     """sensor_msgs/PointCloud2 as made above -> HxW structured array, a view of its buffer.
 
     Raises ValueError if a field is neither float32 nor uint8.
@@ -176,7 +171,7 @@ def cloud_from_message(message: Any) -> np.ndarray:
     return np.frombuffer(message.data, dtype).reshape(message.height, message.width)
 
 
-def label_info(make: MessageFactory, header: object, class_names: Sequence[str]) -> Any:
+def label_info(make: MessageFactory, header: object, class_names: Sequence[str]) -> Message:
     """vision_msgs/LabelInfo: what the ids 0, 1, ... of a label image mean."""
     classes = [
         make('vision_msgs/msg/VisionClass', class_id=index, class_name=name)
@@ -192,7 +187,7 @@ def instrument_instance(
     class_name: str,
     score: float = 1.0,
     track_id: int = 0,
-) -> Any:
+) -> Message:
     """surgseg_ros/InstrumentInstance of an HxW uint8 mask of the whole image.
 
     parts: 0 where the instrument is not, else values of Part. The message keeps the tight box.
@@ -210,7 +205,7 @@ def instrument_instance(
     )
 
 
-def instance_parts(message: Any, height: int, width: int) -> np.ndarray:
+def instance_parts(message: Message, height: int, width: int) -> np.ndarray:
     """surgseg_ros/InstrumentInstance -> HxW uint8 mask of the whole image (values of Part).
 
     Raises ValueError if the box leaves the image or the mask does not fill it.
@@ -232,7 +227,7 @@ def instance_parts(message: Any, height: int, width: int) -> np.ndarray:
     return parts
 
 
-def instance_result(message: Any) -> InstanceResult:
+def instance_result(message: Message) -> InstanceResult:
     """surgseg_ros/InstrumentInstances -> InstanceResult; names of absent classes are empty.
 
     Raises ValueError as instance_parts does.
@@ -257,8 +252,8 @@ def instance_result(message: Any) -> InstanceResult:
 
 
 def instrument_instances(
-    make: MessageFactory, header: object, height: int, width: int, instances: Sequence[Any]
-) -> Any:
+    make: MessageFactory, header: object, height: int, width: int, instances: Sequence[Message]
+) -> Message:
     """surgseg_ros/InstrumentInstances of an image of this size from instrument_instance()s."""
     return make(
         'surgseg_ros/msg/InstrumentInstances',
@@ -269,7 +264,7 @@ def instrument_instances(
     )
 
 
-def instances_of(make: MessageFactory, header: object, result: InstanceResult) -> Any:
+def instances_of(make: MessageFactory, header: object, result: InstanceResult) -> Message:
     """surgseg_ros/InstrumentInstances of a result; without parts all is UNKNOWN_PART."""
     parts: Iterable[np.ndarray] | None = result.parts
     if parts is None:
@@ -291,7 +286,7 @@ def instances_of(make: MessageFactory, header: object, result: InstanceResult) -
     )
 
 
-def detections_of(make: MessageFactory, header: object, result: InstanceResult) -> Any:
+def detections_of(make: MessageFactory, header: object, result: InstanceResult) -> Message:
     """vision_msgs/Detection2DArray: the box of each instance, class id and score.
 
     Of a detection, `id` is the track id, empty where there is none. Boxes are in px, as those of
@@ -319,7 +314,7 @@ def detections_of(make: MessageFactory, header: object, result: InstanceResult) 
     )
 
 
-def instance_map(message: Any) -> np.ndarray:
+def instance_map(message: Message) -> np.ndarray:
     """surgseg_ros/InstrumentInstances -> HxW uint8: 0 tissue, else track_id (the last on top).
 
     Raises ValueError where a track_id is above 255, as after hours of tracking.
@@ -334,7 +329,7 @@ def instance_map(message: Any) -> np.ndarray:
     return slots
 
 
-def pose_message(make: MessageFactory, pose: np.ndarray) -> Any:
+def pose_message(make: MessageFactory, pose: np.ndarray) -> Message:
     """geometry_msgs/Pose of a 4x4 rigid transform in metres; NaN stays NaN."""
     from surgseg_ros.geometry.transforms import quaternion_from_matrix  # scipy: 35 MB
 
@@ -348,7 +343,7 @@ def pose_message(make: MessageFactory, pose: np.ndarray) -> Any:
     )
 
 
-def matrix_from_pose(message: Any) -> np.ndarray:
+def matrix_from_pose(message: Message) -> np.ndarray:
     """geometry_msgs/Pose -> 4x4 float64; NaN stays NaN."""
     from surgseg_ros.geometry.transforms import matrix_from_quaternion
 

@@ -1,14 +1,14 @@
 """Poses and distances as standard messages: PoseStamped, JointState, TFMessage, MarkerArray."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from surgseg_ros.frames.tissue_distance import DistanceLevel, TissueDistance
 from surgseg_ros.frames.tool_pose import KeypointKind, PoseState, ToolPose
 from surgseg_ros.geometry.transforms import ISI_FROM_OPTICAL, quaternion_from_matrix
-from surgseg_ros.rosdata.messages import MessageFactory, pose_message
+from surgseg_ros.rosdata.factory import Message, MessageFactory
+from surgseg_ros.rosdata.messages import pose_message
 from surgseg_ros.rosdata.tool_poses import point_message, vector3
 
 _ARROW, _SPHERE, _LINE, _TEXT, _DELETE_ALL = 0, 2, 4, 9, 3  # visualization_msgs/Marker
@@ -19,17 +19,17 @@ _COLOURS = {
 }
 
 
-def pose_stamped(make: MessageFactory, header: object, pose: np.ndarray) -> Any:
+def pose_stamped(make: MessageFactory, header: object, pose: np.ndarray) -> Message:
     """geometry_msgs/PoseStamped of a 4x4 pose, m."""
     return make('geometry_msgs/msg/PoseStamped', header=header, pose=pose_message(make, pose))
 
 
-def jaw_state(make: MessageFactory, header: object, angle: float) -> Any:
+def jaw_state(make: MessageFactory, header: object, angle: float) -> Message:
     """sensor_msgs/JointState of the opening, rad."""
     return make('sensor_msgs/msg/JointState', header=header, name=['jaw'], position=[float(angle)])
 
 
-def transforms(make: MessageFactory, header: object, tools: Sequence[ToolPose]) -> Any:
+def transforms(make: MessageFactory, header: object, tools: Sequence[ToolPose]) -> Message:
     """tf2_msgs/TFMessage: tool<slot>_shaft and tool<slot>_control_point of valid poses."""
     found = []
     for tool in tools:
@@ -39,7 +39,7 @@ def transforms(make: MessageFactory, header: object, tools: Sequence[ToolPose]) 
     return make('tf2_msgs/msg/TFMessage', transforms=found)
 
 
-def isi_axes(make: MessageFactory, header: Any) -> Any:
+def isi_axes(make: MessageFactory, header: Message) -> Message:
     """tf2_msgs/TFMessage for /tf_static: `<frame>_isi`, ISI's axes at the camera of `header`."""
     child = f'{header.frame_id}_isi'
     optical_from_isi = np.linalg.inv(ISI_FROM_OPTICAL)
@@ -48,7 +48,7 @@ def isi_axes(make: MessageFactory, header: Any) -> Any:
     )
 
 
-def _transform(make: MessageFactory, header: object, child: str, pose: np.ndarray) -> object:
+def _transform(make: MessageFactory, header: object, child: str, pose: np.ndarray) -> Message:
     x, y, z, w = quaternion_from_matrix(pose).tolist()
     return make(
         'geometry_msgs/msg/TransformStamped',
@@ -64,7 +64,7 @@ def _transform(make: MessageFactory, header: object, child: str, pose: np.ndarra
 
 def tissue_distances(
     make: MessageFactory, header: object, distances: Sequence[TissueDistance]
-) -> Any:
+) -> Message:
     """surgseg_ros/TissueDistances."""
     return make(
         'surgseg_ros/msg/TissueDistances',
@@ -73,7 +73,7 @@ def tissue_distances(
     )
 
 
-def _tissue_distance(make: MessageFactory, one: TissueDistance) -> object:
+def _tissue_distance(make: MessageFactory, one: TissueDistance) -> Message:
     return make(
         'surgseg_ros/msg/TissueDistance',
         slot=int(one.slot),
@@ -93,7 +93,7 @@ def markers(
     header: object,
     tools: Sequence[ToolPose],
     distances: Sequence[TissueDistance],
-) -> Any:
+) -> Message:
     """visualization_msgs/MarkerArray: axes, keypoints, distances; what was shown before goes."""
     shown = [_marker(make, header, 'tools', 0, _ARROW, action=_DELETE_ALL)]
     for tool in tools:
@@ -110,7 +110,7 @@ def markers(
 
 def _marker(
     make: MessageFactory, header: object, name: str, number: int, kind: int, **fields: object
-) -> Any:
+) -> Message:
     return make(
         'visualization_msgs/msg/Marker',
         header=header,
@@ -122,12 +122,12 @@ def _marker(
     )
 
 
-def _colour(make: MessageFactory, colour: Sequence[float]) -> object:
+def _colour(make: MessageFactory, colour: Sequence[float]) -> Message:
     r, g, b = (float(value) for value in colour)
     return make('std_msgs/msg/ColorRGBA', r=r, g=g, b=b, a=1.0)
 
 
-def _axes(make: MessageFactory, header: object, tool: ToolPose) -> list[object]:
+def _axes(make: MessageFactory, header: object, tool: ToolPose) -> list[Message]:
     origin = tool.control_point[:3, 3]
     return [
         _marker(
@@ -147,7 +147,7 @@ def _axes(make: MessageFactory, header: object, tool: ToolPose) -> list[object]:
     ]
 
 
-def _keypoints(make: MessageFactory, header: object, tool: ToolPose) -> list[object]:
+def _keypoints(make: MessageFactory, header: object, tool: ToolPose) -> list[Message]:
     points = [point.point for _, point in sorted(tool.keypoints.items())]
     chain = [
         tool.point(kind)
@@ -179,7 +179,7 @@ def _keypoints(make: MessageFactory, header: object, tool: ToolPose) -> list[obj
 
 def _sphere(
     make: MessageFactory, header: object, name: str, number: int, point: np.ndarray
-) -> object:
+) -> Message:
     marker = _marker(
         make,
         header,
@@ -193,7 +193,7 @@ def _sphere(
     return marker
 
 
-def _distance(make: MessageFactory, header: object, one: TissueDistance) -> list[object]:
+def _distance(make: MessageFactory, header: object, one: TissueDistance) -> list[Message]:
     name, colour = f'tool{one.slot}_distance', _colour(make, _COLOURS[one.level])
     line = _marker(
         make,

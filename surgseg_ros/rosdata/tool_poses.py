@@ -1,7 +1,7 @@
 """ToolPose <-> surgseg_ros/ToolPose and ToolPoses."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,17 +12,18 @@ from surgseg_ros.frames.tool_pose import (
     ToolKeypoint,
     ToolPose,
 )
-from surgseg_ros.rosdata.messages import MessageFactory, matrix_from_pose, pose_message
+from surgseg_ros.rosdata.factory import Message, MessageFactory
+from surgseg_ros.rosdata.messages import matrix_from_pose, pose_message
 
 
-def tool_poses(make: MessageFactory, header: object, tools: Sequence[ToolPose]) -> Any:
+def tool_poses(make: MessageFactory, header: object, tools: Sequence[ToolPose]) -> Message:
     """surgseg_ros/ToolPoses of the instruments of one frame."""
     return make(
         'surgseg_ros/msg/ToolPoses', header=header, tools=[tool_pose(make, tool) for tool in tools]
     )
 
 
-def tools_from_message(message: Any) -> tuple[ToolPose, ...]:
+def tools_from_message(message: Message) -> tuple[ToolPose, ...]:
     """surgseg_ros/ToolPoses -> ToolPose per tool, as _current and _earlier say."""
     return tuple(
         _current(tool) if hasattr(tool, 'control_point') else _earlier(tool)
@@ -30,7 +31,7 @@ def tools_from_message(message: Any) -> tuple[ToolPose, ...]:
     )
 
 
-def tool_pose(make: MessageFactory, tool: ToolPose) -> Any:
+def tool_pose(make: MessageFactory, tool: ToolPose) -> Message:
     """surgseg_ros/ToolPose; joints are not in the message."""
     return make(
         'surgseg_ros/msg/ToolPose',
@@ -58,13 +59,13 @@ def _pose(make: MessageFactory, pose: np.ndarray, covariance: np.ndarray) -> obj
     )
 
 
-def vector3(make: MessageFactory, values: np.ndarray) -> Any:
+def vector3(make: MessageFactory, values: np.ndarray) -> Message:
     """geometry_msgs/Vector3 of three numbers."""
     x, y, z = np.asarray(values, np.float64).tolist()
     return make('geometry_msgs/msg/Vector3', x=x, y=y, z=z)
 
 
-def point_message(make: MessageFactory, values: np.ndarray) -> Any:
+def point_message(make: MessageFactory, values: np.ndarray) -> Message:
     """geometry_msgs/Point of three numbers."""
     x, y, z = np.asarray(values, np.float64).tolist()
     return make('geometry_msgs/msg/Point', x=x, y=y, z=z)
@@ -92,9 +93,9 @@ def _keypoint(make: MessageFactory, kind: KeypointKind, keypoint: ToolKeypoint) 
     )
 
 
-def _current(message: Any) -> ToolPose:
+def _current(message: Message) -> ToolPose:
     """A message of this version."""
-    return ToolPose(
+    pose = ToolPose(
         slot=int(message.slot),
         shaft=matrix_from_pose(message.shaft.pose),
         control_point=matrix_from_pose(message.control_point.pose),
@@ -102,11 +103,11 @@ def _current(message: Any) -> ToolPose:
         reasons=PoseReason(message.reasons),
         shaft_covariance=np.array(message.shaft.covariance, np.float64).reshape(6, 6),
         control_covariance=np.array(message.control_point.covariance, np.float64).reshape(6, 6),
-        **_common(message),
     )
+    return _with_rest(pose, message)
 
 
-def _earlier(message: Any) -> ToolPose:
+def _earlier(message: Message) -> ToolPose:
     """A message of version 0.1, as bags have it: the pose of the jaw tips, z along the shaft.
 
     Where the shaft ends and where the control point is was not said: their origins are NaN.
@@ -117,33 +118,34 @@ def _earlier(message: Any) -> ToolPose:
         covariance=np.array(message.pose.covariance, np.float64).reshape(6, 6)[:3, :3],
     )
     shaft[:3, 3] = np.nan
-    return ToolPose(
+    pose = ToolPose(
         slot=int(message.slot),
         shaft=shaft,
         control_point=shaft.copy(),
         keypoints={KeypointKind.JAW_TIPS: tips},
         reasons=PoseReason(message.reasons),
-        **_common(message),
+    )
+    return _with_rest(pose, message)
+
+
+def _with_rest(pose: ToolPose, message: Message) -> ToolPose:
+    """Add the fields that are the same in both versions."""
+    twist = message.twist.twist
+    return replace(
+        pose,
+        track_id=int(message.track_id),
+        class_id=int(message.class_id),
+        class_name=message.class_name,
+        score=float(message.score),
+        state=PoseState(message.state),
+        twist=np.array([getattr(v, a) for v in (twist.linear, twist.angular) for a in 'xyz']),
+        twist_covariance=np.array(message.twist.covariance, np.float64).reshape(6, 6),
+        jaw_angle=float(message.jaw_angle),
+        jaw_variance=float(message.jaw_variance),
     )
 
 
-def _common(message: Any) -> dict[str, Any]:
-    """What messages of both versions hold."""
-    twist = message.twist.twist
-    return {
-        'track_id': int(message.track_id),
-        'class_id': int(message.class_id),
-        'class_name': message.class_name,
-        'score': float(message.score),
-        'state': PoseState(message.state),
-        'twist': np.array([getattr(v, a) for v in (twist.linear, twist.angular) for a in 'xyz']),
-        'twist_covariance': np.array(message.twist.covariance, np.float64).reshape(6, 6),
-        'jaw_angle': float(message.jaw_angle),
-        'jaw_variance': float(message.jaw_variance),
-    }
-
-
-def _keypoint_from(message: Any) -> tuple[KeypointKind, ToolKeypoint]:
+def _keypoint_from(message: Message) -> tuple[KeypointKind, ToolKeypoint]:
     point = message.point
     return KeypointKind(message.kind), ToolKeypoint(
         point=np.array([point.x, point.y, point.z]),

@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from statistics import median
+from typing import Any
 
 from surgseg_ros.streams.pairing import StampPairer
 
@@ -20,7 +21,7 @@ class InputHealth:
     """
 
     def __init__(
-        self, pairer: StampPairer, topics: Mapping[str, str], what: str = 'image'
+        self, pairer: StampPairer[Any], topics: Mapping[str, str], what: str = 'image'
     ) -> None:
         self._pairer, self._topics, self._what = pairer, topics, what
         self._start = time.monotonic()

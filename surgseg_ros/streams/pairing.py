@@ -6,9 +6,11 @@ loop it evicts the new messages first (13 of 300 pairs were left in a test).
 
 from collections import deque
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Generic, TypeVar
 
 from surgseg_ros.rosdata.messages import NANOSECONDS
+
+T = TypeVar('T')
 
 EPOCH_SECONDS = 0.5  # a step back by more than this ...
 EPOCH_PERIODS = 5  # ... or by this many periods is a new epoch (bag loop, simulator reset)
@@ -16,7 +18,7 @@ GAP_SECONDS = 1.0  # a step forward by more than this and by as many periods is 
 ASSUMED_PERIOD = NANOSECONDS // 60  # until two stamps have been seen
 
 
-class StampPairer:
+class StampPairer(Generic[T]):
     """Groups one item of every side whose stamps agree within `max_difference`.
 
     max_difference: nanoseconds; None means half a frame period, as seen in the stamps.
@@ -47,8 +49,8 @@ class StampPairer:
         self._size = queue
         self._steps: deque[int] = deque(maxlen=30)
         self._last: dict[str, int] = {}
-        self._queues: dict[str, deque[tuple[int, Any]]] = {side: deque() for side in sides}
-        self._stepped_back: dict[str, deque[tuple[int, Any]]] = {side: deque() for side in sides}
+        self._queues: dict[str, deque[tuple[int, T]]] = {side: deque() for side in sides}
+        self._stepped_back: dict[str, deque[tuple[int, T]]] = {side: deque() for side in sides}
 
     @property
     def period(self) -> int:
@@ -79,7 +81,7 @@ class StampPairer:
         """Items of `side` that may still find a partner."""
         return len(self._queues[side]) + len(self._stepped_back[side])
 
-    def add(self, side: str, stamp: int, item: object) -> tuple[Any, ...] | None:
+    def add(self, side: str, stamp: int, item: T) -> tuple[T | None, ...] | None:
         """Take an item; return one item per side if it completes a group, else None."""
         self.received[side] += 1
         self._awaited.add(side)
@@ -131,14 +133,14 @@ class StampPairer:
         self.out_of_order[side] += len(self._stepped_back[side])
         self._stepped_back[side].clear()
 
-    def _push(self, queue: deque[tuple[int, Any]], side: str, stamp: int, item: object) -> None:
+    def _push(self, queue: deque[tuple[int, T]], side: str, stamp: int, item: T) -> None:
         if len(queue) == self._size:
             queue.popleft()
             self.unpaired[side] += 1
             self._awaited = set(self.required)
         queue.append((stamp, item))
 
-    def _match(self, side: str, stamp: int) -> tuple[Any, ...] | None:
+    def _match(self, side: str, stamp: int) -> tuple[T | None, ...] | None:
         """Take the closest item of every side out of the queues, and whatever is older."""
         closest: dict[str, int | None] = {}
         for other in self.sides:
@@ -152,7 +154,7 @@ class StampPairer:
         self.paired += 1
         return tuple(self._take(other, index) for other, index in closest.items())
 
-    def _take(self, side: str, index: int | None) -> Any:
+    def _take(self, side: str, index: int | None) -> T | None:
         if index is None:
             return None
         for _ in range(index):

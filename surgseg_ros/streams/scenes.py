@@ -11,7 +11,7 @@ class Scenes:
     """
 
     def __init__(self) -> None:
-        self._processed = StampPairer(('image',))
+        self._processed: StampPairer[None] = StampPairer(('image',))
         self._scene: tuple[int, int] | None = None
 
     def begins(self, stamp: int, arrived: int = 0) -> bool:
