@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from surgseg_ros import backends
 from surgseg_ros.backends.model import Backend, Model
@@ -22,7 +21,7 @@ class PreparedBackend:
         self,
         name: str,
         weights: Path,
-        options: Mapping[str, Any],
+        options: Mapping[str, object],
         runtime: Runtime,
         base: Path | None = None,
         kept: int | None = 1,

@@ -1,7 +1,7 @@
 """The contenders of `surgseg bench instances`: see bench_network."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from surgseg_ros.networks.fassst_decode import decode
 from surgseg_ros.networks.solo_decode import SCORE_THRESHOLD
 from surgseg_ros.perception.instances import AS_PUBLISHED, InstanceSettings, InstanceStep
 from surgseg_ros.predictors.preprocess import resize
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SCORE_THRESHOLDS = {'solo': SCORE_THRESHOLD, 'fassst': 0.3}  # of the predictors
 
@@ -52,7 +55,7 @@ def _solo(eager: Eager, image: np.ndarray) -> np.ndarray:
     return masks
 
 
-def _solo_outputs(eager: Eager, tensor: Any) -> tuple[Any, Any]:
+def _solo_outputs(eager: Eager, tensor: 'Tensor') -> tuple[Any, Any]:
     """The mask convolution comes after the upsampling, unlike in networks/solo.
 
     Networks with attention are published nowhere; they run as they are.

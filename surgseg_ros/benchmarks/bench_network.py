@@ -15,7 +15,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -31,7 +30,7 @@ class Contender:
     """One way to run the network: predictor options (None: as its authors), environment."""
 
     title: str
-    options: Mapping[str, Any] | None
+    options: Mapping[str, object] | None
     environment: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -65,7 +65,11 @@ def _peak(pid: int) -> float:
 
 
 def _line(
-    parameters: dict[str, Any], active: float, peak: float, values: dict[str, str], seconds: float
+    parameters: dict[str, object],
+    active: float,
+    peak: float,
+    values: dict[str, str],
+    seconds: float,
 ) -> str:
     counts = {name: int(values[name]) for name in ('paired', 'out', 'dropped', 'rejected')}
     stages = ('inference', 'encode', 'decode')  # SurgicalSAM has two networks

@@ -1,7 +1,7 @@
 """The contenders of `surgseg bench stereo`: see bench_network."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from surgseg_ros.frames.results import StereoResult
 from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.perception.stereo import StereoSettings, StereoStep
 from surgseg_ros.predictors.scaling import predict_scaled
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def start(task: Task, options: Mapping[str, Any] | None) -> Turn:
@@ -49,7 +52,7 @@ class PublishedWay:
         disparity[disparity <= 0] = np.nan
         return StereoResult(disparity, mask[0, 0].numpy().astype(np.uint8))
 
-    def _tensor(self, image: np.ndarray) -> Any:
+    def _tensor(self, image: np.ndarray) -> 'Tensor':
         values = self._torch.from_numpy(image).permute(2, 0, 1).float() / 255
         return ((values - self._mean) / self._std)[None]
 

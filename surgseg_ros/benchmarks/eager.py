@@ -1,7 +1,7 @@
 """Networks as their authors run them: PyTorch eager, float32."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -9,11 +9,14 @@ import numpy as np
 from surgseg_ros import networks
 from surgseg_ros.benchmarks.bench_network import Task
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 class Eager:
     """The network of a task with its weights, and images as it takes them."""
 
-    def __init__(self, task: Task, options: Mapping[str, Any]) -> None:
+    def __init__(self, task: Task, options: Mapping[str, object]) -> None:
         """options: of networks.create."""
         import torch
 
@@ -23,7 +26,7 @@ class Eager:
         self.network: Any = networks.create(task.network, **options).eval()
         networks.load_checkpoint(self.network, task.weights)
 
-    def normalised(self, image: np.ndarray, multiple: int = 1) -> Any:
+    def normalised(self, image: np.ndarray, multiple: int = 1) -> 'Tensor':
         """HxWx3 uint8 RGB -> 1 x 3 x H' x W' float32, filled up with 0 right and below."""
         mean, std = np.array((self.spec.mean, self.spec.std), np.float32)
         values = (image.astype(np.float32) / 255 - mean) / std

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
@@ -23,6 +23,7 @@ _NETWORKS = {
     'semantic': tuple(n for n in networks.available_for('semantic') if n != 'surgicalsam'),
     'instances': networks.available_for('instances'),
 }
+_Kinds: TypeAlias = 'argparse._SubParsersAction[argparse.ArgumentParser]'
 _RANDOM_DO = 'checkpoint; without, random weights: they are as fast'
 _WEIGHTS_HELP = {
     'stereo': _RANDOM_DO,
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_network(
-    kinds: Any, kind: str, model: str, images: str, bench: Callable[[argparse.Namespace], None]
+    kinds: _Kinds, kind: str, model: str, images: str, bench: Callable[[argparse.Namespace], None]
 ) -> None:
     titles = [contender.title for contender in CONTENDERS]
     parser = kinds.add_parser(kind, help='a network by every backend: milliseconds, memory, start')
@@ -79,7 +80,7 @@ def _add_network(
     parser.set_defaults(bench=bench)
 
 
-def _add_node(kinds: Any) -> None:
+def _add_node(kinds: _Kinds) -> None:
     node = kinds.add_parser('node', help='a node as a process: start, memory, latency, counts')
     node.add_argument('--node', default='stereo', choices=tuple(_NODE_MODELS), help='(stereo)')
     node.add_argument(

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class Detections:
         self, path: Path, image_id: Callable[[int], int], category_ids: np.ndarray | None = None
     ) -> None:
         self._path, self._image_id, self._category_ids = path, image_id, category_ids
-        self._records: list[dict[str, Any]] = []
+        self._records: list[dict[str, object]] = []
 
     def take(self, frame: Found) -> None:
         """Add the instances."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ class Judgement:
     notes: lines above the table. more: tables for people alone.
     """
 
-    figures: Mapping[str, Any]
+    figures: Mapping[str, object]
     table: Table
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

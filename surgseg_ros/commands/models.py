@@ -139,7 +139,7 @@ def _chosen(path: Path, wanted: str | None, found: 'list[Identity]') -> 'Identit
     return fitting[0]
 
 
-def _card(found: 'Identity', before: Card | None, details: dict[str, Any]) -> Card:
+def _card(found: 'Identity', before: Card | None, details: dict[str, object]) -> Card:
     """The card to write: that of the file, if it has one, and where the file comes from."""
     if before:
         return replace(before, options=found.options, details={**before.details, **details})

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Collection, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from surgseg_ros.perception.settings import Setting, settings_of
 
@@ -42,7 +42,7 @@ def check_settings(args: argparse.Namespace, kind: type) -> None:
             raise ValueError(f'{_flag(one.name)} {problem}')
 
 
-def given_settings(args: argparse.Namespace, kind: type) -> dict[str, Any]:
+def given_settings(args: argparse.Namespace, kind: type) -> dict[str, object]:
     """Those of the settings that were given on the command line."""
     values = {one.name: vars(args).get(one.name) for one in settings_of(kind)}
     return {

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from surgseg_ros.datasets import InstanceDataset
 from surgseg_ros.evaluation.evaluators.instances import InstanceEvaluator
@@ -12,6 +11,7 @@ from surgseg_ros.media.progress import progress
 from surgseg_ros.metrics.coco_files import read_json
 from surgseg_ros.metrics.instances import InstanceMetrics, average_precision
 from surgseg_ros.perception.instances import InstanceStep
+from surgseg_ros.predictors.protocols import InstancePredictor
 from surgseg_ros.sources.base import stamp_at
 
 
@@ -27,7 +27,7 @@ def evaluate_step(
     return _evaluate(step, step.class_names, dataset, keep_pictures)
 
 
-def evaluate_predictor(predictor: Any, dataset: InstanceDataset) -> InstanceMetrics:
+def evaluate_predictor(predictor: InstancePredictor, dataset: InstanceDataset) -> InstanceMetrics:
     """Judge all that a predictor finds, duplicates included, as training's validation does.
 
     Raises ValueError if predictor and dataset have other classes.

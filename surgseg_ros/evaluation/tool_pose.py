@@ -48,9 +48,9 @@ class PoseEvaluation:
         self._stddev.append(1e3 * float(np.sqrt(np.trace(C) / 3)))
         self._inside['axis'].append(_axis_inside(truth, estimate))
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, object]:
         """Median, p95 and n per row and error; shares in the 95 % ellipsoids; how many refused."""
-        rows: dict[str, Any] = {row: _summary(errors) for row, errors in self._errors.items()}
+        rows: dict[str, object] = {row: _summary(errors) for row, errors in self._errors.items()}
         return {
             **rows,
             'refused': dict(self._refused),
@@ -91,7 +91,7 @@ def _axis_inside(truth: ToolPose, estimate: ToolPose) -> bool:
     return _inside(across @ truth.axis, covariance)
 
 
-def _summary(errors: list[list[float]]) -> dict[str, Any]:
+def _summary(errors: list[list[float]]) -> dict[str, object]:
     columns = np.array(errors, np.float64).reshape(-1, len(ERRORS))
     return {
         name: {
@@ -112,7 +112,7 @@ def evaluate(
     instances_of: Callable[[StereoFrame], InstanceResult],
     disparity_of: Callable[[StereoFrame], np.ndarray | None],
     poses_of: Poser,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Run over frames with truth; the figures of PoseEvaluation."""
     evaluation = PoseEvaluation()
     for frame in frames:

@@ -5,7 +5,6 @@ one ValueError that names the file and what was expected in it.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -109,6 +108,6 @@ def write_camera_info(calibration: StereoCalibration, folder: str | Path) -> tup
     return paths
 
 
-def _yaml_matrix(matrix: np.ndarray) -> dict[str, Any]:
+def _yaml_matrix(matrix: np.ndarray) -> dict[str, object]:
     rows, cols = matrix.shape
     return {'rows': rows, 'cols': cols, 'data': [float(value) for value in matrix.ravel()]}

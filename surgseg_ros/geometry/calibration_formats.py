@@ -23,6 +23,7 @@ from surgseg_ros.frames.foreign import parse_json, parse_yaml
 from surgseg_ros.geometry.extrinsics import calibration_from_extrinsics
 
 Size = tuple[int, int]
+Content = dict[str, Any]  # values of a file by their names, in the types of its format
 
 _NUMBER = r'[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?'
 # No endoscope has 0.5 m, and none has 0.5 mm, between its eyes.
@@ -73,18 +74,18 @@ def _read_camera(path: Path, size: Size | None) -> CameraModel:
     return camera
 
 
-def _data(content: dict[str, Any], key: str, shape: tuple[int, ...]) -> np.ndarray:
+def _data(content: Content, key: str, shape: tuple[int, ...]) -> np.ndarray:
     return np.array(content[key]['data'], dtype=np.float64).reshape(shape)
 
 
-def _lens(content: dict[str, Any]) -> str | None:
+def _lens(content: Content) -> str | None:
     """'equidistant' where any entry of a file says that the lens is a fisheye, else None."""
     said = ' '.join(f'{key} {value}' for key, value in content.items() if isinstance(value, str))
     words = r'\b(fisheye|equidistant|kannala\w*)\b(?! (0|false|no)\b)'
     return 'equidistant' if re.search(words, said.lower()) else None
 
 
-def _check_part_of_sensor(path: Path, content: dict[str, Any]) -> None:
+def _check_part_of_sensor(path: Path, content: Content) -> None:
     """Refuse binning and regions of interest: K and P would be those of the whole sensor."""
     binned = [int(float(content.get(f'binning_{axis}') or 0)) for axis in 'xy']
     region = content.get('roi')
@@ -109,7 +110,7 @@ def is_opencv(text: str) -> bool:
 
 def read_opencv(paths: Sequence[Path], size: Size | None) -> StereoCalibration:
     """One file, or that of the intrinsics and that of the extrinsics."""
-    content: dict[str, Any] = {}
+    content: Content = {}
     for path in paths:
         content |= _opencv_content(path, text_of(path))
     path = paths[0]
@@ -144,7 +145,7 @@ def read_opencv(paths: Sequence[Path], size: Size | None) -> StereoCalibration:
     )
 
 
-def _opencv_content(path: Path, text: str) -> dict[str, Any]:
+def _opencv_content(path: Path, text: str) -> Content:
     """What is at the top of a file: matrices as float64 arrays, the rest as it is."""
     if '<opencv_storage' in text:
         return _xml(path, text)
@@ -155,11 +156,11 @@ def _opencv_content(path: Path, text: str) -> dict[str, Any]:
         raise ValueError(f'{path} has a matrix that is not numbers: {error}') from None
 
 
-def _opencv_yaml(path: Path, text: str) -> dict[str, Any]:
+def _opencv_yaml(path: Path, text: str) -> Content:
     return _yaml(path, text.replace('%YAML:1.0', '', 1))
 
 
-def _as_matrix(node: object) -> Any:
+def _as_matrix(node: object) -> object:
     """An opencv-matrix, or nested lists of numbers, as an array."""
     if isinstance(node, dict) and 'data' in node:
         return np.array(node['data'], dtype=np.float64)
@@ -168,14 +169,14 @@ def _as_matrix(node: object) -> Any:
     return node
 
 
-def _xml(path: Path, text: str) -> dict[str, Any]:
+def _xml(path: Path, text: str) -> Content:
     if '<!' in text.replace('<!--', ''):
         raise ValueError(f'{path} has a document type or entities, which no calibration needs')
     try:
         nodes = list(ElementTree.fromstring(text))
     except ElementTree.ParseError as error:
         raise ValueError(f'{path} is not valid XML: {error}') from None
-    content: dict[str, Any] = {}
+    content: Content = {}
     for node in nodes:
         words = (node.findtext('data') or node.text or '').split()
         is_matrix = node.get('type_id') in ('opencv-matrix', 'opencv-nd-matrix')
@@ -186,7 +187,7 @@ def _xml(path: Path, text: str) -> dict[str, Any]:
     return content
 
 
-def _stated_size(content: dict[str, Any]) -> Size | None:
+def _stated_size(content: Content) -> Size | None:
     """(width, height) in px where a file says it."""
     for width, height in _SIZE_KEYS:
         if width in content and height in content:
@@ -253,7 +254,7 @@ def _read_kalibr(path: Path, text: str, size: Size | None) -> StereoCalibration:
     return _rectified(path, (K1, K2), (D1, D2), pose[:3, :3], pose[:3, 3], stated, -1, lens)
 
 
-def _kalibr_camera(path: Path, camera: Any) -> tuple[np.ndarray, np.ndarray, Size, str]:
+def _kalibr_camera(path: Path, camera: Content) -> tuple[np.ndarray, np.ndarray, Size, str]:
     """K, D, resolution and lens of one camera."""
     lenses = {'radtan': 'plumb_bob', 'none': 'plumb_bob', 'equidistant': 'equidistant'}
     model, lens = camera['camera_model'], camera.get('distortion_model', 'none')
@@ -378,23 +379,23 @@ def text_of(path: Path) -> str:
         raise ValueError(f'{path} is not text: expected a stereo calibration') from None
 
 
-def _yaml(path: Path, text: str) -> dict[str, Any]:
+def _yaml(path: Path, text: str) -> Content:
     """Parse YAML with every scalar left a string, so that OpenCV's tags do not matter."""
     return _mapping(path, _parsed(path, lambda: parse_yaml(text, yaml.BaseLoader)))
 
 
-def _json(path: Path, text: str) -> dict[str, Any]:
+def _json(path: Path, text: str) -> Content:
     return _mapping(path, _parsed(path, lambda: parse_json(text)))
 
 
-def _parsed(path: Path, parse: Callable[[], Any]) -> Any:
+def _parsed(path: Path, parse: Callable[[], object]) -> object:
     try:
         return parse()
     except ValueError as error:
         raise ValueError(f'{path} cannot be read: {error}') from None
 
 
-def _mapping(path: Path, content: object) -> dict[str, Any]:
+def _mapping(path: Path, content: object) -> Content:
     if not isinstance(content, dict):
         raise ValueError(f'{path} is not a calibration: expected a YAML mapping')
     return content

@@ -6,7 +6,6 @@ The kit's forms are those that dvrk_camera_registration (0e5b0ca) writes and its
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -65,7 +64,7 @@ def static_transform(registration: Registration, frame: str, child: str) -> str:
 
     X = registration.camera_from_base
     rotation = Rotation.from_matrix(X[:3, :3]).as_quat()
-    values: dict[str, Any] = {'frame_id': frame, 'child_frame_id': child}
+    values: dict[str, object] = {'frame_id': frame, 'child_frame_id': child}
     values |= {f'translation.{axis}': float(X[i, 3]) for i, axis in enumerate('xyz')}
     values |= {f'rotation.{axis}': float(rotation[i]) for i, axis in enumerate('xyzw')}
     return str(
@@ -76,7 +75,7 @@ def static_transform(registration: Registration, frame: str, child: str) -> str:
 
 
 def _read_pair(
-    where: str, entry: object, content: Mapping[str, Any]
+    where: str, entry: object, content: Mapping[str, object]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if not isinstance(entry, Mapping) or 'pose' not in entry:
         raise ValueError(f'{where} has no pose')

@@ -41,7 +41,7 @@ def check_truth(truth: object) -> None:
 
 
 def check_detections(
-    detections: object, image_ids: Collection[Any], category_ids: Collection[Any]
+    detections: object, image_ids: Collection[object], category_ids: Collection[object]
 ) -> None:
     """ValueError if this is no list of results for these images.
 
@@ -103,7 +103,7 @@ def check_segmentation(segmentation: Any, size: tuple[int, int], what: str) -> N
         raise ValueError(f'{what} has run lengths that do not fill its image')
 
 
-def _check_polygons(polygons: list[Any]) -> None:
+def _check_polygons(polygons: list[object]) -> None:
     if not polygons:
         raise ValueError('there is no polygon')
     for polygon in polygons:
@@ -118,7 +118,7 @@ def _check_polygons(polygons: list[Any]) -> None:
             raise ValueError('a polygon is x, y, x, y, ... in px')
 
 
-def _run_lengths(counts: Any) -> np.ndarray:
+def _run_lengths(counts: str | bytes | list[int]) -> np.ndarray:
     if not isinstance(counts, list):
         return decode_run_lengths(counts)
     numbers = np.array(counts)
@@ -137,7 +137,7 @@ def _check_keys(one: object, keys: Collection[str], what: str) -> None:
             raise ValueError(f'{what} has the {key} {one[key]!r}, expected a number')
 
 
-def check_known(number: object, known: Collection[Any], what: str) -> None:
+def check_known(number: object, known: Collection[object], what: str) -> None:
     """ValueError if a number is none of those that are known."""
     if number not in known:
         raise ValueError(f'{what} {number!r}, which the truth does not have')

@@ -38,12 +38,12 @@ def clean_truth(truth: Any) -> tuple[Json, tuple[str, ...]]:
     return {**truth, **parts}, tuple(notes)
 
 
-def clean_ids(records: Sequence[Any]) -> list[Json]:
+def clean_ids(records: Sequence[Json]) -> list[Json]:
     """Copies of records whose ids are whole numbers where they are written as others."""
     return [{**one, **{key: _number(one[key]) for key in _IDS if key in one}} for one in records]
 
 
-def _number(value: object) -> Any:
+def _number(value: object) -> object:
     """'7' and 7.0 as 7; anything else as it is."""
     if isinstance(value, str) and value.strip().isdecimal():
         return int(value)
@@ -61,7 +61,7 @@ def _pixels(value: object, what: str) -> int:
 
 def _check_unique(records: Sequence[Json], part: str) -> None:
     """ValueError if an id comes twice: which of the two would an annotation be of?"""
-    seen: dict[Any, Json] = {}
+    seen: dict[object, Json] = {}
     for one in records:
         if one['id'] in seen:
             names = [each.get('file_name') or each.get('name') for each in (seen[one['id']], one)]
@@ -70,7 +70,7 @@ def _check_unique(records: Sequence[Json], part: str) -> None:
         seen[one['id']] = one
 
 
-def _check_images(annotations: Sequence[Json], images: Mapping[Any, Json]) -> None:
+def _check_images(annotations: Sequence[Json], images: Mapping[object, Json]) -> None:
     """ValueError if no annotation is of any image; some may be of images left out of the file."""
     if annotations and not any(one['image_id'] in images for one in annotations):
         first = annotations[0]
@@ -80,7 +80,7 @@ def _check_images(annotations: Sequence[Json], images: Mapping[Any, Json]) -> No
         )
 
 
-def _clean_segmentation(one: Json, images: Mapping[Any, Json]) -> bool:
+def _clean_segmentation(one: Json, images: Mapping[object, Json]) -> bool:
     """Mend an annotation's segmentation in place; whether its box had to be taken."""
     image = images.get(one['image_id'])
     if image is None:

@@ -14,7 +14,7 @@ import numpy as np
 from surgseg_ros.metrics.coco_checks import Json, check_detections, encode
 from surgseg_ros.metrics.coco_cleaning import clean_ids, clean_truth
 
-_Sizes = Mapping[Any, tuple[int, int]]  # (height, width) px by image id
+_Sizes = Mapping[object, tuple[int, int]]  # (height, width) px by image id
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class InstanceMetrics:
     ap_large: float
 
 
-def average_precision(truth: Mapping[str, Any], detections: Sequence[Json]) -> InstanceMetrics:
+def average_precision(truth: Mapping[str, object], detections: Sequence[Json]) -> InstanceMetrics:
     """Judge detections as pycocotools does, at most 100 an image.
 
     truth: COCO's annotation file as a dict. detections: COCO's list of results with
@@ -46,11 +46,11 @@ def average_precision(truth: Mapping[str, Any], detections: Sequence[Json]) -> I
     if isinstance(detections, list) and all(isinstance(one, dict) for one in detections):
         detections = clean_ids(detections)
     check_detections(detections, known.imgs, known.cats)
-    truth = known.dataset
+    content: Json = known.dataset
     sizes = {key: (image['height'], image['width']) for key, image in known.imgs.items()}
-    judged = (_annotations(truth['annotations'], sizes), _results(detections, sizes))
+    judged = (_annotations(content['annotations'], sizes), _results(detections, sizes))
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints as it goes
-        evaluation = COCOeval(*(_coco({**truth, 'annotations': one}) for one in judged), 'segm')
+        evaluation = COCOeval(*(_coco({**content, 'annotations': one}) for one in judged), 'segm')
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -164,7 +164,7 @@ def _results(given: Sequence[Json], sizes: _Sizes) -> list[Json]:
     return judged
 
 
-def _coco(content: Mapping[str, Any]) -> Any:
+def _coco(content: Mapping[str, object]) -> Any:
     from pycocotools.coco import COCO
 
     coco = COCO()

@@ -131,7 +131,7 @@ def _surgicalsam() -> NetworkSpec:
 
 
 def _solo(
-    example: Mapping[str, Any],
+    example: Mapping[str, object],
     tensors: int,
     parameters: int,
     published: bool = False,
@@ -159,7 +159,7 @@ def _solo(
 
 
 def _fassst(
-    example: Mapping[str, Any], parameters: int, continuous: bool = True, **arguments: Any
+    example: Mapping[str, object], parameters: int, continuous: bool = True, **arguments: Any
 ) -> NetworkSpec:
     size = arguments['size']
     return NetworkSpec(
@@ -257,7 +257,7 @@ def create(name: str, **options: object) -> 'nn.Module':
     return network
 
 
-def options_of(name: str, tensors: 'Mapping[str, Tensor]') -> dict[str, Any]:
+def options_of(name: str, tensors: 'Mapping[str, Tensor]') -> dict[str, object]:
     """Options of create() that the shapes of these tensors of the network `name` tell."""
     network = _NETWORKS.load(name)
     return network.options_of(tensors) if isinstance(network, TellsOptions) else {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -119,7 +119,7 @@ def identify(path: Path, base: Path | None = None, key: str | None = None) -> 'l
     return fitting
 
 
-def _misfit_of(name: str, options: Mapping[str, Any], tensors: StateDict) -> str:
+def _misfit_of(name: str, options: Mapping[str, object], tensors: StateDict) -> str:
     with torch.device('meta'):
         return misfit(networks.create(name, **options).state_dict(), tensors)
 
@@ -142,7 +142,7 @@ class Identity(NamedTuple):
     """Name and options of a network, as for networks.create, and how many tensors it has."""
 
     name: str
-    options: dict[str, Any]
+    options: dict[str, object]
     tensors: int
 
 

@@ -49,7 +49,6 @@ The frame is resized to size x size, its aspect ratio not kept: 'frame scale 416
 import math
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -123,7 +122,7 @@ class Fassst(nn.Module):
         return dict(enumerate(blocks[1:], 2))
 
     @staticmethod
-    def options_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    def options_of(tensors: Mapping[str, Tensor]) -> dict[str, object]:
         """Options that keys and shapes in a checkpoint tell; size and num_boxes are in none."""
         predicted = tensors.get('attention.predict.bias')
         if predicted is None:

@@ -8,7 +8,6 @@ convolution of the decoder does. The code is written from the paper.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -50,9 +49,9 @@ class Lwanet(nn.Module):
         )
 
     @staticmethod
-    def options_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    def options_of(tensors: Mapping[str, Tensor]) -> dict[str, object]:
         """See networks.options_of; those that differ from the defaults."""
-        options: dict[str, Any] = {}
+        options: dict[str, object] = {}
         scores = tensors.get('final.1.4.weight')
         if scores is not None and scores.numel() != _NUM_CLASSES:
             options['num_classes'] = scores.numel()

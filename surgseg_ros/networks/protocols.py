@@ -5,7 +5,7 @@ Only `infer` is needed to be run; whatever else a network lacks, it does not hav
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,7 +24,7 @@ class TellsOptions(Protocol):
     """A class of networks whose options can be seen in a checkpoint."""
 
     @staticmethod
-    def options_of(tensors: 'Mapping[str, Tensor]') -> dict[str, Any]:
+    def options_of(tensors: 'Mapping[str, Tensor]') -> dict[str, object]:
         """Options of networks.create that keys and shapes tell."""
         ...
 

@@ -90,7 +90,7 @@ def mask_decoder() -> nn.Module:
     return decoder
 
 
-def encode_image(encoder: Any, images: Tensor, grid: int = GRID) -> Tensor:
+def encode_image(encoder: nn.Module, images: Tensor, grid: int = GRID) -> Tensor:
     """Features N x 256 x grid x grid of normalised images N x 3 x S x S, S at most 1024.
 
     At 1024 and with grid = 64 this is SAM's own forward. A smaller S (a multiple of 16) gives

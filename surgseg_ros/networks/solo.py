@@ -136,7 +136,7 @@ class Solo(nn.Module):
         return dict(enumerate(self.backbone.features.children()))
 
     @staticmethod
-    def options_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    def options_of(tensors: Mapping[str, Tensor]) -> dict[str, object]:
         """Options that the shapes in a checkpoint tell."""
         first = tensors.get('bbox_head.ins_convs.0.conv.weight')
         categories = tensors.get('bbox_head.solo_cate.bias')

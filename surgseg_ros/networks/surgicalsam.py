@@ -69,10 +69,10 @@ class SurgicalSam(nn.Module):
         return ('image_encoder.',) if self.image_encoder is None else ()
 
     @staticmethod
-    def options_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    def options_of(tensors: Mapping[str, Tensor]) -> dict[str, object]:
         """Options of the network that these tensors belong to, by their shapes."""
         encoder = sam.encoder_of(tensors, 'image_encoder.')
-        options: dict[str, Any] = {} if encoder is None else {'encoder': encoder}
+        options: dict[str, object] = {} if encoder is None else {'encoder': encoder}
         for option, (key, value) in _OPTIONS.items():
             if key in tensors:
                 options[option] = value(tensors[key].shape)

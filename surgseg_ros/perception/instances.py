@@ -201,8 +201,10 @@ def _confirming(settings: InstanceSettings) -> Any:
     return predictor
 
 
-def _create(settings: InstanceSettings, options: Mapping[str, Any]) -> InstancePredictor:
-    names: dict[str, Any] = {'class_names': settings.class_names} if settings.class_names else {}
+def _create(settings: InstanceSettings, options: Mapping[str, object]) -> InstancePredictor:
+    names: dict[str, object] = (
+        {'class_names': settings.class_names} if settings.class_names else {}
+    )
     predictor: InstancePredictor = predictors.create(
         settings.model, weights=settings.weights, runtime=settings.runtime(), **names, **options
     )

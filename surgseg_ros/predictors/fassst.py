@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -39,7 +38,7 @@ class FassstPredictor:
         weights: str | Path | None = None,
         runtime: Runtime = AUTO,
         class_names: Sequence[str] = (),
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, object] | None = None,
         score_threshold: float = 0.3,
         mask_threshold: float = 0.5,
         overlap: float = 0.5,

@@ -8,7 +8,6 @@ with Birchfield-Tomasi cost instead of mutual information and three path directi
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -158,7 +157,7 @@ def _dark(grey: np.ndarray, block_size: int) -> np.ndarray:
     return (mean < _DARK_MEAN) & (variance < _DARK_DEVIATION**2)
 
 
-def _refuse(options: dict[str, Any]) -> None:
+def _refuse(options: dict[str, object]) -> None:
     for name, value in options.items():
         if name not in _NO_NETWORK:
             raise TypeError(f'sgbm has no option {name!r}')

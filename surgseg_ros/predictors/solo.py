@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -45,7 +44,7 @@ class SoloPredictor:
         weights: str | Path | None = None,
         runtime: Runtime = AUTO,
         class_names: Sequence[str] = (),
-        options: Mapping[str, Any] | None = None,
+        options: Mapping[str, object] | None = None,
         input_size: Sequence[int] | None = None,
         candidates: int = 100,
         score_threshold: float = SCORE_THRESHOLD,

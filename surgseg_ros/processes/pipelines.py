@@ -17,10 +17,10 @@ _ARGUMENT = re.compile(r'\$\((\w+)\)')
 class Argument:
     """What a user may set; `default` gives the type."""
 
-    default: Any
+    default: object
     help: str
 
-    def parse(self, name: str, value: object) -> Any:
+    def parse(self, name: str, value: object) -> object:
         """Turn a string from a command line into the default's type; ValueError if it is not."""
         wanted = type(self.default)
         if wanted is str:
@@ -41,7 +41,7 @@ class PipelineNode:
     name: str
     namespace: str
     package: str = PACKAGE
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, object] = field(default_factory=dict)
     remaps: dict[str, str] = field(default_factory=dict)
     arguments: list[str] = field(default_factory=list)
 
@@ -65,12 +65,12 @@ class Pipeline:
         arguments = {key: Argument(**value) for key, value in content['arguments'].items()}
         return cls(name, arguments, content['nodes'])
 
-    def nodes(self, given: Mapping[str, Any]) -> list[PipelineNode]:
+    def nodes(self, given: Mapping[str, object]) -> list[PipelineNode]:
         """Nodes for these argument values; ValueError names an unknown or ill-typed one."""
         values = self.values(given)
         return [_make_node(entry, values) for entry in self.description if _applies(entry, values)]
 
-    def values(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def values(self, given: Mapping[str, object]) -> dict[str, object]:
         """All arguments, defaults included, plus `share`; a bag replaces the source."""
         unknown = [name for name in given if name not in self.arguments]
         if unknown:
@@ -97,19 +97,19 @@ class Pipeline:
         return {name: os.environ.get(name, value) for name, value in wanted.items()}
 
 
-def _applies(entry: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+def _applies(entry: Mapping[str, Any], values: Mapping[str, object]) -> bool:
     when, unless = entry.get('when', {}), entry.get('unless', {})
     return all(values[name] == value for name, value in when.items()) and not any(
         values[name] == value for name, value in unless.items()
     )
 
 
-def _make_node(entry: Mapping[str, Any], values: Mapping[str, Any]) -> PipelineNode:
+def _make_node(entry: Mapping[str, Any], values: Mapping[str, object]) -> PipelineNode:
     executable = entry['executable']
     return PipelineNode(
         executable=executable,
         name=entry.get('name', executable.removesuffix('_node')),
-        namespace=values.get('namespace', ''),
+        namespace=str(values.get('namespace', '')),
         package=entry.get('package', PACKAGE),
         parameters={
             key: _fill(value, values) for key, value in entry.get('parameters', {}).items()
@@ -119,7 +119,7 @@ def _make_node(entry: Mapping[str, Any], values: Mapping[str, Any]) -> PipelineN
     )
 
 
-def _fill(template: object, values: Mapping[str, Any]) -> Any:
+def _fill(template: object, values: Mapping[str, object]) -> object:
     """Put argument values in; a template that is one argument keeps that argument's type."""
     if not isinstance(template, str):
         return template

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
 
 import yaml
 
@@ -131,7 +130,7 @@ def command(node: PipelineNode) -> list[str]:
 
 
 def ros_arguments(
-    parameters: Mapping[str, Any], namespace: str = '', remaps: Mapping[str, str] | None = None
+    parameters: Mapping[str, object], namespace: str = '', remaps: Mapping[str, str] | None = None
 ) -> Sequence[str]:
     """Format `--ros-args ...`; values are written as YAML, so that types survive."""
     words = ['--ros-args']

@@ -74,7 +74,7 @@ def _open(
     source: tuple[type[FrameSource], list[Any]],
     spec: str,
     calibration: Calibration | None,
-    options: dict[str, Any],
+    options: dict[str, object],
 ) -> FrameSource:
     kind, arguments = source
     options = {name: value for name, value in options.items() if value is not None}

@@ -23,7 +23,7 @@ Span = Sequence[float]
 SURGICALSAM_VERSIONS = range(41)  # 0 leaves the image as it is
 
 
-def make_augmentation(recipe: Mapping[str, Any], size: tuple[int, int] | None) -> Augmentation:
+def make_augmentation(recipe: Mapping[str, object], size: tuple[int, int] | None) -> Augmentation:
     """Return augment(image, labels, rng_seed) -> (image, labels), a pure function of the three.
 
     recipe: parameters of AUGMENTATIONS by name, and border_label; empty for resizing alone.
@@ -51,7 +51,7 @@ def make_augmentation(recipe: Mapping[str, Any], size: tuple[int, int] | None) -
 
 
 def make_steps(
-    recipe: Mapping[str, Any], size: tuple[int, int] | None, border_label: int = UNLABELLED
+    recipe: Mapping[str, object], size: tuple[int, int] | None, border_label: int = UNLABELLED
 ) -> list[object]:
     """Albumentations' transforms of a recipe, in the order of AUGMENTATIONS; see above."""
     unknown = recipe.keys() - AUGMENTATIONS.keys()
@@ -69,7 +69,7 @@ def make_steps(
     ]
 
 
-def surgicalsam_recipe(version: int) -> dict[str, Any]:
+def surgicalsam_recipe(version: int) -> dict[str, object]:
     """Return what SurgicalSAM does for one of its versions: 0 nothing, 1 to 10 flips only, ...
 
     11 to 20 scale as well, 21 to 30 turn (half of the turns chosen are by 0 degrees), 31 to 40
@@ -81,7 +81,7 @@ def surgicalsam_recipe(version: int) -> dict[str, Any]:
             f'SurgicalSAM has no augmentation version {version}, expected 0 to '
             f'{SURGICALSAM_VERSIONS[-1]}'
         )
-    extra: dict[str, Any] = {}
+    extra: dict[str, object] = {}
     if 11 <= version <= 20:
         extra['scale'] = {'factor': (1.0, 1.2), 'p': 0.5}
     elif 21 <= version <= 30:
@@ -185,7 +185,7 @@ AUGMENTATIONS: dict[str, Callable[..., list[object]]] = {
 def _made(
     name: str,
     make: Callable[..., list[object]],
-    parameters: Mapping[str, Any] | None,
+    parameters: object,
     size: tuple[int, int] | None,
     border: Mapping[str, int],
 ) -> list[object]:
@@ -202,7 +202,7 @@ def _made(
         raise ValueError(f'augmentation {name} cannot be made so: {_reason(error)}') from error
 
 
-def _parameter(place: str, value: Any) -> Any:
+def _parameter(place: str, value: Any) -> object:
     """A number, or a tuple of the least and the greatest, which is a list in YAML."""
     numbers = value if isinstance(value, list | tuple) else [value, value]
     if (

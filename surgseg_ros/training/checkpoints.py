@@ -30,7 +30,7 @@ def remove_run(folder: Path) -> None:
         (folder / name).with_suffix('.md').unlink(missing_ok=True)
 
 
-def save_state(folder: Path, state: Mapping[str, Any]) -> None:
+def save_state(folder: Path, state: Mapping[str, object]) -> None:
     """Write the state of a run; whenever it is killed, the one before or this one is whole."""
     with whole_file(folder / STATE) as partial:
         torch.save(dict(state), partial)
@@ -67,7 +67,7 @@ def check_same_recipe(saved: Mapping[str, Any], wanted: Mapping[str, Any], folde
             )
 
 
-def data_of(task: Task) -> dict[str, Any]:
+def data_of(task: Task) -> dict[str, object]:
     """What a resumed run has to find as it was: the classes, and how many images there are."""
     return {
         'classes': list(task.class_names),

@@ -1,7 +1,6 @@
 """How samples are read: in this process or in workers, in an order that a sampler gives."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from torch.utils.data import DataLoader
 
@@ -10,7 +9,7 @@ from surgseg_ros.training.task import Samples, Task
 
 def make_loader(
     task: Task, samples: Samples, batches: Iterable[list[tuple[int, int]]], workers: int, pin: bool
-) -> DataLoader[dict[str, Any]]:
+) -> DataLoader[dict[str, object]]:
     """Batches of the task's samples, by their keys (epoch, index).
 
     workers: processes that read them, 0: this one. pin: into memory that a GPU copies fast.

@@ -26,9 +26,9 @@ class Data:
 
     name: str
     root: str
-    options: Mapping[str, Any] = field(default_factory=dict)  # of the dataset, for both parts
-    train: Mapping[str, Any] = field(default_factory=lambda: {'split': 'train'})
-    val: Mapping[str, Any] = field(default_factory=lambda: {'split': 'val'})
+    options: Mapping[str, object] = field(default_factory=dict)  # of the dataset, for both parts
+    train: Mapping[str, object] = field(default_factory=lambda: {'split': 'train'})
+    val: Mapping[str, object] = field(default_factory=lambda: {'split': 'val'})
 
     def opened(self, open_split: Callable[..., T]) -> tuple[T, T]:
         """What to train on and what to validate on, by datasets.open_dataset or its like.
@@ -124,7 +124,7 @@ def find_recipe(name: str) -> Path:
     raise FileNotFoundError(f'there is no recipe {name}; {hint}')
 
 
-def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, object]:
     """Read a recipe and lay 'key.path=value' overrides over it; keys are not checked yet.
 
     A recipe with `base: OTHER.yaml` is that one, beside it, with the keys of this one laid over.
@@ -136,7 +136,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
     return content
 
 
-def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, object]:
     """above: recipes that are laid over this one."""
     if path.resolve() in above:
         raise ValueError(f'{path} is its own base')
@@ -154,25 +154,26 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     return merge(_read(path.with_name(str(base)), (*above, path.resolve())), content)
 
 
-def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def merge(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
     """Sections merged key by key; where both have a value, that of `above` counts."""
     sections = {
-        key: merge(below[key], value)
+        key: merge(lower, value)
         for key, value in above.items()
-        if isinstance(value, dict) and isinstance(below.get(key), dict)
+        if isinstance(value, dict) and isinstance(lower := below.get(key), dict)
     }
     return {**below, **above, **sections}
 
 
-def _override(content: dict[str, Any], override: str) -> None:
+def _override(content: dict[str, object], override: str) -> None:
     keys, equals, text = override.partition('=')
     if not equals:
         raise ValueError(f'--set {override} is not of the form key.path=value')
     *sections, last = keys.split('.')
     for section in sections:
-        content = content.setdefault(section, {})
-        if not isinstance(content, dict):
+        inner = content.setdefault(section, {})
+        if not isinstance(inner, dict):
             raise ValueError(f'--set {override}: {section} is no section')
+        content = inner
     try:
         content[last] = _yaml(text)
     except YAMLError as error:

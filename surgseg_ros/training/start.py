@@ -28,7 +28,7 @@ class Network:
     """
 
     name: str
-    options: Mapping[str, Any] = field(default_factory=dict)  # but num_classes
+    options: Mapping[str, object] = field(default_factory=dict)  # but num_classes
     imagenet: str | None = None  # torchvision's checkpoint for the encoder; null: random
     encoder: str | None = None  # a checkpoint of LWANet, for its MobileNetV2; null: none
     weights: str | None = None  # a whole checkpoint to start from; null: none
@@ -36,7 +36,7 @@ class Network:
 
 
 def make_network(
-    wanted: Network, options: Mapping[str, Any], class_names: tuple[str, ...] = ()
+    wanted: Network, options: Mapping[str, object], class_names: tuple[str, ...] = ()
 ) -> nn.Module:
     """The network with the weights that it shall start from.
 

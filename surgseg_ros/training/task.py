@@ -3,12 +3,15 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from surgseg_ros.training.recipe import Recipe
+
+Sample: TypeAlias = dict[str, Any]  # tensors by name; truth of instances as the task keeps it
+Batch: TypeAlias = Sample  # what collate() makes of several samples
 
 
 class Samples(Protocol):
@@ -21,7 +24,7 @@ class Samples(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]: ...
+    def __getitem__(self, key: tuple[int, int]) -> Sample: ...
 
 
 class Task(ABC):
@@ -43,7 +46,7 @@ class Task(ABC):
     sizes_differ: ClassVar[bool] = False
     network: nn.Module
     network_name: str
-    network_options: Mapping[str, Any]
+    network_options: Mapping[str, object]
     class_names: tuple[str, ...]
     train_samples: Samples
     val_samples: Samples
@@ -56,7 +59,7 @@ class Task(ABC):
         self.network.train()
 
     @abstractmethod
-    def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Scalars of one collated batch on the network's device, the network in training mode.
 
         'loss' is minimised; the others are logged. Random numbers come from torch's generators,
@@ -64,7 +67,7 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def measure(self, batch: dict[str, Any]) -> Any:
+    def measure(self, batch: Batch) -> Any:
         """What metrics() needs to know of one validation batch; no gradients, evaluation mode.
 
         Anything that pickles; numbers and numpy arrays, not tensors on a GPU.
@@ -77,9 +80,9 @@ class Task(ABC):
         With several processes each measures a share; the result is of all of them.
         """
 
-    def collate(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
+    def collate(self, samples: list[Sample]) -> Batch:
         """One batch of several samples."""
-        batch: dict[str, Any] = default_collate(samples)
+        batch: Batch = default_collate(samples)
         return batch
 
     def weights(self) -> dict[str, Tensor]:
@@ -99,11 +102,11 @@ class Task(ABC):
         ]
         return hashlib.sha256('\n'.join(names).encode()).hexdigest()[:16] if names else ''
 
-    def details(self) -> dict[str, Any]:
+    def details(self) -> dict[str, object]:
         """More for the card, such as input_size; what JSON can hold."""
         return {}
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """What a resumed run needs besides the network, such as an image bank.
 
         Tensors, numbers, strings, lists and dicts of them only: it is read without pickle. With
@@ -111,7 +114,7 @@ class Task(ABC):
         """
         return {}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Take what state_dict() gave; called once, before the first step."""
         if state:
             raise ValueError(f'{type(self).__name__} keeps no state, but finds {", ".join(state)}')

@@ -7,7 +7,7 @@ this form, so that the same evaluator judges them, and a report can be made of a
 
 import math
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class Evaluator(Protocol[Frame, Result]):
     def add(self, frame: Frame, result: Result) -> None:
         """Judge one result; ValueError with the frame's name if the two do not fit."""
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, object]:
         """Figures by name, as JSON has them: None where nothing was counted.
 
         'protocol' and 'definition' say how they are defined, 'frames' how many there are. Raises
@@ -37,7 +37,7 @@ class Evaluator(Protocol[Frame, Result]):
         """Pictures for people by name, HxWx3 uint8 RGB each; none unless asked to keep them."""
 
 
-def without_nan(figures: Mapping[str, Any]) -> dict[str, Any]:
+def without_nan(figures: Mapping[str, object]) -> dict[str, object]:
     """Figures, also nested in dicts and lists, as JSON has them: None for NaN."""
     return {key: _without_nan(value) for key, value in figures.items()}
 

@@ -55,7 +55,7 @@ class InstanceEvaluator:
         truth = coco_truth(self._sizes, self._truth, self.class_names)
         return average_precision(truth, self._found)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, object]:
         """See Evaluator; InstanceMetrics by name."""
         return figures(self.metrics(), len(self._sizes))
 
@@ -83,7 +83,7 @@ class InstanceEvaluator:
         )
 
 
-def figures(metrics: InstanceMetrics, frames: int) -> dict[str, Any]:
+def figures(metrics: InstanceMetrics, frames: int) -> dict[str, object]:
     """Metrics as an InstanceEvaluator gives them."""
     head = {'protocol': 'coco', 'definition': DEFINITION, 'frames': frames}
     return without_nan({**head, **asdict(metrics)})

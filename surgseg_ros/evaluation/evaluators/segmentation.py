@@ -61,7 +61,7 @@ class SegmentationEvaluator:
         ConfusionMatrix(len(self._all_names)).add(labels, labels)  # are they class ids at all?
         return np.where(labels == UNLABELLED, labels, np.minimum(labels, 1)).astype(np.uint8)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, object]:
         """See Evaluator; beside the protocol's own figures, per class and boundary F1."""
         if not self._frames:
             raise ValueError('there was no frame to evaluate')

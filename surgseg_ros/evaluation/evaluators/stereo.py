@@ -100,7 +100,7 @@ class StereoEvaluator:
         """How many frames have been judged."""
         return len(self._frames)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, object]:
         """See Evaluator; StereoMetrics of each region below its name.
 
         all: every pixel with truth. visible: those whose true match lies inside the right image,
@@ -109,7 +109,7 @@ class StereoEvaluator:
         """
         if not self._frames:
             raise ValueError('there was no frame with true disparity to evaluate')
-        figures: dict[str, Any] = {
+        figures: dict[str, object] = {
             'protocol': self._name,
             'definition': self._protocol.definition,
             'frames': len(self._frames),

@@ -50,7 +50,7 @@ class TrackingEvaluator:
             raise ValueError('there was no frame to evaluate')
         return self._score.metrics()
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, object]:
         """See Evaluator; TrackingMetrics by name."""
         head = {'protocol': 'mot', 'definition': DEFINITION, 'frames': self._frames}
         return without_nan({**head, **asdict(self.metrics())})

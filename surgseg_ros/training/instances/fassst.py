@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from surgseg_ros.training.instances.task import (
     ValidationSamples,
 )
 from surgseg_ros.training.losses.fassst import Targets, fassst_loss
+from surgseg_ros.training.task import Batch, Sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +59,11 @@ class FassstTask(InstanceTask):
         )
         self._loss = recipe.loss
 
-    def targets(self, samples: list[dict[str, Any]], size: tuple[int, int]) -> Targets:
+    def targets(self, samples: list[Sample], size: tuple[int, int]) -> Targets:
         """See make_targets."""
         return make_targets(samples, self._grid)
 
-    def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Dice, localisation and classification, weighted."""
         weights = self._loss
         return fassst_loss(
@@ -75,7 +75,7 @@ class FassstTask(InstanceTask):
             weights.classification,
         )
 
-    def find(self, batch: dict[str, Any]) -> list[Found]:
+    def find(self, batch: Batch) -> list[Found]:
         """Instances as the predictor decodes them."""
         outputs = self.network(self.normalised(batch['image']))
         arrays = zip(*(output.float().cpu().numpy() for output in outputs), strict=True)
@@ -84,12 +84,12 @@ class FassstTask(InstanceTask):
             for (boxes, scores, logits), size in zip(arrays, batch['size'], strict=True)
         ]
 
-    def details(self) -> dict[str, Any]:
+    def details(self) -> dict[str, object]:
         """The size (height, width) that the network was trained at."""
         return {'input_size': [self.network.size, self.network.size]}
 
 
-def make_targets(samples: list[dict[str, Any]], grid: int) -> Targets:
+def make_targets(samples: list[Sample], grid: int) -> Targets:
     """Of the grid^2 largest instances of each frame (class_ids and masks, the largest first)."""
     frames = []
     for sample in samples:

@@ -6,7 +6,7 @@ several scales.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -30,6 +30,7 @@ from surgseg_ros.training.instances.task import (
     ValidationSamples,
 )
 from surgseg_ros.training.losses.solo import LevelTargets, solo_loss
+from surgseg_ros.training.task import Batch, Sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,7 @@ class SoloTask(InstanceTask):
         for stage in self.network.backbone.first_stages(recipe.backbone.frozen_stages):
             stage.requires_grad_(False)
 
-    def stack(self, images: list[Tensor]) -> dict[str, Any]:
+    def stack(self, images: list[Tensor]) -> Batch:
         """Images filled up to one size, right and below; contents: their own (height, width)."""
         contents = [tuple(image.shape[1:]) for image in images]
         height, width = (
@@ -98,7 +99,7 @@ class SoloTask(InstanceTask):
         filled = torch.stack([_pad(image, height, width) for image in images])
         return {'image': filled, 'contents': torch.tensor(contents)}
 
-    def targets(self, samples: list[dict[str, Any]], size: tuple[int, int]) -> list[LevelTargets]:
+    def targets(self, samples: list[Sample], size: tuple[int, int]) -> list[LevelTargets]:
         """See solo_targets.make_targets."""
         truth = [
             (sample['class_ids'].numpy(), _pad(sample['masks'], *size).numpy())
@@ -118,11 +119,11 @@ class SoloTask(InstanceTask):
                 if isinstance(module, _BatchNorm):
                     module.eval()
 
-    def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Dice of the masks and focal loss of the categories."""
         return solo_loss(self.network, self._input(batch), batch['targets'], self._mask_weight)
 
-    def find(self, batch: dict[str, Any]) -> list[Found]:
+    def find(self, batch: Batch) -> list[Found]:
         """Instances as the predictor decodes them, from the masks of its candidates."""
         masks, scores = (x.float().cpu().numpy() for x in self.network.infer(self._input(batch)))
         found = []
@@ -133,11 +134,11 @@ class SoloTask(InstanceTask):
             found.append(Found(one.labels + 1, one.scores, one.masks))
         return found
 
-    def details(self) -> dict[str, Any]:
+    def details(self) -> dict[str, object]:
         """The box (shorter, longer side) that the predictor fits images into."""
         return {'input_size': list(self._box)}
 
-    def _input(self, batch: dict[str, Any]) -> Tensor:
+    def _input(self, batch: Batch) -> Tensor:
         """Normalised images; what fills them up is 0, as for the predictor."""
         image = self.normalised(batch['image'])
         rows, columns = (

@@ -19,7 +19,7 @@ from surgseg_ros.training import recipe as recipes
 from surgseg_ros.training.augmentation import Augmentation
 from surgseg_ros.training.determinism import derive_seed
 from surgseg_ros.training.start import Network, make_network
-from surgseg_ros.training.task import Task
+from surgseg_ros.training.task import Batch, Sample, Task
 from surgseg_ros.training.tensors import channels_first, normalised
 
 _MOST = 254  # instances that an image of uint8 numbers tells apart
@@ -31,7 +31,9 @@ class InstanceRecipe(recipes.Recipe):
 
     network: Network
     data: recipes.Data  # see datasets/instances.py
-    augmentation: Mapping[str, Any] = field(default_factory=dict)  # see training/augmentation.py
+    augmentation: Mapping[str, object] = field(
+        default_factory=dict
+    )  # see training/augmentation.py
 
 
 class Found(NamedTuple):
@@ -51,7 +53,7 @@ class TrainingSamples:
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
         """image: 3 x H x W uint8 RGB; class_ids: N; masks: N x H x W bool."""
         epoch, index = key
         image, class_ids, masks = augmented(
@@ -75,7 +77,7 @@ class ValidationSamples:
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
         """image: 3 x h x w uint8 RGB; size: (H, W) of the dataset's; truth: COCO's annotations."""
         sample = self.dataset[key[1]]
         return {
@@ -108,28 +110,26 @@ class InstanceTask(Task):
         spec = networks.spec(wanted.name)
         self._mean, self._std = spec.mean, spec.std
 
-    def collate(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
+    def collate(self, samples: list[Sample]) -> Batch:
         """Images as one batch; the truth in lists for validation, else as targets."""
         batch = self.stack([sample['image'] for sample in samples])
         if 'truth' in samples[0]:
             return {**batch, **{key: [one[key] for one in samples] for key in ('size', 'truth')}}
         return {**batch, 'targets': self.targets(samples, batch['image'].shape[2:])}
 
-    def stack(self, images: list[Tensor]) -> dict[str, Any]:
+    def stack(self, images: list[Tensor]) -> Batch:
         """'image': N x 3 x H x W of images 3 x H x W uint8; and what else there is to know."""
         return {'image': torch.stack(images)}
 
     @abstractmethod
-    def targets(self, samples: list[dict[str, Any]], size: tuple[int, int]) -> Any:
+    def targets(self, samples: list[Sample], size: tuple[int, int]) -> Any:
         """What the loss compares with, of training samples in a batch of (height, width) px."""
 
     @abstractmethod
-    def find(self, batch: dict[str, Any]) -> list[Found]:
+    def find(self, batch: Batch) -> list[Found]:
         """What the network finds in every frame of a validation batch, in the truth's size."""
 
-    def measure(
-        self, batch: dict[str, Any]
-    ) -> list[tuple[tuple[int, int], list[Json], list[Json]]]:
+    def measure(self, batch: Batch) -> list[tuple[tuple[int, int], list[Json], list[Json]]]:
         """Size, annotations and detections of every frame of a batch, in COCO's records."""
         return [
             (size, truth, records(0, found.class_ids, found.masks, found.scores))

@@ -5,7 +5,6 @@ LWANet: Ni et al., ICRA 2020, arXiv:1910.11109, sections III.D and IV.B.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from surgseg_ros.training.augmentation import Augmentation, make_augmentation, r
 from surgseg_ros.training.determinism import derive_seed
 from surgseg_ros.training.losses.focal import focal_loss
 from surgseg_ros.training.start import Network, make_network
-from surgseg_ros.training.task import Task
+from surgseg_ros.training.task import Batch, Task
 from surgseg_ros.training.tensors import channels_first, normalised
 
 
@@ -48,7 +47,9 @@ class SegmentationRecipe(recipes.Recipe):
 
     network: Network
     data: Data
-    augmentation: Mapping[str, Any] = field(default_factory=dict)  # see training/augmentation.py
+    augmentation: Mapping[str, object] = field(
+        default_factory=dict
+    )  # see training/augmentation.py
     loss: Loss = field(default_factory=Loss)
 
 
@@ -125,7 +126,7 @@ class SegmentationTask(Task):
         self._loss = recipe.loss
         self._mean, self._std, self._multiple = spec.mean, spec.std, spec.multiple
 
-    def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Focal loss at the size of the network's output, as published, or at full size."""
         output, labels = self._log_probabilities(batch['image']), batch['labels']
         if self._loss.full_size:
@@ -134,7 +135,7 @@ class SegmentationTask(Task):
             labels = F.interpolate(labels[:, None], output.shape[2:], mode='nearest-exact')[:, 0]
         return {'loss': focal_loss(output, labels, self._loss.gamma)}
 
-    def measure(self, batch: dict[str, Any]) -> np.ndarray:
+    def measure(self, batch: Batch) -> np.ndarray:
         """Confusion counts (ConfusionMatrix) of a batch, at the size of its labels."""
         scores = self._log_probabilities(batch['image']).float().cpu().numpy()
         truth = batch['labels'].cpu().numpy()
@@ -164,7 +165,7 @@ class SegmentationTask(Task):
             },
         }
 
-    def details(self) -> dict[str, Any]:
+    def details(self) -> dict[str, object]:
         """The size (height, width) that the network was trained at."""
         return {'input_size': list(self._box)}
 

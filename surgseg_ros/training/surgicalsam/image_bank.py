@@ -53,7 +53,7 @@ class ImageBank:
             for name, values in batch.items()
         }
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """Slots and generator: training resumed from it draws what it would have drawn."""
         return {'slots': self._slots, 'generator': self._generator.get_state()}
 

@@ -7,7 +7,7 @@ re-sampling, a loss that teaches the mask quality, and training of the image enc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from surgseg_ros.training.surgicalsam.image_bank import ImageBank
 from surgseg_ros.training.surgicalsam.loss import prompt_losses, prompts_of_images
 from surgseg_ros.training.surgicalsam.samples import CachedImages, CachedPrompts, EncoderImages
 from surgseg_ros.training.surgicalsam.validation import confusions, figures
-from surgseg_ros.training.task import Task
+from surgseg_ros.training.task import Batch, Task
 
 # makes SAM's other three masks, which are not asked for: no gradient reaches it
 _OTHER_MASKS = tuple(f'mask_decoder.output_hypernetworks_mlps.{i}.' for i in (1, 2, 3))
@@ -86,7 +86,7 @@ class SurgicalSamRecipe(recipes.Recipe):
     network: Network
     data: Data  # height, width: of the masks that the loss compares
     features: Features = field(default_factory=Features)
-    augmentation: Mapping[str, Any] = field(default_factory=dict)  # end to end only
+    augmentation: Mapping[str, object] = field(default_factory=dict)  # end to end only
     loss: Loss = field(default_factory=Loss)
     rejection: Rejection = field(default_factory=Rejection)
 
@@ -120,7 +120,7 @@ class SurgicalSamTask(Task):
             'grid': self.network.grid,
         }
 
-    def loss(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
         """See loss.prompt_losses."""
         wanted = self._recipe.loss
         if self._recipe.network.train_encoder:
@@ -132,7 +132,7 @@ class SurgicalSamTask(Task):
             prompts = self._bank.extend(batch) if self._bank else batch
         return prompt_losses(self.network, prompts, wanted.temperature, wanted.quality_weight)
 
-    def measure(self, batch: dict[str, Any]) -> list[dict[str, ConfusionMatrix]]:
+    def measure(self, batch: Batch) -> list[dict[str, ConfusionMatrix]]:
         """Confusion of each image, by mode; see validation."""
         features = (
             batch['features'] if 'features' in batch else self.network.encode(batch['images'])
@@ -158,7 +158,7 @@ class SurgicalSamTask(Task):
         """The network's, and the frozen encoder's where the recipe stores it."""
         return {**self._frozen, **self.network.state_dict()}
 
-    def details(self) -> dict[str, Any]:
+    def details(self) -> dict[str, object]:
         """What the predictor takes from the card, and which encoder the weights belong to."""
         wanted, rules = self._recipe.network, self._recipe.rejection
         return {
@@ -169,11 +169,11 @@ class SurgicalSamTask(Task):
             'presence_threshold': rules.presence_threshold,
         }
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """The image bank, where there is one."""
         return {} if self._bank is None else self._bank.state_dict()
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Take what state_dict() gave."""
         if self._bank is not None:
             self._bank.load_state_dict(state)
