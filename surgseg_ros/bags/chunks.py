@@ -1,15 +1,20 @@
-"""Chunks of mcap files, decompressed within bounds (https://mcap.dev/spec)."""
+"""What bags compress, decompressed within bounds (https://mcap.dev/spec for chunks)."""
 
+import shutil
 import struct
+import tempfile
 from binascii import crc32
-from typing import NamedTuple
+from bz2 import BZ2Decompressor
+from typing import BinaryIO, NamedTuple, Protocol
 
 from lz4.frame import LZ4FrameDecompressor
+from rosbags.rosbag1 import reader as rosbag1
+from rosbags.rosbag2 import reader as rosbag2
 from rosbags.rosbag2 import storage_mcap
 
 zstd = storage_mcap.zstd  # of the standard library, or its backport
 
-MAX_CHUNK = 1 << 30  # bytes of a chunk once decompressed
+MAX_CHUNK = 1 << 28  # bytes of a chunk, or of a message, once decompressed
 _HEAD = struct.Struct('<QQQII')  # first and last time, size, checksum, length of the next
 
 
@@ -53,9 +58,61 @@ def compress(records: bytes) -> bytes:
 
 
 def limit_decompression() -> None:
-    """Have rosbags decompress at most what a chunk states, and at most MAX_CHUNK."""
+    """Have rosbags decompress at most what is stated, and MAX_CHUNK; files: half the disk."""
     storage_mcap.DECOMPRESSORS['zstd'] = lambda data, size: _expand(data, 'zstd', size)
     storage_mcap.DECOMPRESSORS['lz4'] = lambda data, size: _expand(data, 'lz4', size)
+    rosbag1.decompressors['bz2'] = lambda data: _whole(BZ2Decompressor().decompress, data)
+    rosbag1.decompressors['lz4'] = lambda data: _whole(LZ4FrameDecompressor().decompress, data)
+    rosbag2.zstd = _BoundedZstd  # type: ignore[assignment]
+
+
+class _BoundedZstd:
+    """Stands for zstd where rosbags opens bags whose messages or files are compressed."""
+
+    ZstdError = zstd.ZstdError
+
+    @staticmethod
+    def decompress(data: bytes) -> bytes:
+        """A message."""
+        return _whole(zstd.ZstdDecompressor().decompress, data)
+
+    @staticmethod
+    def open(file: BinaryIO, mode: str) -> '_BoundedFile':
+        """A storage file, which rosbags copies into the temporary folder."""
+        return _BoundedFile(file, shutil.disk_usage(tempfile.gettempdir()).free // 2)
+
+
+class _BoundedFile:
+    """What a compressed file stands for; ValueError once it is more than `most` bytes."""
+
+    def __init__(self, file: BinaryIO, most: int) -> None:
+        self._file, self._left = zstd.open(file, 'rb'), most
+
+    def read(self, size: int) -> bytes:
+        """Read at most so many bytes more."""
+        part = bytes(self._file.read(size))
+        self._left -= len(part)
+        if self._left < 0:
+            raise ValueError('its file stands for more than half of the free disk')
+        return part
+
+    def __enter__(self) -> '_BoundedFile':
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+class _Decompress(Protocol):
+    def __call__(self, data: bytes, /, *, max_length: int) -> bytes: ...
+
+
+def _whole(decompress: _Decompress, data: bytes) -> bytes:
+    """All that data stand for, which nothing states; ValueError if it is more than MAX_CHUNK."""
+    expanded = bytes(decompress(data, max_length=MAX_CHUNK + 1))
+    if len(expanded) > MAX_CHUNK:
+        raise ValueError(f'{len(data)} bytes stand for more than {MAX_CHUNK}, which is the most')
+    return expanded
 
 
 def _expand(data: bytes, compression: str, size: int) -> bytes:

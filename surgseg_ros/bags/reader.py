@@ -7,21 +7,22 @@ from heapq import merge
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from rosbags.interfaces import Connection, ConnectionExtRosbag1, Qos, QosDurability
 from rosbags.rosbag1 import Reader as Reader1
 from rosbags.rosbag2 import Reader as Reader2
 from rosbags.typesys.store import Typestore
 
-from surgseg_ros.bags import chunks
+from surgseg_ros.bags import chunks, databases, yaml_texts
 from surgseg_ros.bags.ros1 import Ros1Types
 from surgseg_ros.bags.types import UnknownType, find_type, full_name, types_of_definition
-from surgseg_ros.frames.foreign import parse_yaml, printable
+from surgseg_ros.frames.foreign import printable
 
 STORAGES = {'.mcap': 'mcap', '.db3': 'sqlite3'}
 ROS1 = '.bag'
 
 chunks.limit_decompression()
+databases.limit_databases()
+yaml_texts.limit_yaml()
 
 
 class BagError(ValueError):
@@ -156,8 +157,6 @@ def is_latched(profiles: Iterable[Qos]) -> bool:
 def _reader(path: Path) -> Reader1 | Reader2:
     if path.suffix == ROS1:
         return Reader1(path)
-    if path.is_dir():
-        parse_yaml((path / 'metadata.yaml').read_text(errors='replace'), yaml.BaseLoader)
     return Reader2(path)
 
 

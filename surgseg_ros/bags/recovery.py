@@ -30,6 +30,7 @@ _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _CHUNK_INDEX, _FOOTER = 3, 4, 5, 6, 8, 2
 _KNOWN = range(1, 0x10)  # opcodes
 _RECORD = struct.Struct('<BQ')
 _MESSAGE_HEAD = struct.Struct('<HIQQ')
+_SUPER_JOURNAL = bytes.fromhex('d9d505f920a163d7')
 _FOOTER_SIZE = _RECORD.size + 20 + len(_MAGIC)
 
 
@@ -88,6 +89,8 @@ def _recover_mcap(file: Path, writer: BagWriter, note: Callable[[str], object]) 
             output.write(saved)
     if salvage.damaged:
         note(f'{file}: {salvage.damaged} of {salvage.chunks} chunks are damaged and left out')
+    if salvage.unknown:
+        note(f'{file}: {salvage.unknown} records that describe topics or types are damaged')
     if salvage.cut:
         note(f'{file} ends too early: what was recorded last is missing')
 
@@ -95,12 +98,13 @@ def _recover_mcap(file: Path, writer: BagWriter, note: Callable[[str], object]) 
 class _Salvage:
     """Reads the messages of a damaged mcap file.
 
-    chunks, damaged: how many there were, and of these how many without use. cut: whether the file
-    ends within a record or without its end.
+    chunks, damaged: how many there were, and of these how many without use. unknown: records that
+    describe topics and cannot be read. cut: whether the file ends within a record or without its
+    end.
     """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
-        self.chunks = self.damaged = 0
+        self.chunks = self.damaged = self.unknown = 0
         self.cut = True
         self._file, self._size = file, size
         self._schemas: dict[int, Schema] = {}
@@ -155,10 +159,11 @@ class _Salvage:
 
     def _take(self, opcode: int, content: bytes) -> Iterator[_Saved]:
         """Remember a schema or a channel; yield a message whose channel is known."""
-        if opcode == _SCHEMA:
-            self._read_schema(content)
-        elif opcode == _CHANNEL:
-            self._read_channel(content)
+        if opcode in (_SCHEMA, _CHANNEL):
+            try:
+                (self._read_schema if opcode == _SCHEMA else self._read_channel)(content)
+            except Exception:  # whatever broken bytes make rosbags raise
+                self.unknown += 1
         elif opcode == _MESSAGE and len(content) >= _MESSAGE_HEAD.size:
             number, _, time, _ = _MESSAGE_HEAD.unpack_from(content)
             if channel := self._channels.get(number):
@@ -248,6 +253,7 @@ def _copy_closed(file: Path, copy: Path) -> None:
         beside = file.with_name(file.name + ending)
         if beside.exists():
             shutil.copy(beside, copy.with_name(copy.name + ending))
+    _check_journal(copy.with_name(copy.name + '-journal'))
     try:
         database = sqlite3.connect(copy)
         database.execute('PRAGMA journal_mode = DELETE').fetchall()
@@ -256,6 +262,15 @@ def _copy_closed(file: Path, copy: Path) -> None:
         raise BagError(f'{file} cannot be read: {printable(error)}') from None
     for ending in ('-wal', '-shm', '-journal'):
         copy.with_name(copy.name + ending).unlink(missing_ok=True)
+
+
+def _check_journal(journal: Path) -> None:
+    """Refuse a journal that names a super-journal: sqlite would delete the file of that name.
+
+    The name is at the end, before this magic (https://www.sqlite.org/fileformat2.html, 3.1).
+    """
+    if journal.exists() and journal.read_bytes().endswith(_SUPER_JOURNAL):
+        raise BagError(f'{journal.name} names another file to be deleted: it is of no recording')
 
 
 def copy_messages(

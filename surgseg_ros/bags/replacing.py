@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from surgseg_ros.bags.reader import STORAGES, BagError
+from surgseg_ros.frames.foreign import parse_yaml
 
 METADATA = 'metadata.yaml'
 _BESIDE_SQLITE = ('-journal', '-shm', '-wal')
@@ -63,12 +64,12 @@ def _storage_names(folder: Path) -> list[str]:
         bases = (folder.name, f'{folder.name}_0', 'bag')  # as rosbag2 and BagWriter name them
         return [f'{base}{suffix}' for base in bases for suffix in STORAGES]
     try:
-        content: Any = yaml.safe_load((folder / METADATA).read_text())
+        content: Any = parse_yaml((folder / METADATA).read_text(), yaml.SafeLoader)
         stated = [
             PurePath(str(name))
             for name in content['rosbag2_bagfile_information']['relative_file_paths']
         ]
-    except (OSError, UnicodeError, yaml.YAMLError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return []
     known = (*STORAGES, '.zstd')
     return [path.name for path in stated if path.parent == PurePath() and path.suffix in known]

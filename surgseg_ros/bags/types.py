@@ -16,7 +16,9 @@ from rosbags.typesys.store import Typestore
 from surgseg_ros.frames.foreign import printable
 from surgseg_ros.rosdata.factory import Message
 
-_MAX_ARRAY = 1 << 24  # elements of a fixed array
+_MAX_ARRAY = 1 << 24  # numbers of a fixed array
+_MAX_PARTS = 10_000  # texts and messages that a message has in fixed arrays, nested ones included
+_MAX_DEPTH = 50  # of messages in messages
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -73,13 +75,58 @@ def _parsed(type_name: str, definition: MessageDefinition) -> Typesdict:
 
 
 def _check_arrays(definitions: Typesdict) -> None:
-    """Refuse fixed arrays that no message has: of empty elements, they cost time for no bytes."""
+    """Refuse fixed arrays that no message has, and sequences of nothing.
+
+    They cost time and memory for no bytes: rosbags writes a line of code for each text or message
+    of a fixed array, and a sequence of empty messages may have 2 ** 32 of them.
+    """
     for name, (_, fields) in definitions.items():
         for field, (kind, detail) in fields:
             if kind == Nodetype.ARRAY and int(detail[1]) > _MAX_ARRAY:
                 raise UnknownType(
                     f'{printable(name)} has an array {printable(field)} of {detail[1]} elements'
                 )
+            part = _element(kind, detail).message
+            if kind == Nodetype.SEQUENCE and part in definitions and not definitions[part][1]:
+                raise UnknownType(
+                    f'{printable(name)} has a sequence {printable(field)} of empty messages'
+                )
+        if _parts(name, definitions, ()) > _MAX_PARTS:
+            raise UnknownType(
+                f'{printable(name)} has more than {_MAX_PARTS} texts and messages in fixed arrays'
+            )
+
+
+def _parts(name: str, definitions: Typesdict, above: tuple[str, ...]) -> int:
+    """How many texts and messages a message of this type has, fixed arrays written out."""
+    if name in above or len(above) > _MAX_DEPTH:
+        raise UnknownType(f'{printable(name)} contains itself, or is nested too deeply')
+    total = 1
+    for _, (kind, detail) in definitions[name][1] if name in definitions else ():
+        element = _element(kind, detail)
+        if element.message:
+            total += element.count * _parts(element.message, definitions, (*above, name))
+        elif element.is_text:
+            total += element.count
+        if total > _MAX_PARTS:
+            break
+    return total
+
+
+class _Element(NamedTuple):
+    """What a field holds: messages of a type (else empty) or texts; how many in a fixed array."""
+
+    message: str
+    is_text: bool
+    count: int
+
+
+def _element(kind: Nodetype, detail: Any) -> _Element:
+    count = int(detail[1]) if kind == Nodetype.ARRAY else 1
+    if kind in (Nodetype.ARRAY, Nodetype.SEQUENCE):
+        kind, detail = detail[0]
+    is_message = kind == Nodetype.NAME
+    return _Element(str(detail) if is_message else '', detail[0] == 'string', count)
 
 
 def find_type(type_name: str) -> Typestore:

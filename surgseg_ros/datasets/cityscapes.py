@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from surgseg_ros.datasets.base import choose, contents
 from surgseg_ros.datasets.kinds import InstanceDataset, InstanceSample
-from surgseg_ros.media.image_files import read_rgb
+from surgseg_ros.media.image_files import read_as_stored, read_rgb
 
 # label ids of the classes that have instances
 LABEL_IDS = {
@@ -87,7 +86,7 @@ class Cityscapes(InstanceDataset):
 
 
 def _read_numbers(path: Path) -> np.ndarray:
-    numbers = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if numbers is None or numbers.dtype != np.uint16 or numbers.ndim != 2:
+    numbers = read_as_stored(path)
+    if numbers.dtype != np.uint16 or numbers.ndim != 2:
         raise ValueError(f'{path} is not a 16-bit image of instance ids')
     return numbers

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
+
+from surgseg_ros.media.image_files import read_array, read_as_stored
 
 SUFFIXES = ('.png', '.npy', '.tif', '.tiff')
 
@@ -13,13 +14,7 @@ def read_disparity(path: Path, scale: float) -> np.ndarray:
 
     0 in TIFF and npy is a value. Raises ValueError with one sentence for anything else.
     """
-    if path.suffix.lower() == '.npy':
-        values = _read_npy(path)
-    else:
-        read = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        if read is None:
-            raise ValueError(f'{path} is not an image that OpenCV can read')
-        values = read
+    values = read_array(path) if path.suffix.lower() == '.npy' else read_as_stored(path)
     if values.ndim != 2:
         raise ValueError(f'{path} has the shape {values.shape}, expected height x width')
     if path.suffix.lower() == '.png':
@@ -31,11 +26,3 @@ def read_disparity(path: Path, scale: float) -> np.ndarray:
     disparity = values.astype(np.float32)
     disparity[~np.isfinite(disparity)] = np.nan
     return disparity
-
-
-def _read_npy(path: Path) -> np.ndarray:
-    try:
-        values: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f'{path} is not an array that NumPy can read: {error}') from error
-    return values

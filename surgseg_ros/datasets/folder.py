@@ -1,6 +1,5 @@
 """A user's own images with labels, or stereo pairs with disparity, in plain folders."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from surgseg_ros.datasets.disparity_files import SUFFIXES, read_disparity
 from surgseg_ros.datasets.kinds import StereoDataset, StereoSample, check_same_size
 from surgseg_ros.datasets.label_images import Colour, read_labels
 from surgseg_ros.frames.calibration import StereoCalibration
+from surgseg_ros.frames.foreign import parse_json, read_text
 from surgseg_ros.geometry.calibration_files import read_calibration
 from surgseg_ros.media.image_files import read_rgb
 from surgseg_ros.metrics.segmentation import UNLABELLED
@@ -170,7 +170,7 @@ def _classes(
         path = next((root / name for name in CLASSES if (root / name).is_file()), None)
         if path is None:
             return None, None, None
-        where, text = str(path), path.read_text('utf-8-sig')
+        where, text = str(path), read_text(path)
         given = _json(path, text) if path.suffix == '.json' else text.split('\n')
         given = [one.strip() for one in given if one.strip()] if path.suffix == '.txt' else given
     if isinstance(given, Mapping):
@@ -198,7 +198,7 @@ def _mapped(
 
 def _json(path: Path, text: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError as error:
         raise ValueError(f'{path} is no JSON: {error}') from error
 

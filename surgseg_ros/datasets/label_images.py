@@ -1,12 +1,13 @@
 """Class ids from label images as people have them: ids of 8 or 16 bits, a palette, colours."""
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from surgseg_ros.datasets.base import check_ids
+from surgseg_ros.media.image_files import read_bytes, read_rgb
 from surgseg_ros.metrics.segmentation import UNLABELLED
 
 Colour = tuple[int, int, int]
@@ -35,10 +36,7 @@ def read_labels(
 
 
 def _by_colour(path: Path, colours: Mapping[Colour, int]) -> np.ndarray:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f'{path} is not an image that OpenCV can read')
-    blue, green, red = np.moveaxis(image.astype(np.uint32), -1, 0)
+    red, green, blue = np.moveaxis(read_rgb(path).astype(np.uint32), -1, 0)
     codes = (red << 16) + (green << 8) + blue
     known = {r << 16 | g << 8 | b: number for (r, g, b), number in colours.items()}
     found, places = np.unique(codes, return_inverse=True)
@@ -66,7 +64,7 @@ def _indices(path: Path) -> np.ndarray:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(read_bytes(path))) as image:
             if image.mode in ('P', 'L', '1'):
                 return np.asarray(image.convert('L') if image.mode == '1' else image)
             if image.mode in ('I', 'I;16', 'I;16B'):

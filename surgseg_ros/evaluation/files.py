@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from surgseg_ros.datasets import InstanceSample, SegmentationSample, StereoSample
@@ -12,7 +11,7 @@ from surgseg_ros.datasets.disparity_files import SUFFIXES, read_disparity
 from surgseg_ros.evaluation.evaluators.scared import DepthSample
 from surgseg_ros.frames.calibration import StereoCalibration
 from surgseg_ros.frames.results import InstanceResult, SemanticResult, StereoResult, mask_boxes
-from surgseg_ros.media.image_files import read_grey
+from surgseg_ros.media.image_files import read_as_stored, read_grey
 
 Calibrations = Callable[[str], StereoCalibration | None]  # by the name of a frame
 
@@ -126,8 +125,8 @@ def track_files(prediction: Path, truth: Path) -> Iterator[tuple[InstanceSample,
 
 def _tracks(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Ids N and masks N x H x W of an image of ids."""
-    numbers = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if numbers is None or numbers.ndim != 2 or numbers.dtype not in (np.uint8, np.uint16):
+    numbers = read_as_stored(path)
+    if numbers.ndim != 2 or numbers.dtype not in (np.uint8, np.uint16):
         raise ValueError(f'{path} is no image of track ids: expected 8 or 16 bits, one channel')
     ids = np.setdiff1d(numbers, [0]).astype(np.int64)
     return ids, numbers == ids[:, None, None]

@@ -2,6 +2,9 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,6 +13,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 1 << 26  # of one image, 67 million: twice 8K; what says that it is larger is refused
 MAX_TEXT = 16 << 20  # bytes of a YAML or JSON text
 MAX_NODES = 1_000_000  # values in a YAML text, once its aliases are written out
+MAX_COCO = 1 << 30  # bytes of a COCO file; that of COCO's own training images has 450 million
 
 _UNPRINTABLE = re.compile(
     '[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]'
@@ -25,6 +29,20 @@ def printable(text: object) -> str:
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], str(text))
 
 
+def read_text(path: Path, most: int = MAX_TEXT) -> str:
+    """Read a UTF-8 text, with or without a byte order mark, of at most so many bytes.
+
+    ValueError, in one sentence that names the file, if it is none; OSError if it cannot be read.
+    """
+    size = path.stat().st_size
+    if size > most:
+        raise ValueError(f'{path} has {size} bytes, at most {most} are read')
+    try:
+        return path.read_text('utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path} is not text: byte {error.start} is no UTF-8') from None
+
+
 def check_pixels(width: int, height: int, what: str) -> None:
     """Raise ValueError where `what` says that it has more than MAX_PIXELS."""
     if width * height > MAX_PIXELS:
@@ -38,28 +56,57 @@ def parse_yaml(text: str, loader: 'type[yaml.BaseLoader] | type[yaml.SafeLoader]
     """Parse a YAML text; ValueError, in one sentence, if it is none or aliases make it huge."""
     import yaml  # not at the top: `surgseg doctor` works without it
 
-    try:
-        if len(text) > MAX_TEXT:
-            raise ValueError(f'it has {len(text)} characters, at most {MAX_TEXT} are read')
-        if '&' in text and _count(yaml.compose(text, Loader=yaml.BaseLoader), {}) > MAX_NODES:
-            raise ValueError(f'its aliases stand for more than {MAX_NODES} values')
+    with _one_sentence(yaml.YAMLError, 'YAML'):
+        _check_length(text, MAX_TEXT)
+        if '&' in text:
+            _check_aliases(text)
         return yaml.load(text, Loader=loader)
-    except yaml.YAMLError as error:
-        raise ValueError('it is not valid YAML: ' + ' '.join(str(error).split())) from None
-    except RecursionError:
-        raise ValueError('it is nested too deeply') from None
 
 
-def parse_json(text: str) -> Any:
-    """Parse a JSON text; ValueError, in one sentence, if it is none or nested without end."""
-    try:
-        if len(text) > MAX_TEXT:
-            raise ValueError(f'it has {len(text)} characters, at most {MAX_TEXT} are read')
+def check_yaml(text: str) -> None:
+    """Raise ValueError as parse_yaml does; for texts that other libraries parse."""
+    import yaml
+
+    with _one_sentence(yaml.YAMLError, 'YAML'):
+        _check_length(text, MAX_TEXT)
+        _check_aliases(text)
+
+
+def parse_json(text: str, most: int = MAX_TEXT) -> Any:
+    """Parse a JSON text of at most so many characters.
+
+    ValueError, in one sentence, if it is none or nested without end.
+    """
+    with _one_sentence(json.JSONDecodeError, 'JSON'):
+        _check_length(text, most)
         return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f'it is not valid JSON: {error}') from None
+
+
+@contextmanager
+def _one_sentence(invalid: type[Exception], kind: str) -> Iterator[None]:
+    """Turn what parsers raise into ValueError."""
+    try:
+        yield
     except RecursionError:
         raise ValueError('it is nested too deeply') from None
+    except invalid as error:
+        raise ValueError(f'it is not valid {kind}: ' + ' '.join(str(error).split())) from None
+    except ValueError:
+        raise
+    except Exception as error:  # PyYAML's, of scalars that are not what their tags say
+        raise ValueError(f'it is not valid {kind}: {type(error).__name__} {error}') from None
+
+
+def _check_length(text: str, most: int) -> None:
+    if len(text) > most:
+        raise ValueError(f'it has {len(text)} characters, at most {most} are read')
+
+
+def _check_aliases(text: str) -> None:
+    import yaml
+
+    if _count(yaml.compose(text, Loader=yaml.BaseLoader), {}) > MAX_NODES:
+        raise ValueError(f'its aliases stand for more than {MAX_NODES} values')
 
 
 def _count(node: 'yaml.Node | None', known: dict[int, int]) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 
 from surgseg_ros.frames.calibration import CameraModel, StereoCalibration
-from surgseg_ros.frames.foreign import parse_json, parse_yaml
+from surgseg_ros.frames.foreign import parse_json, parse_yaml, read_text
 from surgseg_ros.geometry.extrinsics import calibration_from_extrinsics
 
 Size = tuple[int, int]
@@ -374,9 +374,9 @@ def text_of(path: Path) -> str:
     if not path.is_file():
         raise FileNotFoundError(f'there is no calibration file {path}')
     try:
-        return path.read_text(encoding='utf-8')
-    except UnicodeDecodeError:
-        raise ValueError(f'{path} is not text: expected a stereo calibration') from None
+        return read_text(path)
+    except ValueError as error:
+        raise ValueError(f'{error}: expected a stereo calibration') from None
 
 
 def _yaml(path: Path, text: str) -> Content:

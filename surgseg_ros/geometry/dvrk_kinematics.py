@@ -8,7 +8,6 @@ instruments its origin lies on the jaws' axis (wrist yaw); z runs along the jaws
 that axis. Lengths in metres, angles in radians.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from surgseg_ros.frames.foreign import parse_json, read_text
 
 INSERTION_OFFSET = -0.4318  # m, D of a PSM's third row where the joint is 0
 SHAFT = 0.4162  # m, D of the roll's row of most instruments
@@ -139,9 +140,9 @@ def read_instrument(path: str | Path) -> Instrument:
 
 def _read(path: str | Path) -> dict[str, Any]:
     """JSON with // and /* */ comments, which may not begin inside strings."""
-    text = _COMMENT.sub(lambda match: match[1] or ' ', Path(path).read_text())
+    text = _COMMENT.sub(lambda match: match[1] or ' ', read_text(Path(path)))
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except ValueError as error:
         raise ValueError(f'{path} is no JSON with comments: {error}') from error
     if not isinstance(content, dict):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from surgseg_ros.frames.foreign import parse_json, read_text
 from surgseg_ros.geometry.hand_eye import Pairs, Registration
 
 # ISI's camera axes (x left, y up) from the optical ones of ROS and OpenCV (x right, y down)
@@ -23,11 +24,12 @@ def read_pairs(path: Path) -> Pairs:
     Each has `pose` (4x4, base from control point, m) and `point` (3, camera frame, m), perhaps
     with `covariance` (3x3 m^2); or the clicked pixels `tip_left` and `tip_right` of a rectified
     pair whose 3x4 projections are `P_left` and `P_right` of the file.
-    Raises ValueError with the pair that does not fit.
+    Raises OSError, or ValueError with the pair that does not fit.
     """
+    text = read_text(path)
     try:
-        content = json.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        content = parse_json(text)
+    except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
     entries = content.get('pairs') if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:

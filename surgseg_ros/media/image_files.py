@@ -1,16 +1,15 @@
 """Read image files."""
 
-import struct
+import math
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from surgseg_ros.frames.foreign import MAX_PIXELS, check_pixels
+from surgseg_ros.media.image_headers import FORMATS, stated_size
 
-_HEAD = 1 << 16  # bytes in which most headers end; JPEG's may come later
-# JPEG markers that hold the size: SOF0 .. SOF15 without DHT, JPG and DAC
-_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it is said here, once
 
 
 def read_rgb(path: Path) -> np.ndarray:
@@ -62,15 +61,11 @@ def decode(data: bytes | np.ndarray, what: str, flags: int = cv2.IMREAD_COLOR) -
     The size is looked for in the header before anything is decoded: a few bytes may stand for
     gigabytes of pixels (frames.foreign.MAX_PIXELS).
     """
-    size = stated_size(bytes(data[:_HEAD])) or stated_size(bytes(data))
-    if size:
-        check_pixels(*size, what)
-    image = None
-    if len(data):
-        try:
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        except cv2.error:  # also for sizes above OpenCV's own limit
-            image = None
+    check_size(bytes(data), what)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:  # also for sizes above OpenCV's own limit
+        image = None
     if image is None:
         raise ValueError(f'{what} is not an image that OpenCV can read')
     if image.shape[0] * image.shape[1] > MAX_PIXELS:
@@ -78,29 +73,43 @@ def decode(data: bytes | np.ndarray, what: str, flags: int = cv2.IMREAD_COLOR) -
     return image
 
 
-def stated_size(head: bytes) -> tuple[int, int] | None:
-    """(width, height) that the header of a PNG, JPEG or BMP states; None of what is none."""
-    if head.startswith(b'\x89PNG\r\n\x1a\n') and len(head) >= 24:
-        width, height = struct.unpack_from('>II', head, 16)
-        return width, height
-    if head.startswith(b'BM') and len(head) >= 26:
-        width, height = struct.unpack_from('<ii', head, 18)
-        return abs(width), abs(height)
-    return _jpeg_size(head) if head.startswith(b'\xff\xd8') else None
+def check_size(data: bytes, what: str) -> None:
+    """Raise ValueError where an image file states no size, or one that is too large."""
+    size = stated_size(data)
+    if size is None:
+        raise ValueError(f'{what} is not an image that OpenCV can read: expected {FORMATS}')
+    check_pixels(*size, what)
 
 
-def _jpeg_size(head: bytes) -> tuple[int, int] | None:
-    at = 2
-    while at + 9 <= len(head) and head[at] == 0xFF:
-        marker, length = head[at + 1], int.from_bytes(head[at + 2 : at + 4], 'big')
-        if marker in _JPEG_FRAMES:
-            height, width = struct.unpack_from('>HH', head, at + 5)
-            return width, height
-        at += 2 + length if marker != 0xFF else 1
-    return None
+def read_bytes(path: Path) -> bytes:
+    """Content of an image file, whose size is checked; FileNotFoundError if there is none."""
+    if not path.is_file():
+        raise FileNotFoundError(f'there is no image {path}')
+    data = path.read_bytes()
+    check_size(data, str(path))
+    return data
+
+
+def read_array(path: Path) -> np.ndarray:
+    """The array of a .npy file; ValueError if it is none, or states more than the file holds."""
+    try:
+        with path.open('rb') as file:
+            version = np.lib.format.read_magic(file)
+            shape, _, dtype = _ARRAY_HEADERS[version](file)
+            if math.prod(shape) * dtype.itemsize > path.stat().st_size:
+                raise ValueError(f'it states the shape {shape}, for which the file is too small')
+        values: np.ndarray = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, KeyError, SyntaxError, TypeError) as error:
+        reason = ' '.join(str(error).split())
+        raise ValueError(f'{path} is not an array that NumPy can read: {reason}') from error
+    return values
+
+
+_ARRAY_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def _decoded(path: Path, flags: int) -> np.ndarray:
-    if not path.is_file():
-        raise FileNotFoundError(f'there is no image {path}')
-    return decode(path.read_bytes(), str(path), flags)
+    return decode(read_bytes(path), str(path), flags)

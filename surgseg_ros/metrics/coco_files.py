@@ -1,8 +1,9 @@
 """COCO's JSON files."""
 
-import json
 from pathlib import Path
 from typing import Any
+
+from surgseg_ros.frames.foreign import MAX_COCO, parse_json, read_text
 
 
 def read_json(path: Path) -> Any:
@@ -12,7 +13,8 @@ def read_json(path: Path) -> Any:
     """
     if not path.is_file():
         raise FileNotFoundError(f'there is no file {path}')
+    text = read_text(path, MAX_COCO)
     try:
-        return json.loads(path.read_text('utf-8-sig'))
+        return parse_json(text, MAX_COCO)
     except ValueError as error:
         raise ValueError(f'{path} is no JSON: {error}') from error

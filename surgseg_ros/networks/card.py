@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from surgseg_ros.frames.foreign import parse_json
 from surgseg_ros.networks import file_kinds
 from surgseg_ros.networks.checked import Count, Section, parse
 
@@ -66,7 +67,7 @@ def read_card(path: str | Path) -> Card | None:
     if 'network' not in metadata:
         return None
     try:
-        written = {key: json.loads(metadata[key]) for key in _JSON if key in metadata}
+        written = {key: parse_json(metadata[key]) for key in _JSON if key in metadata}
         card = parse(Card, {'network': metadata['network'], **written})
         both = {**card.options, **card.details}
         parse(_Known, {key: both[key] for key in ('num_classes', 'input_size') if key in both})
@@ -86,7 +87,9 @@ def _metadata(path: Path) -> Mapping[str, str]:
             raise ValueError(f'{path} is not a safetensors file: its header has {length} bytes')
         header = file.read(length)
     try:
-        metadata: Mapping[str, str] = json.loads(header).get('__metadata__', {})
+        metadata: Mapping[str, str] = parse_json(header.decode(), _MAX_HEADER).get(
+            '__metadata__', {}
+        )
     except (AttributeError, ValueError) as error:
         raise ValueError(f'{path} is not a safetensors file: its header is no JSON') from error
     return metadata

@@ -9,6 +9,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from surgseg_ros.frames.foreign import printable
 from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.media.image_files import read_rgb
 from surgseg_ros.sources.base import (
@@ -142,6 +143,9 @@ def _check_row(path: Path, number: int, row: dict[str, str], needed: Sequence[st
     for name in needed:
         if not row[name]:
             raise ValueError(f'line {number} of {path} has no {name}')
+    for name, cell in row.items():
+        if cell != printable(cell):
+            raise ValueError(f'line {number} of {path}: {name} has control characters in its name')
     for one, other in (('left', 'right'), ('disparity', 'segmentation')):
         first, second = row.get(one, ''), row.get(other, '')
         if first != second and other in first and first.replace(other, one) == second:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from surgseg_ros.frames.stereo_frame import GroundTruth, StereoFrame
-from surgseg_ros.media.image_files import read_as_stored, read_rgb
+from surgseg_ros.media.image_files import read_array, read_as_stored, read_rgb
 from surgseg_ros.sources.base import (
     DEFAULT_RATE,
     Calibration,
@@ -116,7 +116,7 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 def _read_disparity(path: Path) -> np.ndarray:
     """HxW float32 px, NaN unknown."""
-    values = np.load(path) if path.suffix == '.npy' else read_as_stored(path)
+    values = read_array(path) if path.suffix == '.npy' else read_as_stored(path)
     if values.ndim != 2 or values.dtype.kind != 'f':
         raise ValueError(f'{path} is not a disparity: expected one channel of floats')
     known = np.isfinite(values) & (values != 0)

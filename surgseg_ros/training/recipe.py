@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from surgseg_ros.frames.foreign import check_yaml, read_text
 from surgseg_ros.media.share import share
 from surgseg_ros.networks.checked import Count, Natural, NotNegative, Section, parse
 
@@ -142,10 +143,13 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, object]:
         raise ValueError(f'{path} is its own base')
     if not path.is_file():
         raise FileNotFoundError(f'there is no recipe {path}')
+    text = read_text(path)
     try:
-        content = _yaml(path.read_text())
+        content = _yaml(text)
     except YAMLError as error:
         raise ValueError(f'{path} is no YAML: {_flaw(error)}') from error
+    except ValueError as error:
+        raise ValueError(f'{path} is no YAML: {error}') from error
     if not isinstance(content, dict):
         raise ValueError(f'{path} is no recipe: expected keys with values')
     base = content.pop('base', None)
@@ -187,5 +191,10 @@ def _flaw(error: YAMLError) -> str:
 
 
 def _yaml(text: str) -> Any:
-    """What YAML 1.2 says: 2e-4 is a number, and no key comes twice. Raises YAMLError."""
-    return YAML(typ='safe', pure=True).load(text)
+    """What YAML 1.2 says: 2e-4 is a number, and no key comes twice. YAMLError or ValueError."""
+    if '&' in text:
+        check_yaml(text)
+    try:
+        return YAML(typ='safe', pure=True).load(text)
+    except RecursionError:
+        raise ValueError('it is nested too deeply') from None

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from surgseg_ros.media.image_files import read_grey, read_rgb
+from surgseg_ros.media.image_files import read_array, read_grey, read_rgb
+from surgseg_ros.media.image_headers import stated_size
 
 IDS = np.repeat(np.array([[0, 3, 6, 255]], np.uint8), 5, axis=0)
 
@@ -85,15 +86,61 @@ def bomb(kind: str) -> bytes:
         return small[:18] + struct.pack('<ii', 30_000, 30_000) + small[26:]
     if kind == 'ppm':
         return b'P6 30000 30000 255\n' + bytes(100)
+    if kind == 'tiff':
+        image = cv2.imencode('.tiff', np.zeros((16, 16, 3), np.uint8))[1].tobytes()
+        for tag in (256, 257):  # width and height, shorts
+            head = struct.pack('<HHI', tag, 3, 1)
+            at = image.index(head) + len(head)
+            image = image[:at] + struct.pack('<I', 30_000) + image[at + 4 :]
+        return image
+    if kind == 'webp':  # VP8L: 14 bits each
+        image = cv2.imencode('.webp', np.zeros((16, 16, 3), np.uint8), [64, 101])[1].tobytes()
+        at = image.index(b'VP8L') + 9
+        return image[:at] + struct.pack('<I', 0x3FFF | 0x3FFF << 14) + image[at + 4 :]
     at = small.index(b'\xff\xc0') + 5
     return small[:at] + struct.pack('>HH', 30_000, 30_000) + small[at + 4 :]
 
 
-@pytest.mark.parametrize('kind', ['png', 'jpg', 'bmp', 'ppm'])
+def test_a_jpeg_states_its_size_where_libjpeg_finds_it() -> None:
+    """Markers without a length and fill bytes before the size hide it from a simple search."""
+    huge = bomb('jpg')
+    decoy = b'\xff\xc0\x00\x11\x08\x00\x10\x00\x10\x03' + bytes(9)
+    for inserted in (b'\xff\x01', b'\xff\xd0', b'\xff\xff\xff', b'\xff\xfe\x00\x15' + decoy):
+        assert stated_size(huge[:2] + inserted + huge[2:]) == (30_000, 30_000)
+    assert stated_size(huge[:2] + b'garbage' + huge[2:]) is None
+    scans = huge + b'\xff\xda' * 200
+    assert stated_size(scans) is None  # each takes as long as a whole image
+
+
+@pytest.mark.parametrize('suffix', ['gif', 'jp2', 'hdr', 'pam', 'pfm'])
+def test_formats_whose_size_nobody_looked_at_are_refused(tmp_path: Path, suffix: str) -> None:
+    cv2.imwrite(
+        str(tmp_path / f'a.{suffix}'),
+        np.zeros((16, 16, 3), np.float32 if suffix in ('hdr', 'pfm') else np.uint8),
+    )
+    with pytest.raises(ValueError, match='expected PNG, JPEG, TIFF, BMP, WebP, PBM'):
+        read_rgb(tmp_path / f'a.{suffix}')
+
+
+def test_an_array_that_states_more_than_it_holds_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'a.npy'
+    np.save(path, np.zeros((4, 4), np.float32))
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'(4, 4), }', b'(4, 9999999999), }'))
+    with pytest.raises(ValueError, match='for which the file is too small'):
+        read_array(path)
+    np.save(path, np.array([{}], object), allow_pickle=True)
+    with pytest.raises(ValueError, match='is not an array that NumPy can read'):
+        read_array(path)
+
+
+@pytest.mark.parametrize('kind', ['png', 'jpg', 'bmp', 'ppm', 'tiff', 'webp'])
 def test_huge_sizes_are_refused_before_they_are_made(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f'bomb.{kind}'
     path.write_bytes(bomb(kind))
-    said = 'not an image that' if kind == 'ppm' else 'is 30000x30000, 900 million pixels'
+    said = (
+        'is 16384x16384, 268 million' if kind == 'webp' else 'is 30000x30000, 900 million pixels'
+    )
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ValueError, match=said):
         read_rgb(path)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from surgseg_ros.frames.foreign import parse_yaml, read_text
+
 _LENGTHS = ('radius', 'radius_stddev', 'pitch', 'wrist', 'jaws', 'length_stddev')
 _PAIRS = ('jaw_width', 'jaw_thickness')
 _ANGLES = ('pitch_limit', 'yaw_limit', 'opening_limit')
@@ -44,7 +46,7 @@ class InstrumentTable:
     @classmethod
     def read(cls, path: str | Path) -> 'InstrumentTable':
         """Read a YAML file; OSError if there is none, ValueError if it is no such table."""
-        entries = yaml.safe_load(Path(path).read_text())
+        entries = parse_yaml(read_text(Path(path)), yaml.SafeLoader)
         if not isinstance(entries, dict):
             raise ValueError(f'{path} holds no table of instruments')
         return cls(entries)
