@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat, Nodetype
@@ -105,9 +105,9 @@ def _parts(name: str, definitions: Typesdict, above: tuple[str, ...]) -> int:
     for _, (kind, detail) in definitions[name][1] if name in definitions else ():
         element = _element(kind, detail)
         if element.message:
-            total += element.count * _parts(element.message, definitions, (*above, name))
+            total += element.length * _parts(element.message, definitions, (*above, name))
         elif element.is_text:
-            total += element.count
+            total += element.length
         if total > _MAX_PARTS:
             break
     return total
@@ -118,15 +118,15 @@ class _Element(NamedTuple):
 
     message: str
     is_text: bool
-    count: int
+    length: int
 
 
 def _element(kind: Nodetype, detail: Any) -> _Element:
-    count = int(detail[1]) if kind == Nodetype.ARRAY else 1
+    length = int(detail[1]) if kind == Nodetype.ARRAY else 1
     if kind in (Nodetype.ARRAY, Nodetype.SEQUENCE):
         kind, detail = detail[0]
     is_message = kind == Nodetype.NAME
-    return _Element(str(detail) if is_message else '', detail[0] == 'string', count)
+    return _Element(str(detail) if is_message else '', detail[0] == 'string', length)
 
 
 def find_type(type_name: str) -> Typestore:

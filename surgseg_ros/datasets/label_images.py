@@ -61,16 +61,17 @@ def _by_id(path: Path, values: np.ndarray, ids: Mapping[int, int]) -> np.ndarray
 
 def _indices(path: Path) -> np.ndarray:
     """HxW as stored: grey values, or the indices of a palette, which OpenCV does not give."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
+    data = read_bytes(path)
     try:
-        with Image.open(io.BytesIO(read_bytes(path))) as image:
+        with Image.open(io.BytesIO(data)) as image:
             if image.mode in ('P', 'L', '1'):
                 return np.asarray(image.convert('L') if image.mode == '1' else image)
             if image.mode in ('I', 'I;16', 'I;16B'):
                 return np.asarray(image).astype(np.uint16)
             pixels = np.asarray(image)
-    except (UnidentifiedImageError, OSError) as error:
+    except Exception as error:  # broken bytes lead to any, SyntaxError for one
         raise ValueError(f'{path} is not an image that can be read') from error
     if pixels.ndim == 3 and (pixels[..., :3] == pixels[..., :1]).all():
         return pixels[..., 0]

@@ -99,7 +99,7 @@ def read_array(path: Path) -> np.ndarray:
             if math.prod(shape) * dtype.itemsize > path.stat().st_size:
                 raise ValueError(f'it states the shape {shape}, for which the file is too small')
         values: np.ndarray = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, KeyError, SyntaxError, TypeError) as error:
+    except Exception as error:  # broken bytes lead to any, tokenize.TokenError for one
         reason = ' '.join(str(error).split())
         raise ValueError(f'{path} is not an array that NumPy can read: {reason}') from error
     return values
