@@ -107,3 +107,24 @@ def test_rviz_shows_image_overlays_and_cloud_in_the_frame_of_the_endoscope() -> 
     }
     assert {f'/endoscope/{topic}' for topic in shown} <= published
     assert manager['Global Options']['Fixed Frame'] == 'endoscope_left_optical'
+
+
+def test_planner_files_take_topics_that_the_tool_pose_node_publishes() -> None:
+    folder = REPOSITORY / 'config' / 'planners'
+    published = {
+        row.topic: row.type for row in describe.graph('tool_pose', 'endoscope') if 'out' in row
+    }
+    moveit = yaml.safe_load((folder / 'moveit_sensors_3d.yaml').read_text())
+    for topic, type_name, sensor in (
+        ('point_cloud_topic', 'sensor_msgs/PointCloud2', 'tissue_points'),
+        ('image_topic', 'sensor_msgs/Image', 'tissue_depth'),
+    ):
+        assert published[moveit[sensor][topic]] == type_name
+    assert set(moveit['sensors']) <= set(moveit)
+    nvblox = (folder / 'nvblox.yaml').read_text()
+    assert yaml.safe_load(nvblox)['/**']['ros__parameters']['use_depth'] is True
+    remapped = re.findall(r'-r \S+:=(\S+)', nvblox)
+    assert [published[topic] for topic in remapped] == [
+        'sensor_msgs/Image',
+        'sensor_msgs/CameraInfo',
+    ]
