@@ -22,8 +22,13 @@ InvertedResidual = pytest.importorskip('surgseg_ros.networks.mobilenet_v2').Inve
 F32_LIMIT = 1e-4  # of max difference / standard deviation
 FLIPPED = 1e-3  # of the values, where rounding may decide between two
 BF16_LIMIT = 0.03  # of mean difference / standard deviation; 0.011 to 0.015 seen
+LARGE = 6_000_000  # parameters; of every architecture there is a smaller one
 EXAMPLES = [
-    pytest.param((name, example), id=f'{name}-{index}')
+    pytest.param(
+        (name, example),
+        id=f'{name}-{index}',
+        marks=pytest.mark.long if networks.spec(name).parameters > LARGE else (),
+    )
     for name in networks.available()
     for index, example in enumerate(networks.spec(name).examples)
 ]

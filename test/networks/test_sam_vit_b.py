@@ -79,6 +79,7 @@ def test_torch(published, golden, image):
     np.testing.assert_allclose(blocks[..., ::4], golden['blocks'], rtol=0, atol=2e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize('kind', ['openvino', 'onnxruntime'])
 def test_runtimes(published, golden, image, kind):
     model = Model(

@@ -56,17 +56,16 @@ def answers(node: Graph, name: str, frames: list[StereoFrame], topic: str, kind:
     node.listen(topic, kind)
 
     def send(stamp: int, frame: StereoFrame) -> None:
-        node.send_image(stamp, frame.left)
         if name == 'stereo':
+            node.send_info(frame.calibration)
             node.send_image(stamp, frame.right, 'right')
+        node.send_image(stamp, frame.left)
 
-    if name == 'stereo':
-        node.send_info(frames[0].calibration)
     node.connect_by(lambda: send(next(node.clock), frames[0]), name)
     found = []
     for frame in frames:  # their stamps are before those that connected: another epoch
         send(frame.stamp, frame)
-        found.append(node.answer(frame.stamp, topic, 60))
+        found.append(node.answer(frame.stamp, topic))
     return found
 
 

@@ -186,7 +186,7 @@ def reference(weights, image):
     return upscale_masks(logits, SIZE)[:, 0].numpy(), quality.numpy()
 
 
-@pytest.mark.parametrize('kind', ['openvino', 'torch'])
+@pytest.mark.parametrize('kind', [pytest.param('openvino', marks=pytest.mark.long), 'torch'])
 def test_a_frame_is_encoded_prompted_and_decoded_as_the_network_does(weights, kind):
     image = texture('frame', *SIZE)
     logits, quality = reference(weights, image)

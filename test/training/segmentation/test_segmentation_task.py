@@ -146,6 +146,7 @@ def learnt(close_ups: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_eight_frames_are_learnt_by_heart(learnt: Path) -> None:
     """200 steps; mean over the four kinds of instrument, at full size. 0.97 was seen."""
@@ -154,6 +155,7 @@ def test_eight_frames_are_learnt_by_heart(learnt: Path) -> None:
     assert card.details['metrics']['mIoU'] > 0.95
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_weights_say_the_same_in_the_predictor(learnt: Path, root: Path) -> None:
     card = read_card(learnt / 'best.safetensors')

@@ -334,7 +334,8 @@ def test_the_contrast_reaches_the_encoder_only_where_it_is_asked_to(monkeypatch)
         assert task.network.prototypes().grad.any()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.long
+@pytest.mark.timeout(900)
 def test_eight_frames_are_learned_upon_the_bundled_backbone(tmp_path):
     """On cached features, 160 steps of 8 prompts, as published but for the size of all."""
     pytest.importorskip('mujoco', reason='the simulated dataset needs MuJoCo')
