@@ -15,6 +15,8 @@ from rosbags.rosbag2 import storage_mcap
 zstd = storage_mcap.zstd  # of the standard library, or its backport
 
 MAX_CHUNK = 1 << 28  # bytes of a chunk, or of a message, once decompressed
+_ZSTD_BLOCK = 1 << 17  # bytes that a block of zstd stands for at most (RFC 8878)
+_PIECE = 1 << 10  # bytes decompressed at a time where damage is looked for
 _HEAD = struct.Struct('<QQQII')  # first and last time, size, checksum, length of the next
 
 
@@ -34,17 +36,37 @@ def decompressed(content: bytes, whole: bool) -> Chunk:
 
     Raises DamagedChunk where the bytes are not those that were written.
     """
+    size, checksum, compression, data = _parsed(content)
     try:
-        _, _, size, checksum, length = _HEAD.unpack_from(content)
-        at = _HEAD.size + length + 8
-        compression = content[_HEAD.size : at - 8].decode()
-        data = content[at:]
         records = _expand(data, compression, size)
-    except (struct.error, UnicodeDecodeError, RuntimeError, zstd.ZstdError) as error:
+    except (RuntimeError, zstd.ZstdError) as error:
         raise DamagedChunk(str(error)) from None
     if whole and (len(records) != size or checksum and crc32(records) != checksum):
         raise DamagedChunk('its checksum or size is wrong')
     return Chunk(records, len(records) == size)
+
+
+def before_damage(content: bytes) -> bytes:
+    """Records of a damaged zstd chunk up to a block before the damage; none where that is unknown.
+
+    The last block that can be read is left out: the damage may begin in it. A checksum alone, with
+    blocks that can all be read, does not say which of them is wrong.
+    """
+    try:
+        size, _, compression, data = _parsed(content)
+    except DamagedChunk:
+        return b''
+    if compression != 'zstd' or size > MAX_CHUNK:
+        return b''
+    decompressor, records = zstd.ZstdDecompressor(), bytearray()
+    for at in range(0, len(data) - _PIECE, _PIECE):  # an error in the last one is the checksum's
+        try:
+            records += decompressor.decompress(data[at : at + _PIECE], max_length=size)
+        except zstd.ZstdError:
+            return bytes(records[:-_ZSTD_BLOCK])
+        if decompressor.eof or len(records) >= size:
+            break
+    return b''
 
 
 def compress(records: bytes) -> bytes:
@@ -113,6 +135,16 @@ def _whole(decompress: _Decompress, data: bytes) -> bytes:
     if len(expanded) > MAX_CHUNK:
         raise ValueError(f'{len(data)} bytes stand for more than {MAX_CHUNK}, which is the most')
     return expanded
+
+
+def _parsed(content: bytes) -> tuple[int, int, str, bytes]:
+    """Size and checksum of the records of a chunk record, their compression, and themselves."""
+    try:
+        _, _, size, checksum, length = _HEAD.unpack_from(content)
+        at = _HEAD.size + length + 8
+        return size, checksum, content[_HEAD.size : at - 8].decode(), content[at:]
+    except (struct.error, UnicodeDecodeError) as error:
+        raise DamagedChunk(str(error)) from None
 
 
 def _expand(data: bytes, compression: str, size: int) -> bytes:

@@ -18,7 +18,7 @@ from rosbags.interfaces import MessageDefinition
 from rosbags.rosbag2.storage_mcap import Schema, get_msgdef, get_qos, read_bytes, read_string
 from rosbags.typesys.store import Typestore
 
-from surgseg_ros.bags.chunks import DamagedChunk, decompressed
+from surgseg_ros.bags.chunks import DamagedChunk, before_damage, decompressed
 from surgseg_ros.bags.reader import BagError, BagReader, is_latched, storage_files, unfinished_path
 from surgseg_ros.bags.types import UnknownType, find_type, full_name, types_of_definition
 from surgseg_ros.bags.writer import BagWriter
@@ -88,7 +88,10 @@ def _recover_mcap(file: Path, writer: BagWriter, note: Callable[[str], object]) 
         for saved in salvage.messages():
             output.write(saved)
     if salvage.damaged:
-        note(f'{file}: {salvage.damaged} of {salvage.chunks} chunks are damaged and left out')
+        note(
+            f'{file}: {salvage.damaged} of {salvage.chunks} chunks are damaged; what they held '
+            'behind the damage is lost'
+        )
     if salvage.unknown:
         note(f'{file}: {salvage.unknown} records that describe topics or types are damaged')
     if salvage.cut:
@@ -98,7 +101,7 @@ def _recover_mcap(file: Path, writer: BagWriter, note: Callable[[str], object]) 
 class _Salvage:
     """Reads the messages of a damaged mcap file.
 
-    chunks, damaged: how many there were, and of these how many without use. unknown: records that
+    chunks, damaged: how many there were, and of these how many damaged. unknown: records that
     describe topics and cannot be read. cut: whether the file ends within a record or without its
     end.
     """
@@ -111,7 +114,7 @@ class _Salvage:
         self._channels: dict[int, _Channel] = {}
 
     def messages(self) -> Iterator[_Saved]:
-        """Those of every chunk that is whole, and of the last one as far as it goes."""
+        """Those of every whole chunk; of a damaged one, and of the last, as far as it goes."""
         starts = self._indexed_chunks()
         at: int | None = len(_MAGIC)
         while at is not None and at < self._size:
@@ -147,7 +150,7 @@ class _Salvage:
             records = decompressed(content, whole).records
         except DamagedChunk:
             self.damaged += 1
-            return
+            records = before_damage(content)
         at = 0
         while at + _RECORD.size <= len(records):
             opcode, length = _RECORD.unpack_from(records, at)
