@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from surgseg_ros.media.share import PACKAGE, share
+from surgseg_ros.processes import camera_arguments
 
 _ARGUMENT = re.compile(r'\$\((\w+)\)')
 
@@ -63,6 +64,8 @@ class Pipeline:
             raise ValueError(f'no pipeline is called {name!r}; known: {known}')
         content = yaml.safe_load(path.read_text())
         arguments = {key: Argument(**value) for key, value in content['arguments'].items()}
+        for key, text in camera_arguments.HELP.items():
+            arguments[key] = Argument(camera_arguments.DEFAULTS[key], text)
         return cls(name, arguments, content['nodes'])
 
     def nodes(self, given: Mapping[str, object]) -> list[PipelineNode]:
@@ -106,15 +109,21 @@ def _applies(entry: Mapping[str, Any], values: Mapping[str, object]) -> bool:
 
 def _make_node(entry: Mapping[str, Any], values: Mapping[str, object]) -> PipelineNode:
     executable = entry['executable']
+    parameters = {key: _fill(value, values) for key, value in entry.get('parameters', {}).items()}
+    remaps = {key: str(_fill(value, values)) for key, value in entry.get('remaps', {}).items()}
+    if executable == 'endoscope_node':
+        parameters |= camera_arguments.source_parameters(values)
+    elif values['source'] == 'camera':
+        remaps |= camera_arguments.camera_remaps(values)
+        if entry.get('package', PACKAGE) == PACKAGE:
+            parameters |= camera_arguments.camera_parameters(values)
     return PipelineNode(
         executable=executable,
         name=entry.get('name', executable.removesuffix('_node')),
         namespace=str(values.get('namespace', '')),
         package=entry.get('package', PACKAGE),
-        parameters={
-            key: _fill(value, values) for key, value in entry.get('parameters', {}).items()
-        },
-        remaps={key: str(_fill(value, values)) for key, value in entry.get('remaps', {}).items()},
+        parameters=parameters,
+        remaps=remaps,
         arguments=[str(_fill(item, values)) for item in entry.get('arguments', [])],
     )
 

@@ -11,6 +11,7 @@ from surgseg_ros.nodes.endoscope_node import EndoscopeNode
 from surgseg_ros.nodes.instance_node import InstanceNode
 from surgseg_ros.nodes.semantic_node import SemanticNode
 from surgseg_ros.nodes.stereo_node import StereoNode
+from surgseg_ros.nodes.tool_pose_node import ToolPoseNode
 from surgseg_ros.processes.pipelines import Pipeline, PipelineNode
 from surgseg_ros.processes.supervisor import command, ros_arguments
 
@@ -49,6 +50,44 @@ def test_camera_starts_no_endoscope_and_rviz_starts_with_its_configuration():
     assert nodes['rviz2'].arguments == ['-d', str(share() / 'config' / 'perception.rviz')]
 
 
+PIPELINES = ['stereo', 'semantic', 'instance', 'perception', 'navigation']
+
+
+@pytest.mark.parametrize('name', PIPELINES)
+def test_topics_of_a_camera_are_remapped(name):
+    given = {
+        'source': 'camera',
+        'left': '/camera/infra1/image_rect_raw',
+        'right': '/camera/infra2/image_rect_raw',
+        'left_info': '/camera/infra1/camera_info',
+    }
+    for node in Pipeline.load(name).nodes(given):
+        assert node.remaps['left/image_rect'] == node.remaps['left/image_raw'] == given['left']
+        assert node.remaps['right/image_rect'] == given['right']
+        assert node.remaps['left/image_raw/compressed'] == f'{given["left"]}/compressed'
+        assert node.remaps['left/camera_info'] == given['left_info']
+        assert 'right/camera_info' not in node.remaps
+        assert 'stacking' not in node.parameters
+
+
+@pytest.mark.parametrize('name', PIPELINES)
+def test_a_camera_with_both_eyes_in_one_topic(name):
+    given = {'source': 'camera', 'left': '/rig/stereo/image_raw', 'stacking': 'horizontal'}
+    for node in Pipeline.load(name).nodes(given):
+        assert node.parameters['stacking'] == 'horizontal'
+        assert node.remaps['stereo/image_raw'] == given['left']
+        assert 'left/image_raw' not in node.remaps
+
+
+def test_topics_of_a_bag_are_those_that_the_endoscope_reads():
+    given = {'bag': 'rig.mcap', 'left': '/stereo/image_raw', 'stacking': 'vertical'}
+    endoscope, stereo = Pipeline.load('stereo').nodes(given)
+    assert endoscope.parameters['left'] == '/stereo/image_raw'
+    assert endoscope.parameters['stacking'] == 'vertical'
+    assert 'right' not in endoscope.parameters
+    assert not stereo.remaps and 'stacking' not in stereo.parameters
+
+
 def test_one_max_rate_reaches_all_nodes_of_perception():
     given = {'max_rate': '7.5', 'instances': 'true'}
     nodes = {node.name: node for node in Pipeline.load('perception').nodes(given)}
@@ -59,7 +98,7 @@ def test_one_max_rate_reaches_all_nodes_of_perception():
     assert 'instance' not in {node.name for node in Pipeline.load('perception').nodes({})}
 
 
-@pytest.mark.parametrize('name', ['stereo', 'semantic', 'instance', 'perception'])
+@pytest.mark.parametrize('name', PIPELINES)
 def test_nodes_have_the_parameters_that_a_pipeline_sets(name):
     declared = {
         node: {p.name for p in kind.PARAMETERS}
@@ -68,11 +107,15 @@ def test_nodes_have_the_parameters_that_a_pipeline_sets(name):
             ('stereo', StereoNode),
             ('semantic', SemanticNode),
             ('instance', InstanceNode),
+            ('tool_pose', ToolPoseNode),
         )
     }
     pipeline = Pipeline.load(name)
-    for node in pipeline.nodes({'instances': True} if 'instances' in pipeline.arguments else {}):
-        assert set(node.parameters) <= declared[node.name]
+    every = {'instances': True} if 'instances' in pipeline.arguments else {}
+    stacked = {'left': '/both', 'stacking': 'vertical'}
+    for given in (stacked, stacked | {'source': 'camera'}):
+        for node in pipeline.nodes(every | given):
+            assert set(node.parameters) <= declared[node.name]
     assert (share() / 'launch' / f'{name}_pipeline.launch.py').is_file()
 
 
