@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,6 +21,7 @@ from surgseg_ros.rosdata.factory import Message
 from surgseg_ros.rosdata.frame_messages import frame_messages, truth_from_messages
 from surgseg_ros.rosdata.images import decode_compressed, decode_image
 from surgseg_ros.rosdata.messages import camera_model_from_info, stamp_of
+from surgseg_ros.rosdata.viewer_messages import viewer_messages
 
 T = TypeVar('T')
 NAMESPACE = '/endoscope'
@@ -36,8 +37,12 @@ _FIRST_INFOS = 300  # camera_info among which a calibrated one is looked for bef
 
 
 def write_frame(writer: BagWriter, frame: StereoFrame, namespace: str = NAMESPACE) -> None:
-    """Append a frame and its truth under `namespace`, recorded at its own stamp."""
-    for topic, type_name, message in frame_messages(make_message, frame):
+    """Append a frame and its truth under `namespace`, recorded at its own stamp.
+
+    Truth is there twice: as it is read again, and as viewers show it.
+    """
+    every = chain(viewer_messages(make_message, frame), frame_messages(make_message, frame))
+    for topic, type_name, message in every:
         name = topic if topic.startswith('/') else f'{namespace}/{topic}'
         writer.write(name, type_name, message, frame.stamp)
 

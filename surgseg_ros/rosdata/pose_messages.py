@@ -29,13 +29,15 @@ def jaw_state(make: MessageFactory, header: object, angle: float) -> Message:
     return make('sensor_msgs/msg/JointState', header=header, name=['jaw'], position=[float(angle)])
 
 
-def transforms(make: MessageFactory, header: object, tools: Sequence[ToolPose]) -> Message:
-    """tf2_msgs/TFMessage: tool<slot>_shaft and tool<slot>_control_point of valid poses."""
+def transforms(
+    make: MessageFactory, header: object, tools: Sequence[ToolPose], prefix: str = ''
+) -> Message:
+    """tf2_msgs/TFMessage: <prefix>tool<slot>_shaft and _control_point of valid poses."""
     found = []
     for tool in tools:
         if tool.state != PoseState.INVALID:
             for name, pose in (('shaft', tool.shaft), ('control_point', tool.control_point)):
-                found.append(_transform(make, header, f'tool{tool.slot}_{name}', pose))
+                found.append(transform(make, header, f'{prefix}tool{tool.slot}_{name}', pose))
     return make('tf2_msgs/msg/TFMessage', transforms=found)
 
 
@@ -44,11 +46,12 @@ def isi_axes(make: MessageFactory, header: Message) -> Message:
     child = f'{header.frame_id}_isi'
     optical_from_isi = np.linalg.inv(ISI_FROM_OPTICAL)
     return make(
-        'tf2_msgs/msg/TFMessage', transforms=[_transform(make, header, child, optical_from_isi)]
+        'tf2_msgs/msg/TFMessage', transforms=[transform(make, header, child, optical_from_isi)]
     )
 
 
-def _transform(make: MessageFactory, header: object, child: str, pose: np.ndarray) -> Message:
+def transform(make: MessageFactory, header: object, child: str, pose: np.ndarray) -> Message:
+    """geometry_msgs/TransformStamped of a 4x4 pose of the frame `child` in that of the header."""
     x, y, z, w = quaternion_from_matrix(pose).tolist()
     return make(
         'geometry_msgs/msg/TransformStamped',

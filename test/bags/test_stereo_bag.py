@@ -64,9 +64,11 @@ def test_topics_as_documented(tmp_path: Path) -> None:
             '/endoscope/left/camera_info': 'sensor_msgs/msg/CameraInfo',
             '/endoscope/right/camera_info': 'sensor_msgs/msg/CameraInfo',
             '/endoscope/ground_truth/disparity': 'stereo_msgs/msg/DisparityImage',
+            '/endoscope/ground_truth/depth': IMAGE,
             '/endoscope/ground_truth/parts': IMAGE,
             '/endoscope/ground_truth/instances': 'surgseg_ros/msg/InstrumentInstances',
             '/endoscope/ground_truth/tool_poses': 'surgseg_ros/msg/ToolPoses',
+            '/tf': 'tf2_msgs/msg/TFMessage',
         }
 
 
