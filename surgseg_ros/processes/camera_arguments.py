@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 _EYES = ('left', 'right')
-_IMAGES = ('image_rect', 'image_raw')
 HELP = {
     'left': 'topic of the left image, of the camera or in the bag; empty: left/image_rect (with '
     'rectify, image_raw) below the namespace, in a bag what is found',
@@ -28,13 +27,16 @@ def camera_parameters(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def camera_remaps(values: Mapping[str, Any]) -> dict[str, str]:
-    """Names that nodes give the camera's topics -> the topics that are given."""
+    """Names that nodes give the camera's topics -> the topics that are given.
+
+    Only image_raw with `rectify`: image_rect is then what a node publishes.
+    """
+    name = 'image_raw' if values['rectify'] else 'image_rect'
     images = {eye: values[eye] for eye in _EYES}
     if values['stacking'] != 'none':
         images = {'stereo': values['left']}
-    remaps = {f'{eye}/{name}': topic for eye, topic in images.items() for name in _IMAGES}
-    compressed = {
-        f'{name}/compressed': f'{topic}/compressed' for name, topic in remaps.items() if topic
-    }
-    infos = {f'{eye}/camera_info': values[f'{eye}_info'] for eye in _EYES}
-    return {name: topic for name, topic in (remaps | compressed | infos).items() if topic}
+    remaps = {f'{eye}/camera_info': values[f'{eye}_info'] for eye in _EYES}
+    for eye, topic in images.items():
+        for ending in ('', '/compressed') if topic else ():
+            remaps[f'{eye}/{name}{ending}'] = topic + ending
+    return {wanted: topic for wanted, topic in remaps.items() if topic}

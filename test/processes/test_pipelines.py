@@ -62,12 +62,16 @@ def test_topics_of_a_camera_are_remapped(name):
         'left_info': '/camera/infra1/camera_info',
     }
     for node in Pipeline.load(name).nodes(given):
-        assert node.remaps['left/image_rect'] == node.remaps['left/image_raw'] == given['left']
+        assert node.remaps['left/image_rect'] == given['left']
         assert node.remaps['right/image_rect'] == given['right']
-        assert node.remaps['left/image_raw/compressed'] == f'{given["left"]}/compressed'
+        assert node.remaps['left/image_rect/compressed'] == f'{given["left"]}/compressed'
         assert node.remaps['left/camera_info'] == given['left_info']
         assert 'right/camera_info' not in node.remaps
         assert 'stacking' not in node.parameters
+        assert 'left/image_raw' not in node.remaps
+    for node in Pipeline.load(name).nodes(given | {'rectify': True}):
+        assert node.remaps['left/image_raw'] == given['left']
+        assert 'left/image_rect' not in node.remaps  # what a node publishes
 
 
 @pytest.mark.parametrize('name', PIPELINES)
@@ -75,8 +79,8 @@ def test_a_camera_with_both_eyes_in_one_topic(name):
     given = {'source': 'camera', 'left': '/rig/stereo/image_raw', 'stacking': 'horizontal'}
     for node in Pipeline.load(name).nodes(given):
         assert node.parameters['stacking'] == 'horizontal'
-        assert node.remaps['stereo/image_raw'] == given['left']
-        assert 'left/image_raw' not in node.remaps
+        assert node.remaps['stereo/image_rect'] == given['left']
+        assert 'left/image_rect' not in node.remaps
 
 
 def test_topics_of_a_bag_are_those_that_the_endoscope_reads():
