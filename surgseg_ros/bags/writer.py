@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import sqlite3
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,6 +21,7 @@ from rosbags.interfaces import (
 )
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.storage_mcap import McapWriter
+from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 from rosbags.typesys.store import Typestore
 
 from surgseg_ros.bags import chunks
@@ -32,6 +34,7 @@ T = TypeVar('T')
 _LOG = logging.getLogger('surgseg_ros')
 _JAZZY: Literal[9] = 9  # version of metadata.yaml
 _CHUNK_SPAN = 1_000_000_000  # ns
+_TRANSACTION = 1 << 22  # bytes of messages that sqlite3 takes at once
 _FOREVER = QosTime(9223372036, 854775807)
 
 
@@ -147,7 +150,7 @@ class BagWriter:
     def _do(self, function: Callable[..., T], *args: object, **options: object) -> T:
         try:
             return self._worker.submit(function, *args, **options).result()
-        except (OSError, apsw.Error) as error:  # a full disk
+        except (OSError, apsw.Error, sqlite3.Error) as error:  # a full disk
             reason = getattr(error, 'strerror', None) or error
             raise OSError(f'{self.path} cannot be written: {reason}') from error
 
@@ -159,6 +162,8 @@ class BagWriter:
         self._writer.open()
         storage = self._writer.storage
         self._mcap = storage if isinstance(storage, McapWriter) else None
+        self._sqlite3 = storage if isinstance(storage, Sqlite3Writer) else None
+        self._uncommitted, self._committed = 0, 0
         if self._mcap:
             self._mcap.bio.flush()
             if compress:
@@ -167,15 +172,23 @@ class BagWriter:
     def _write(self, connection: Connection, time: int, data: bytes | memoryview) -> None:
         """Write a message, and hand each chunk to the system: a killed process keeps them.
 
-        A chunk ends after a second of messages, also where these are few.
+        A chunk, or a transaction, ends after a second of messages, also where these are few.
         """
         self._writer.write(connection, time, data)
+        if self._sqlite3:
+            self._commit(self._sqlite3, time, len(data))
         if self._mcap is None:
             return
         if time - self._mcap.chunk.message_start_time > _CHUNK_SPAN:
             self._mcap.close_chunk()
         if not self._mcap.chunk.msgs:
             self._mcap.bio.flush()
+
+    def _commit(self, storage: Sqlite3Writer, time: int, size: int) -> None:
+        self._uncommitted += size
+        if self._uncommitted > _TRANSACTION or time - self._committed > _CHUNK_SPAN:
+            storage.conn.commit()
+            self._uncommitted, self._committed = 0, time
 
     def _publish(self) -> None:
         finished = self._partial / 'bag'

@@ -236,12 +236,12 @@ def test_a_killed_writer_leaves_no_bag_but_says_so(tmp_path: Path, name: str) ->
         BagReader(path)
     with pytest.raises(BagError, match='interrupted'):
         BagReader(unfinished_path(path) / 'bag')
-    if name != 'bag.db3':  # one transaction: it holds nothing
-        with BagWriter(tmp_path / 'saved') as writer:
-            recover(path, writer, lambda sentence: None)
-        with BagReader(tmp_path / 'saved') as bag:
-            times = [message.time for message in bag.messages()]
-        assert len(times) >= 18 and times == list(range(1, len(times) + 1))
+    with BagWriter(tmp_path / 'saved') as writer:
+        recover(path, writer, lambda sentence: None)
+    with BagReader(tmp_path / 'saved') as bag:
+        times = [message.time for message in bag.messages()]
+    least = 14 if name == 'bag.db3' else 18  # up to the last transaction, or chunk
+    assert len(times) >= least and times == list(range(1, len(times) + 1))
     with pytest.raises(BagError, match='exists already'):
         write_strings(path)
     assert texts(write_strings(path, overwrite=True)) == ['0', '1', '2']

@@ -35,9 +35,9 @@ def bag(tmp_path: Path) -> Path:
 def test_bags_info(bag: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['bags', 'info', str(bag)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f'{bag}: 24 messages, 0.200 s from 1970-01-01 00:00:01 UTC'
+    assert lines[0] == f'{bag}: 30 messages, 0.200 s from 1970-01-01 00:00:01 UTC'
     assert '       3  /endoscope/left/image_rect  sensor_msgs/msg/Image' in lines
-    assert len(lines) == 9
+    assert len(lines) == 11
 
 
 def test_bags_info_of_a_device(capsys: pytest.CaptureFixture[str]) -> None:
@@ -248,3 +248,31 @@ def test_sizes(capsys) -> None:
     with pytest.raises(SystemExit):
         main(['simulate', 'out', '--size', 'large'])
     assert "'large' is not WIDTHxHEIGHT" in capsys.readouterr().err
+
+
+WITH_LITTLE_SPACE = """
+import resource, sys
+from surgseg_ros.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ('action', 'name'),
+    [('convert', 'out.db3'), ('pack', 'out'), ('recover', 'out.mcap'), ('simulate', 'out.mcap')],
+)
+def test_a_full_disk(bag: Path, tmp_path: Path, action: str, name: str) -> None:
+    out = tmp_path / name
+    words = ['bags', action, str(bag), str(out)]
+    if action == 'simulate':
+        words = ['simulate', str(out), '--frames', '3', '--size', '160x128']
+    run = subprocess.run(
+        [sys.executable, '-c', WITH_LITTLE_SPACE, *words],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 2 and 'Traceback' not in run.stderr, run.stderr
+    assert f'{out} cannot be written: ' in run.stderr.splitlines()[-1]
+    assert not out.exists()

@@ -1,4 +1,4 @@
-"""A rig like that of a dVRK, end to end: camera, `surgseg up`, recorder, and the recording again."""
+"""A rig like a dVRK's, end to end: camera, `surgseg up`, recorder, and the recording again."""
 
 import time
 from collections.abc import Callable
