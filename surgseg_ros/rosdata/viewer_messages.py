@@ -11,8 +11,8 @@ import numpy as np
 from surgseg_ros.frames.stereo_frame import ArmState, StereoFrame
 from surgseg_ros.geometry.points import disparity_to_depth
 from surgseg_ros.rosdata import messages, pose_messages
+from surgseg_ros.rosdata.factory import Message, MessageFactory
 from surgseg_ros.rosdata.frame_messages import TopicMessage
-from surgseg_ros.rosdata.messages import MessageFactory
 
 DEPTH = 'ground_truth/depth'
 TF = '/tf'
@@ -37,7 +37,7 @@ def viewer_messages(make: MessageFactory, frame: StereoFrame) -> Iterator[TopicM
         yield TopicMessage(TF, kind, make(kind, transforms=list(found)))
 
 
-def _arm_transforms(make: MessageFactory, frame: StereoFrame, arm: ArmState) -> list[object]:
+def _arm_transforms(make: MessageFactory, frame: StereoFrame, arm: ArmState) -> list[Message]:
     """Where the base really is, and where the arm says that its instrument is."""
     camera, base = (
         messages.header(make, frame.stamp, name) for name in (frame.frame_id, f'{arm.name}_base')
