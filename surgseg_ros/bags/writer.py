@@ -161,34 +161,15 @@ class BagWriter:
             self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()
         storage = self._writer.storage
-        self._mcap = storage if isinstance(storage, McapWriter) else None
-        self._sqlite3 = storage if isinstance(storage, Sqlite3Writer) else None
-        self._uncommitted, self._committed = 0, 0
-        if self._mcap:
-            self._mcap.bio.flush()
+        if isinstance(storage, McapWriter):
+            storage.bio.flush()
             if compress:
-                self._mcap.compressor = chunks.compress
+                storage.compressor = chunks.compress
+        self._pieces = _Pieces(storage)
 
     def _write(self, connection: Connection, time: int, data: bytes | memoryview) -> None:
-        """Write a message, and hand each chunk to the system: a killed process keeps them.
-
-        A chunk, or a transaction, ends after a second of messages, also where these are few.
-        """
         self._writer.write(connection, time, data)
-        if self._sqlite3:
-            self._commit(self._sqlite3, time, len(data))
-        if self._mcap is None:
-            return
-        if time - self._mcap.chunk.message_start_time > _CHUNK_SPAN:
-            self._mcap.close_chunk()
-        if not self._mcap.chunk.msgs:
-            self._mcap.bio.flush()
-
-    def _commit(self, storage: Sqlite3Writer, time: int, size: int) -> None:
-        self._uncommitted += size
-        if self._uncommitted > _TRANSACTION or time - self._committed > _CHUNK_SPAN:
-            storage.conn.commit()
-            self._uncommitted, self._committed = 0, time
+        self._pieces.written(time, len(data))
 
     def _publish(self) -> None:
         finished = self._partial / 'bag'
@@ -199,6 +180,32 @@ class BagWriter:
             _remove(self.path)
         finished.rename(self.path)
         _remove(self._partial)
+
+
+class _Pieces:
+    """Hands what is written to the system in pieces: a killed process leaves all but the last.
+
+    A piece is a chunk of mcap, a transaction of sqlite3. It ends after a second of messages, also
+    where these are few.
+    """
+
+    def __init__(self, storage: object) -> None:
+        self._mcap = storage if isinstance(storage, McapWriter) else None
+        self._sqlite3 = storage if isinstance(storage, Sqlite3Writer) else None
+        self._size, self._begin = 0, 0
+
+    def written(self, time: int, size: int) -> None:
+        """Take note of a message of so many bytes, recorded at time, ns."""
+        if self._mcap:
+            if time - self._mcap.chunk.message_start_time > _CHUNK_SPAN:
+                self._mcap.close_chunk()
+            if not self._mcap.chunk.msgs:
+                self._mcap.bio.flush()
+        if self._sqlite3:
+            self._size += size
+            if self._size > _TRANSACTION or time - self._begin > _CHUNK_SPAN:
+                self._sqlite3.conn.commit()
+                self._size, self._begin = 0, time
 
 
 def _plugin(path: Path, storage: str | None) -> StoragePlugin:
