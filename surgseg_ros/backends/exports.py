@@ -84,10 +84,11 @@ def compiled_folder(name: str) -> Iterator[Path]:
 
 
 def cache_flaw() -> str:
-    """Why exports cannot be kept in the cache, in a few words; empty if they can."""
+    """Why exports cannot be kept in the cache, in a few words; empty if they can: it is tried."""
     try:
         for kept in _KEPT:
-            _make(kept)
+            with tempfile.TemporaryFile(dir=_make(kept)) as trial:
+                trial.write(bytes(4096))
     except OSError as error:
         return error.strerror or str(error)
     return ''

@@ -11,10 +11,10 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 from surgseg_ros.media import children
+from surgseg_ros.processes import shared_memory
 
 TESTED_PYTHON = ((3, 11), (3, 12))
 PROFILE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
-SHARED_MEMORY = Path('/dev/shm')
 LARGE_CACHE = 10**9  # bytes
 LEAST_SHARED_MEMORY_MB = 256  # config/fastdds.xml takes 64 MB per process
 PATIENCE = 60.0  # s for a check in a process of its own
@@ -172,27 +172,26 @@ def _profile(path: str | None) -> Check:
 
 def check_shared_memory() -> Iterator[Check]:
     """Room for whole images in /dev/shm, through which Fast DDS moves them."""
-    if not SHARED_MEMORY.is_dir():
-        yield Check(
-            'warning',
-            'shared memory',
-            f'there is no {SHARED_MEMORY}',
-            'mount a tmpfs there, or images travel through the network stack',
-        )
+    folder, name = shared_memory.FOLDER, 'shared memory'
+    if not folder.is_dir():
+        mend = 'mount a tmpfs there, or images travel through the network stack'
+        yield Check('warning', name, f'there is no {folder}', mend)
         return
-    usage = shutil.disk_usage(SHARED_MEMORY)
+    usage = shutil.disk_usage(folder)
     total, free = usage.total // 2**20, usage.free // 2**20
-    found = f'{free} of {total} MB free in {SHARED_MEMORY}'
-    if free >= LEAST_SHARED_MEMORY_MB:
-        yield Check('ok', 'shared memory', found)
-    else:
-        yield Check(
-            'warning',
-            'shared memory',
-            found,
-            f'each node wants 64 MB: remove stale {SHARED_MEMORY}/fastrtps_* files; in '
-            'a container: docker run --shm-size=2g',
+    found = f'{free} of {total} MB free in {folder}'
+    dead = len(list(shared_memory.dead_segments()))
+    if dead:
+        found += f', {dead} segments of killed processes'
+    if free < LEAST_SHARED_MEMORY_MB:
+        mend = (
+            f'each node wants 64 MB: remove stale {folder}/fastrtps_* files (fastdds shm clean); '
+            'in a container: docker run --shm-size=2g'
         )
+        yield Check('warning', name, found, mend)
+    else:
+        mend = 'fastdds shm clean removes them, and so does the next `surgseg up` at its end'
+        yield Check('ok', name, found, mend if dead else '')
 
 
 def check_processor() -> Iterator[Check]:
@@ -207,11 +206,13 @@ def check_cache() -> Iterator[Check]:
     """Disk that exported networks take: one for every network, weights and image size."""
     from surgseg_ros.backends import exports  # needs numpy, which may be missing
 
-    size = exports.cache_bytes()
+    name, folder, size = 'cache of networks', exports.cache_folder(), exports.cache_bytes()
+    if flaw := exports.cache_flaw():
+        mend = 'export SURGSEG_CACHE=FOLDER of your own, or networks are exported at every start'
+        yield Check('warning', name, f'nothing can be kept in {folder}: {flaw}', mend)
+        return
     large = 'surgseg doctor --clear-cache empties it' if size > LARGE_CACHE else ''
-    yield Check(
-        'ok', 'cache of networks', f'{size / 1e6:.0f} MB in {exports.cache_folder()}', large
-    )
+    yield Check('ok', name, f'{size / 1e6:.0f} MB in {folder}', large)
 
 
 def _clear_cache() -> int:

@@ -7,10 +7,13 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import rclpy
 from rclpy.node import Node
+from rclpy.utilities import try_shutdown
 from sensor_msgs.msg import Image
 
 from surgseg_ros.media import children
@@ -36,41 +39,44 @@ def receive(frames: int = FRAMES, best_effort: bool = False, tuned: bool = True)
         sent = image.header.stamp.sec * 10**9 + image.header.stamp.nanosec
         latencies.append((time.monotonic_ns() - sent) / 1e6)  # one clock for all processes
 
-    node = _node('receiver', tuned)
-    node.create_subscription(Image, topic, take, NEWEST if best_effort else RELIABLE)
-    try:
+    with _node('receiver', tuned) as node:
+        node.create_subscription(Image, topic, take, NEWEST if best_effort else RELIABLE)
         while len(latencies) < frames and sender.poll() is None:
             rclpy.spin_once(node, timeout_sec=0.2)
         rclpy.spin_once(node, timeout_sec=0.2)
-    finally:
-        sender.kill()
-        sender.wait()
+        sender.wait()  # killed, it would leave its shared memory behind
     return latencies
 
 
 def send(topic: str, frames: int, tuned: bool = True) -> None:
     """Publish images stamped with the monotonic clock as soon as somebody subscribes."""
-    node = _node('sender', tuned)
-    publisher = node.create_publisher(Image, topic, RELIABLE)
-    image = Image(width=WIDTH, height=HEIGHT, encoding='rgb8', step=3 * WIDTH)
-    image.data = bytes(3 * WIDTH * HEIGHT)
-    deadline = time.monotonic() + PATIENCE
-    while not publisher.get_subscription_count() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.5)  # the subscriber has to find us, too
-    for _ in range(frames):
-        sent = time.monotonic_ns()
-        image.header.stamp.sec, image.header.stamp.nanosec = divmod(sent, 10**9)
-        publisher.publish(image)
-        time.sleep(1 / RATE)
-    time.sleep(0.5)  # reliable: what was lost is sent again
+    with _node('sender', tuned) as node:
+        publisher = node.create_publisher(Image, topic, RELIABLE)
+        image = Image(width=WIDTH, height=HEIGHT, encoding='rgb8', step=3 * WIDTH)
+        image.data = bytes(3 * WIDTH * HEIGHT)
+        deadline = time.monotonic() + PATIENCE
+        while not publisher.get_subscription_count() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.5)  # the subscriber has to find us, too
+        for _ in range(frames):
+            sent = time.monotonic_ns()
+            image.header.stamp.sec, image.header.stamp.nanosec = divmod(sent, 10**9)
+            publisher.publish(image)
+            time.sleep(1 / RATE)
+        time.sleep(0.5)  # reliable: what was lost is sent again
 
 
-def _node(name: str, tuned: bool) -> Node:
+@contextmanager
+def _node(name: str, tuned: bool) -> Iterator[Node]:
     if tuned:
         transport.tune_allocator()
     rclpy.init(args=[])  # the command line is not ROS's
-    return rclpy.create_node(f'surgseg_exchange_{name}_{os.getpid()}')
+    node = rclpy.create_node(f'surgseg_exchange_{name}_{os.getpid()}')
+    try:
+        yield node
+    finally:
+        node.destroy_node()
+        try_shutdown()
 
 
 def main() -> None:

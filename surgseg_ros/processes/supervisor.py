@@ -15,6 +15,7 @@ import yaml
 from surgseg_ros.media import children
 from surgseg_ros.media.share import PACKAGE
 from surgseg_ros.processes.pipelines import Pipeline, PipelineNode
+from surgseg_ros.processes.shared_memory import remove_dead_segments
 
 PATIENCE = 20.0  # s a process may take to end before it is killed
 _KEPT_LINES = 2000  # of what a process prints
@@ -93,6 +94,7 @@ class Supervisor:
             self._signal(name, signal.SIGINT)
         for name in list(self.processes):
             self._await_end(name)
+        remove_dead_segments()  # of those that were killed
 
     def _signal(self, name: str, how: int) -> None:
         if self.processes[name].poll() is None:

@@ -10,6 +10,7 @@ import pytest
 
 from surgseg_ros.cli import main
 from surgseg_ros.commands import doctor
+from surgseg_ros.processes import shared_memory
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -70,10 +71,10 @@ def test_a_profile_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
 def test_little_shared_memory_is_a_warning(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(doctor, 'SHARED_MEMORY', tmp_path)
+    monkeypatch.setattr(shared_memory, 'FOLDER', tmp_path)
     monkeypatch.setattr(doctor, 'LEAST_SHARED_MEMORY_MB', 2**40)
     assert [check.state for check in doctor.check_shared_memory()] == ['warning']
-    monkeypatch.setattr(doctor, 'SHARED_MEMORY', tmp_path / 'none')
+    monkeypatch.setattr(shared_memory, 'FOLDER', tmp_path / 'none')
     assert [check.state for check in doctor.check_shared_memory()] == ['warning']
 
 
@@ -93,6 +94,27 @@ def test_a_check_that_breaks_does_not_end_the_report(monkeypatch: pytest.MonkeyP
     report = list(doctor.checks(quick=True))
     assert (report[0].state, report[0].name) == ('warning', 'python')
     assert report[-1].name == 'onnxruntime'
+
+
+def test_what_killed_processes_left_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(shared_memory, 'FOLDER', tmp_path)
+    (tmp_path / 'fastrtps_0123456789abcdef_el').touch()
+    (check,) = doctor.check_shared_memory()
+    assert '1 segments of killed processes' in check.found
+    assert 'fastdds shm clean' in check.mend
+
+
+def test_a_cache_in_which_nothing_can_be_kept_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / 'file').touch()
+    monkeypatch.setenv('SURGSEG_CACHE', str(tmp_path / 'file'))
+    (check,) = doctor.check_cache()
+    assert check.state == 'warning'
+    assert f'nothing can be kept in {tmp_path / "file"}: ' in check.found
+    assert 'SURGSEG_CACHE' in check.mend
 
 
 def test_the_cache_of_networks_is_measured_and_cleared_but_nothing_beside_it(
