@@ -24,7 +24,9 @@ test-long: setup
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@if [ -s .venv/.surgseg-pins ]; then \
+	  echo "lint: without mypy, since the types of $$(cat .venv/.surgseg-pins) may differ"; \
+	else $(BIN)/mypy; fi
 	@$(BIN)/python -m pytest -q test/test_structure.py
 
 # the tables of docs/topics.md, from the code

@@ -149,3 +149,19 @@ def test_a_setup_that_was_killed_is_not_up_to_date(
     monkeypatch.setattr(sys, 'argv', ['bootstrap', '--pins', 'numpy==1.26.4'])
     assert bootstrap.main() == 130
     assert not bootstrap.up_to_date('packages', state)
+
+
+@pytest.mark.parametrize('pins', ['', 'numpy==1.26.4'])
+def test_types_are_checked_with_our_versions_only(pins: str, tmp_path: Path) -> None:
+    (tmp_path / 'Makefile').write_text((ROOT / 'Makefile').read_text())
+    (tmp_path / '.venv/bin').mkdir(parents=True)
+    (tmp_path / '.venv/.surgseg-pins').write_text(pins)
+    for tool in ('ruff', 'mypy', 'python'):
+        program = tmp_path / '.venv/bin' / tool
+        program.write_text(f'#!/bin/sh\necho {tool} has run\n')
+        program.chmod(0o755)
+    words = ['make', '-C', str(tmp_path), 'lint', 'PYTHON=true']  # true: no setup
+    done = subprocess.run(words, text=True, capture_output=True, check=True)
+    assert 'ruff has run' in done.stdout and 'python has run' in done.stdout
+    assert ('mypy has run' in done.stdout) == (not pins)
+    assert (f'without mypy, since the types of {pins}' in done.stdout) == bool(pins)
