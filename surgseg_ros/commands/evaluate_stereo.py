@@ -1,7 +1,9 @@
 """`surgseg evaluate stereo`: disparity of a matcher on frames, in files or in a bag."""
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from surgseg_ros.commands.argument_types import whole_number
@@ -27,7 +29,10 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
     what = task.add_mutually_exclusive_group(required=True)
     what.add_argument('results', type=Path, nargs='?', help='bag with recorded disparity')
     what.add_argument(
-        '--source', help="run --model over these frames with truth, such as 'sim:frames=20'"
+        '--source',
+        nargs='+',
+        help='run --model over the frames with truth of one source or several, such as '
+        "'sim:seed=1,frames=20' 'sim:seed=2,frames=20'",
     )
     what.add_argument(
         '--pred',
@@ -61,7 +66,7 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
         action='store_true',
         help='scared: judge datasets 4 and 5, too, whose calibration is wrong',
     )
-    task.add_argument('--frames', type=whole_number(1), help='of the source, at most')
+    task.add_argument('--frames', type=whole_number(1), help='of each source, at most')
     add_settings_arguments(
         task.add_argument_group('model'), StereoSettings, leave_out=['mode', 'tool_threshold']
     )
@@ -88,12 +93,20 @@ def _disparity(args: argparse.Namespace) -> Judgement:
 
 
 def _of_source(args: argparse.Namespace, evaluator: StereoEvaluator) -> Judgement:
-    step = StereoStep(settings_from(args, StereoSettings))
-    with open_source(args.source) as source:
+    settings = settings_from(args, StereoSettings)
+    judged = chain.from_iterable(
+        _predicted(settings, source, args.frames) for source in args.source
+    )
+    return judge(evaluator, judged)
+
+
+def _predicted(settings: StereoSettings, name: str, most: int | None) -> Iterator[stereo.Judged]:
+    """Samples and results of one source, whose content area is its own."""
+    with open_source(name) as source:
         if source.calibration and not is_rectified(source.calibration):
             raise ValueError(f'{source.name} is not rectified, as true disparity has to be')
-        frames = progress(source.first(args.frames), least(source.count, args.frames))
-        return judge(evaluator, stereo.predicted(step, frames))
+        frames = progress(source.first(most), least(source.count, most))
+        yield from stereo.predicted(StereoStep(settings), frames)
 
 
 def _scared(args: argparse.Namespace) -> Judgement:

@@ -10,6 +10,7 @@ and of tools with equal weight.
 
 import argparse
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,16 +19,18 @@ from surgseg_ros.predictors import matching_uncertainty
 from surgseg_ros.predictors.sgbm import SgbmPredictor
 from surgseg_ros.simulation import VirtualEndoscope
 
+LOOKS = ('classic', 'surgery')  # 'unseen' is for judging
 _QUANTILES = {0.66: 1.0, 0.94: 2.0}  # of the absolute error, in sigmas
 _PIXELS = 10_000  # per frame
 _FLOOR = 0.02  # px, added to errors before their logarithm
 _STEPS, _BATCH, _RATE = 1500, 20_000, 0.03
 
 
-def samples(seed: int, frames: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def samples(seed: int, look: str, frames: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Per frame: clues n x 4, absolute errors n px, which of them are of tools n bool."""
     predictor, rng = SgbmPredictor(stddev=False), np.random.default_rng(seed)
-    with VirtualEndoscope(seed=seed, rate=0.7, num_tools=1 + seed % 3, frames=frames) as endoscope:
+    options: dict[str, Any] = {'rate': 0.7, 'num_tools': 1 + seed % 3, 'frames': frames}
+    with VirtualEndoscope(seed=seed, look=look, **options) as endoscope:
         for frame in endoscope:
             found = predictor.predict(frame.left, frame.right).disparity
             assert frame.truth and frame.truth.disparity is not None
@@ -74,9 +77,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else '')
     parser.add_argument('--seeds', default='4000-4008', help='FIRST-LAST (4000-4008)')
     parser.add_argument('--frames', type=int, default=6, help='of each seed (6)')
+    parser.add_argument('--looks', nargs='+', default=list(LOOKS), help='of the scene')
     args = parser.parse_args()
     first, last = map(int, args.seeds.split('-'))
-    parts = [part for seed in range(first, last + 1) for part in samples(seed, args.frames)]
+    parts = [
+        part
+        for seed in range(first, last + 1)
+        for look in args.looks
+        for part in samples(seed, look, args.frames)
+    ]
     clues, error, tool = (np.concatenate(column) for column in zip(*parts, strict=True))
     constant, *weights = np.round(fit(clues, error, tool), 3)
     print(f'CONSTANT = {constant}\nWEIGHTS = {[float(weight) for weight in weights]}')

@@ -1,6 +1,5 @@
 """Steps see the picture and answer nothing outside of it."""
 
-import cv2
 import numpy as np
 import pytest
 from synthetic_stereo import sloped_disparity, stereo_pair
@@ -123,38 +122,3 @@ def test_scale_follows_the_width():
     assert [settings.scale_of(width) for width in (640, 1280, 1920)] == [1, 0.5, 0.25]
     assert StereoSettings(scale=1.0).scale_of(1280) == 1
     assert StereoSettings(model='msdesis_light').scale_of(1280) == 1
-
-
-class TestRealFrames:
-    def test_raw_endovis_is_as_good_as_cropped_and_tissue_is_no_tool(self, shared_data):
-        step = SemanticStep(SemanticSettings())
-        for index in (0, 1):
-            stem = shared_data / f'seg_parts_ev17/frame00{index}'
-            image = cv2.imread(f'{stem}_image.png')[..., ::-1].copy()
-            parts = cv2.imread(f'{stem}_parts.png', cv2.IMREAD_UNCHANGED)
-            tool = (parts if parts.ndim == 2 else parts.max(axis=2)) > 0
-            raw = overlap(step(LeftFrame(0, image)).labels, tool)
-            box = np.s_[28:1052, 320:1600]
-            part = np.ascontiguousarray(image[box])
-            assert raw > 0.85 and raw > overlap(step(LeftFrame(0, part)).labels, tool[box]) - 0.03
-        for side in ('left', 'right'):
-            path = shared_data / f'stereo_scared_d1k2/d1k2_000000_{side}.png'
-            image = cv2.imread(str(path))[..., ::-1].copy()
-            assert (step(LeftFrame(0, image)).labels > 0).mean() < 0.07
-
-    def test_scared(self, shared_data):
-        folder = shared_data / 'stereo_scared_d1k2'
-        left, right = (
-            cv2.imread(str(folder / f'd1k2_000000_{side}.png'))[..., ::-1].copy()
-            for side in ('left', 'right')
-        )
-        truth = cv2.imread(str(folder / 'd1k2_000000_disparity_left.tiff'), cv2.IMREAD_UNCHANGED)
-        found = StereoStep(StereoSettings())(StereoFrame(0, left, right)).disparity
-        both = (truth > 0) & np.isfinite(found)
-        assert np.abs(found - truth)[both].mean() <= 0.35
-        assert both.sum() / (truth > 0).sum() >= 0.95
-        assert np.isnan(found[:1, :200]).all()  # rectification left these black
-
-
-def overlap(labels, tool):
-    return ((labels > 0) & tool).sum() / ((labels > 0) | tool).sum()
