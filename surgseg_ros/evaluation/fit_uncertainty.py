@@ -26,7 +26,9 @@ _FLOOR = 0.02  # px, added to errors before their logarithm
 _STEPS, _BATCH, _RATE = 1500, 20_000, 0.03
 
 
-def samples(seed: int, look: str, frames: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def samples(
+    seed: int, look: str, frames: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Per frame: clues n x 4, absolute errors n px, which of them are of tools n bool."""
     predictor, rng = SgbmPredictor(stddev=False), np.random.default_rng(seed)
     options: dict[str, Any] = {'rate': 0.7, 'num_tools': 1 + seed % 3, 'frames': frames}

@@ -57,3 +57,12 @@ def test_without_a_standard_deviation(tmp_path, capsys):
     write(tmp_path / 'plain.mcap', None)
     assert main(['evaluate', 'stereo', str(tmp_path / 'plain.mcap')]) == 0
     assert 'sigma' not in capsys.readouterr().out
+
+
+def test_frames_of_several_sources_count_together(tmp_path):
+    sources = [f'sim:width=160,height=128,seed={seed},frames={seed}' for seed in (1, 2)]
+    figures = tmp_path / 'figures.json'
+    assert main(['evaluate', 'stereo', '--source', *sources, '--json', str(figures)]) == 0
+    found = json.loads(figures.read_text())
+    assert found['frames'] == 3
+    assert found['all']['pixels'] > 2 * 128 * 100

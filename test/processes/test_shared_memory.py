@@ -53,6 +53,7 @@ def test_segments_of_killed_nodes_are_removed_at_the_end() -> None:
             process.send_signal(signal.SIGKILL)
         wait_for(lambda: all(process.poll() is not None for process in net.processes))
         dead = {path.name for path in shared_memory.dead_segments()}
-        assert len(files & dead) >= len(NODES)
-        assert files - dead  # ours are in use
+        in_use = set(left(files - dead))  # another graph that ends may have removed the dead
+        assert in_use  # ours
+        assert len(files - in_use) >= len(NODES)
     assert not left(files)
