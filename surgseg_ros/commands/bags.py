@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     info.set_defaults(action=_info)
 
     convert = actions.add_parser('convert', help='copy a bag into another storage, newest format')
-    convert.add_argument('bag', type=Path)
+    convert.add_argument('bag', type=Path, help='bag folder, or a bare .mcap or .db3 file')
     convert.add_argument('--topics', nargs='+', help='only these topics')
     _add_output(convert)
     convert.set_defaults(action=_convert)

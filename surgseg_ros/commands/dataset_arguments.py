@@ -11,9 +11,14 @@ from surgseg_ros.datasets import InstanceDataset, available, open_dataset
 
 def add_instance_dataset_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Add what open_instance_dataset needs."""
-    parser.add_argument('--dataset', choices=available('instances'), required=required)
+    parser.add_argument(
+        '--dataset',
+        choices=available('instances'),
+        required=required,
+        help='layout of the dataset',
+    )
     parser.add_argument('--root', type=Path, required=required, help='folder of the dataset')
-    parser.add_argument('--split', default='val')
+    parser.add_argument('--split', default='val', help='part of the dataset')
     parser.add_argument(
         '--option',
         action='append',

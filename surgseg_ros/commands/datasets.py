@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     action.add_argument(
         '--dataset', choices=available(), default='folder', help='its layout (folder)'
     )
-    action.add_argument('--split', nargs='+', default=['train', 'val'], help='(train val)')
+    action.add_argument(
+        '--split', nargs='+', default=['train', 'val'], help='parts of the dataset'
+    )
     action.add_argument(
         '--option',
         action='append',

@@ -32,7 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='the virtual endoscope, whose instruments have the joints of a da Vinci and move for '
         '1 s between frames unless it says otherwise',
     )
-    parser.add_argument('--masks', choices=('true', 'predicted'), default='true')
+    parser.add_argument(
+        '--masks',
+        choices=('true', 'predicted'),
+        default='true',
+        help='masks of the simulator, or those that the instance network finds',
+    )
     parser.add_argument(
         '--disparity',
         choices=('true', 'none', *predictors.stereo()),

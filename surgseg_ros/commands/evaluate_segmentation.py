@@ -44,7 +44,7 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
     )
     task.add_argument('--topic', default=segmentation.TOPIC, help='of the labels in the bag')
     task.add_argument('--root', type=Path, help='folder of the dataset')
-    task.add_argument('--split', default='val')
+    task.add_argument('--split', default='val', help='part of the dataset')
     task.add_argument(
         '--option',
         action='append',

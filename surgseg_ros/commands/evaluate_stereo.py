@@ -50,7 +50,7 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
         '--protocol',
         choices=tuple(known),
         default='valid',
-        help='; '.join(f'{name}: {definition}' for name, definition in known.items()),
+        help='; '.join(f'{name}: {one}' for name, one in known.items()).replace('%', '%%'),
     )
     task.add_argument(
         '--disparity-scale', type=float, default=128.0, help='of 16-bit PNG: value per px (128)'
@@ -70,7 +70,7 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
     add_settings_arguments(
         task.add_argument_group('model'), StereoSettings, leave_out=['mode', 'tool_threshold']
     )
-    task.add_argument('--topic', default=stereo.TOPIC)
+    task.add_argument('--topic', default=stereo.TOPIC, help='disparity in the bag')
 
 
 def evaluate(args: argparse.Namespace) -> Judgement:

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing = actions.add_parser('list', help='models, and where their weights are published')
     listing.set_defaults(models=_list)
     info = actions.add_parser('info', help='what is known about one model')
-    info.add_argument('name', choices=predictors.available())
+    info.add_argument('name', choices=predictors.available(), help='name of the model')
     info.set_defaults(models=_info)
     sam: Any = {'type': Path, 'help': 'of surgicalsam: the SAM checkpoint beside it'}
     key: Any = {'help': 'which weights of several in FILE, such as ema or state_dict_ema'}

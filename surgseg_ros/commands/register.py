@@ -57,7 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--gate', type=float, default=10.0, help='mm from which a pair is an outlier (%(default)s)'
     )
-    parser.add_argument('--camera-frame', default='endoscope_left_optical', help='%(default)s')
+    parser.add_argument(
+        '--camera-frame', default='endoscope_left_optical', help="frame of the camera's poses"
+    )
     parser.add_argument(
         '--ecm-topic',
         metavar='TOPIC',

@@ -11,8 +11,10 @@ from surgseg_ros.processes.supervisor import ros_arguments
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument('bag', help='bag (mcap, sqlite3), or any other source')
-    parser.add_argument('--rate', type=float, default=1.0, help='speed; 2 is twice as fast')
-    parser.add_argument('--loop', action='store_true', help='begin again at the end')
+    parser.add_argument(
+        '--rate', type=float, default=1.0, help='speed of playback; 2 is twice as fast'
+    )
+    parser.add_argument('--loop', action='store_true', help='start again at the end')
     parser.add_argument('--clock', action='store_true', help='publish /clock with the stamps')
     parser.add_argument(
         '--lockstep',
@@ -23,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--subscribers',
         type=int,
         default=1,
-        help='of the left image to wait for before the first frame',
+        help='subscribers of the left image to wait for before the first frame',
     )
     parser.add_argument('--left', default='', help='topic of the left image, of a bag')
     parser.add_argument('--right', default='', help='topic of the right image, of a bag')
@@ -33,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--stacking',
         default='auto',
         choices=('auto', *STACKINGS),
-        help='how an image of a video, or of a topic, holds the eyes',
+        help='how one image of a video or of a topic holds both cameras',
     )
     parser.add_argument(
         '--rectified', action='store_true', help='the images are rectified already'
@@ -42,10 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--tolerance',
         type=float,
         default=-1.0,
-        help='s between the eyes, of a bag; 0 exact, -1 half a period',
+        help='largest difference of left and right stamps, s; 0: equal, -1: half a period',
     )
-    parser.add_argument('--calibration', default='', help='file, where the source has none')
-    parser.add_argument('--namespace', default='endoscope')
+    parser.add_argument(
+        '--calibration', default='', help='calibration file, for a source without one'
+    )
+    parser.add_argument('--namespace', default='endoscope', help='topics lie below this')
 
 
 def run(args: argparse.Namespace) -> int:

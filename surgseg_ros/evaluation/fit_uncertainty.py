@@ -1,6 +1,6 @@
 """Fit what predictors/matching_uncertainty.py knows, on simulated frames.
 
-    python -m surgseg_ros.evaluation.fit_uncertainty --seeds 4000-4008 --frames 6
+    surgseg fit-uncertainty --seeds 4000-4008 --frames 6
 
 prints the constant and the weights of the clues. Sigma shall be the 66 % quantile of the absolute
 error and half its 94 % quantile, a little less than of a normal distribution, for errors on tools
@@ -74,13 +74,15 @@ def fit(clues: np.ndarray, error: np.ndarray, tool: np.ndarray) -> np.ndarray:
     return np.append(weights[0] - slopes @ mean, slopes)
 
 
-def main() -> None:
-    """Print the numbers for predictors/matching_uncertainty.py."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else '')
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
     parser.add_argument('--seeds', default='4000-4008', help='FIRST-LAST (4000-4008)')
     parser.add_argument('--frames', type=int, default=6, help='of each seed (6)')
     parser.add_argument('--looks', nargs='+', default=list(LOOKS), help='of the scene')
-    args = parser.parse_args()
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the numbers for predictors/matching_uncertainty.py."""
     first, last = map(int, args.seeds.split('-'))
     parts = [
         part
@@ -91,6 +93,13 @@ def main() -> None:
     clues, error, tool = (np.concatenate(column) for column in zip(*parts, strict=True))
     constant, *weights = np.round(fit(clues, error, tool), 3)
     print(f'CONSTANT = {constant}\nWEIGHTS = {[float(weight) for weight in weights]}')
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else '')
+    add_arguments(parser)
+    run(parser.parse_args())
 
 
 if __name__ == '__main__':

@@ -2,6 +2,8 @@
 
 The form is that of Table 1 of the image bank re-sampling (IBR) paper, the classes ordered from
 head to tail. Runs that are done are not repeated: the same command goes on after a stop.
+
+    surgseg ablate config/ablations/ibr_simulated.yaml --table classes
 """
 
 import argparse
@@ -15,7 +17,7 @@ import numpy as np
 
 from surgseg_ros.datasets import open_dataset
 from surgseg_ros.datasets.prompts import ClassPrompts
-from surgseg_ros.training.ablation import Row, percent, train_all
+from surgseg_ros.training.ablation import Row, add_arguments, folder, percent, train_all
 from surgseg_ros.training.recipe import Section, parse, read_recipe
 from surgseg_ros.training.tasks import load_recipe
 
@@ -89,18 +91,9 @@ def _mean(run: Row, mode: str, keys: Sequence[str]) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', type=Path, help='such as config/ablations/ibr_simulated.yaml')
-    parser.add_argument('--out', type=Path, default=Path('out/ablations/ibr_simulated'))
-    parser.add_argument(
-        '--set',
-        action='append',
-        default=[],
-        metavar='KEY=VALUE',
-        dest='overrides',
-        help='change the recipe of all variants',
-    )
+    add_arguments(parser)
     args = parser.parse_args(arguments)
-    print(run(args.config, args.out, args.overrides))
+    print(run(args.config, folder(args), args.overrides))
     return 0
 
 

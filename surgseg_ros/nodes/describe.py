@@ -1,6 +1,6 @@
 """The tables of topics and parameters in docs/topics.md, from the code.
 
-python -m surgseg_ros.nodes.describe [--write docs/topics.md]
+surgseg topics --write docs/topics.md
 """
 
 import argparse
@@ -176,15 +176,26 @@ def _qos(profile: QoSProfile) -> str:
     return f'{"reliable" if reliable else "best effort"}, {profile.depth}'
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument(
+        '--write', type=Path, metavar='FILE', help='put the tables between the markers of a file'
+    )
+
+
+def run(args: argparse.Namespace) -> None:
     """Print the tables, or write them into a file between its markers."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--write', type=Path, metavar='FILE')
-    args = parser.parse_args(arguments)
     if args.write:
         args.write.write_text(filled(args.write.read_text()))
     else:
         print(topics(), parameters(), sep='\n\n')
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_arguments(parser)
+    run(parser.parse_args(arguments))
 
 
 if __name__ == '__main__':

@@ -5,7 +5,7 @@ have, whether the disparity is smooth (an error often is not), and whether a ste
 is near, where windows see both (foreground fattening). The logarithm of sigma is linear in the
 logarithms of these; the weights are fitted by quantile regression (Koenker, Bassett, Econometrica
 46, 1978) to the absolute errors on simulated frames, so that two thirds of them are below sigma:
-`python -m surgseg_ros.evaluation.fit_uncertainty` prints them.
+`surgseg fit-uncertainty` prints them.
 
 How unique the match is (the curvature of the cost around its minimum) added nothing in that fit
 beside texture and agreement.

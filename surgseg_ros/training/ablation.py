@@ -1,6 +1,6 @@
 """Train one recipe in several variants with several seeds, and compare them in a table.
 
-    python3 -m surgseg_ros.training.ablation config/ablations/solo_simulated.yaml
+    surgseg ablate config/ablations/solo_simulated.yaml
 
 Runs that are done are not repeated: the same command goes on after a stop.
 """
@@ -101,9 +101,8 @@ def percent(values: Sequence[float]) -> str:
     return f'{hundredths.mean():.2f}{deviation}'
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
     parser.add_argument('config', type=Path, help='such as config/ablations/solo_simulated.yaml')
     parser.add_argument('--out', type=Path, help='default: out/ablations/CONFIG')
     parser.add_argument(
@@ -114,11 +113,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dest='overrides',
         help='change the recipe of all variants',
     )
+
+
+def folder(args: argparse.Namespace) -> Path:
+    """Where the runs and the table go."""
+    out: Path | None = args.out
+    return out or Path('out/ablations') / args.config.stem
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_arguments(parser)
     args = parser.parse_args(arguments)
     try:
-        print(
-            run(args.config, args.out or Path('out/ablations') / args.config.stem, args.overrides)
-        )
+        print(run(args.config, folder(args), args.overrides))
     except (ValueError, OSError) as error:
         print(f'ablation: {error}', file=sys.stderr)
         return 2
