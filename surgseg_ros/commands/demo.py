@@ -53,12 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Record live, then judge and draw from the recording alone."""
     from surgseg_ros.commands.up import parse
+    from surgseg_ros.live.recording import record
 
     source = f'sim:seed={args.seed},wrist_bend=0.5'
     nodes = plan({'source': source, **parse(args.values)}, args.frames)
     args.out.mkdir(parents=True, exist_ok=True)
     bag = args.out / 'demo.mcap'
-    status = record(nodes, bag, args.frames)
+    watched = [node for node in nodes if node.name in PERCEIVING]
+    reports = record(nodes, [node.name for node in watched], bag, RECORDED, args.frames)
+    status = {node.executable: reports[node.name] for node in watched}
     draw(bag, args.out)
     metrics = stereo.evaluate(bag)
     summary = {**status, 'accuracy': metrics.figures()}
@@ -90,28 +93,6 @@ def plan(values: dict[str, str], frames: int) -> list[PipelineNode]:
     perceiving = sum(node.name in PERCEIVING for node in others)
     source.parameters.update(frames=frames, subscribers=perceiving + 1)
     return [*others, source]
-
-
-def record(nodes: list[PipelineNode], bag: Path, frames: int) -> dict[str, dict[str, str]]:
-    """Run the nodes and a recorder until the source ends; return the last reports by node.
-
-    All of it in a ROS domain of its own, so that a robot, or another demo, is not disturbed.
-    """
-    from surgseg_ros.live.graph import LiveGraph
-
-    *others, source = nodes
-    watched = [node for node in others if node.name in PERCEIVING]
-    with LiveGraph(NAMESPACE) as graph:
-        print(f'to look on: export ROS_DOMAIN_ID={graph.domain}')
-        graph.start('recorder_node', bag=str(bag), topics=list(RECORDED), overwrite=True)
-        for node in others:
-            graph.add(node)
-        graph.await_active('recorder', *(node.name for node in watched))
-        with tqdm(total=frames, unit=' frames', desc='live', disable=None) as bar:
-            graph.play(source, lambda sent: bar.update(sent - bar.n))
-        if graph.stop('recorder'):
-            raise ValueError('the recording failed, see the message of the recorder above')
-        return {node.executable: graph.values(node.name) for node in watched}
 
 
 def draw(bag: Path, out: Path) -> None:

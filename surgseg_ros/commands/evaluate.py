@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 
 from surgseg_ros.commands import (
+    evaluate_bag,
     evaluate_instances,
     evaluate_pose,
     evaluate_segmentation,
@@ -22,6 +23,7 @@ _TASKS = {
     'instances': (evaluate_instances, ()),
     'tracking': (evaluate_tracking, ()),
     'pose': (evaluate_pose, ()),
+    'bag': (evaluate_bag, ()),
 }
 
 

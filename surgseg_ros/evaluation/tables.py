@@ -29,7 +29,7 @@ class Table:
         width = max(map(len, names)) + 2
         lines = [f'{self.protocol:<{width}}' + ''.join(map(_column, self.columns))]
         for name, cells in self.rows:
-            shown = zip(self.columns, map(self._shown, cells), strict=True)
+            shown = zip(self.columns, map(self.shown, cells), strict=True)
             lines.append(
                 f'{name:<{width}}'
                 + ''.join(f'{value:>{len(_column(title))}}' for title, value in shown)
@@ -48,7 +48,7 @@ class Table:
     def latex(self) -> str:
         """A tabular of LaTeX's booktabs."""
         head = _row([self.protocol, *self.columns])
-        body = [_row([name, *map(self._shown, cells)]) for name, cells in self.rows]
+        body = [_row([name, *map(self.shown, cells)]) for name, cells in self.rows]
         lines = [
             rf'\begin{{tabular}}{{l{"r" * len(self.columns)}}}',
             r'\toprule',
@@ -60,7 +60,8 @@ class Table:
         ]
         return '\n'.join(lines) + '\n'
 
-    def _shown(self, cell: Cell) -> str:
+    def shown(self, cell: Cell) -> str:
+        """A cell as text; '-' where nothing is known."""
         if cell is None or cell != cell:
             return '-'
         return f'{cell:.{self.decimals}f}' if isinstance(cell, float) else str(cell)
