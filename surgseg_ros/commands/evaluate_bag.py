@@ -30,9 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--truth', type=Path, help='bag with the truth, if it is another one')
     parser.add_argument(
-        'values', nargs='*', metavar='name:=value', help='arguments of the pipeline, before the options'
+        'values',
+        nargs='*',
+        metavar='name:=value',
+        help='arguments of the pipeline, before the options',
     )
-    parser.epilog = 'example: surgseg evaluate bag recording.mcap model:=sgbm --lockstep'
 
 
 def evaluate(args: argparse.Namespace) -> Judgement:

@@ -17,6 +17,7 @@ surgseg register session.mcap --arm PSM1 --out out/registration
 surgseg train lwanet_finetune --set data.root=mine
 surgseg ablate config/ablations/solo_simulated.yaml
 surgseg ablate config/ablations/ibr_simulated.yaml --table classes
+surgseg evaluate bag recording.mcap max_rate:=0 --pipeline perception --lockstep
 surgseg evaluate stereo results.mcap --truth case.mcap
 surgseg evaluate segmentation --pred predicted/ --truth labels/ --num-classes 2
 surgseg evaluate semantic --pred predicted/ --truth labels/ --num-classes 2
