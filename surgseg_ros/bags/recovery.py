@@ -19,7 +19,14 @@ from rosbags.rosbag2.storage_mcap import Schema, get_msgdef, get_qos, read_bytes
 from rosbags.typesys.store import Typestore
 
 from surgseg_ros.bags.chunks import DamagedChunk, before_damage, decompressed
-from surgseg_ros.bags.reader import BagError, BagReader, is_latched, storage_files, unfinished_path
+from surgseg_ros.bags.reader import (
+    ROS1,
+    BagError,
+    BagReader,
+    is_latched,
+    storage_files,
+    unfinished_path,
+)
 from surgseg_ros.bags.types import UnknownType, find_type, full_name, types_of_definition
 from surgseg_ros.bags.writer import BagWriter
 from surgseg_ros.frames.foreign import printable
@@ -57,6 +64,8 @@ def recover(path: Path, writer: BagWriter, note: Callable[[str], object]) -> Non
     Raises BagError if there are no remains.
     """
     for file in find_remains(path):
+        if file.suffix == ROS1:
+            raise BagError(f'{file} is a bag of ROS 1, which `rosbag reindex` mends, not this')
         if file.suffix == '.db3':
             _recover_sqlite3(file, writer, note)
         else:

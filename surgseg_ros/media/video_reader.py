@@ -50,7 +50,9 @@ class VideoReader:
         self.path, self._note = path, note
         with self._open() as container:
             stream = _stream(path, container)
-            self.announced = stream.frames if 0 < stream.frames < 1 << 40 else None
+            # AVI counts moments without a picture, too
+            counted = 0 < stream.frames < 1 << 40 and container.format.name != 'avi'
+            self.announced = stream.frames if counted else None
             rate = float(stream.average_rate or stream.guessed_rate or 0)
             self.rate = rate if 0 < rate <= _MAX_RATE else None
             first = next(_frames(container, stream, lambda: None), None)
@@ -59,7 +61,7 @@ class VideoReader:
         self.height, self.width = _turned(first, np.empty((first.height, first.width))).shape
 
     def __iter__(self) -> Iterator[Picture]:
-        damaged = count = 0
+        damaged = count = last = step = 0
 
         def count_damaged() -> None:
             nonlocal damaged
@@ -74,16 +76,18 @@ class VideoReader:
                     start = frame.time
                 known = start is not None and frame.time is not None
                 time = round((frame.time - start) * _NANOSECONDS) if known else None
+                if time is not None:
+                    last, step = time, max(step, time - last)
                 yield Picture(time, self._rgb(frame, count))
                 count += 1
-        self._say_what_is_missing(count, damaged)
+            duration = _duration(container, stream)
+        self._say_what_is_missing(count, damaged, _early_end(last, step, duration))
 
-    def _say_what_is_missing(self, count: int, damaged: int) -> None:
+    def _say_what_is_missing(self, count: int, damaged: int, early: str) -> None:
         if self.announced is not None and count < self.announced:
-            self._note(
-                f'{self.path} ended after {count} of {self.announced} frames: the file is cut off '
-                'or damaged'
-            )
+            early = f'{count} of {self.announced} frames'
+        if early:
+            self._note(f'{self.path} ended after {early}: the file is cut off or damaged')
         elif damaged:
             self._note(f'{self.path} is damaged: {damaged} packets could not be decoded')
 
@@ -130,6 +134,25 @@ def _stream(path: Path, container: InputContainer) -> VideoStream:
     stream.thread_type = 'AUTO'
     stream.codec_context.options = {'max_pixels': str(MAX_PIXELS)}  # a frame may be larger
     return stream
+
+
+def _duration(container: InputContainer, stream: VideoStream) -> float:
+    """Of the pictures, s, as the header has it; 0 where it does not say."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    alone = len(container.streams) == 1  # else it may be that of the sound
+    return container.duration / av.time_base if alone and container.duration else 0.0
+
+
+def _early_end(last: int, step: int, duration: float) -> str:
+    """How much of a video there is; empty where nothing is missing.
+
+    last, step: time of the last picture and the longest time between two, ns. duration: s, as the
+    header has it. The last picture may be shown for as long as any other; rounding adds to that.
+    """
+    seconds, longest = last / _NANOSECONDS, step / _NANOSECONDS
+    missing = duration - seconds > max(3 * longest, 0.05 * duration)
+    return f'{seconds:.2f} of {duration:.2f} s' if missing else ''
 
 
 def _frames(

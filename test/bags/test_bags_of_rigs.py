@@ -400,6 +400,8 @@ def test_bags_of_ros_1(tmp_path: Path) -> None:
         copy_messages(bag, list(bag.topics), copy, print)
     for actual, expected in zip(StereoBag(tmp_path / 'new'), frames, strict=True):
         assert_same_frame(actual, expected)
+    with BagWriter(tmp_path / 'saved') as writer, pytest.raises(BagError, match='rosbag reindex'):
+        recover(tmp_path / 'old.bag', writer, print)
 
 
 # Size.

@@ -232,3 +232,20 @@ def test_every_real_calibration(shared_data: Path) -> None:
         assert 1000 * read.baseline == pytest.approx(millimetres, abs=0.01)
     names = [dvrk / f'vu-arma_stereo_cam{n}_calibration_640x480.yaml' for n in (0, 1)]
     assert 'the baseline is 62 mm' in calibration_warnings(read_calibration(*names))[0]
+
+
+def test_every_file_beside_real_calibrations(shared_data: Path) -> None:
+    """One camera_info asks for the other eye's; all that is no calibration is refused by name."""
+    whole = {'seq_1.txt', 'seq_9.txt'}
+    files = [path for path in shared_data.glob('calib*/**/*') if path.is_file()]
+    assert len(files) > 20
+    for path in files:
+        if path.name in whole:
+            assert calibration_errors(read_calibration(path)) == []
+            continue
+        with pytest.raises(ValueError) as refusal:
+            read_calibration(path, size=(1280, 1024))
+        said = str(refusal.value)
+        one_eye = path.suffix == '.yaml'
+        words = 'give that of the right too' if one_eye else 'is not a stereo calibration'
+        assert str(path) in said and words in said and '\n' not in said

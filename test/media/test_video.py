@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import psutil
 import pytest
 
 from surgseg_ros.media.video import VideoFile
@@ -54,6 +55,19 @@ def error(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one.astype(float) - other.astype(float)).mean())
 
 
+def weave(count: int) -> list[np.ndarray]:
+    """Frames with the rows of two moments, the lower field first."""
+    woven = []
+    for index in range(count):
+        rgb = picture(4 * index + 2).copy()
+        rgb[1::2] = picture(4 * index)[1::2]
+        woven.append(rgb)
+    return woven
+
+
+INTERLACED = {'flags': '+ildct+ilme', 'x264-params': 'bff=1'}
+
+
 # Reading.
 
 
@@ -70,20 +84,65 @@ def test_times_and_pictures(tmp_path: Path) -> None:
 
 def test_interlaced_frames_become_pictures(tmp_path: Path) -> None:
     """Each frame has the rows of two moments, the lower field first; that is what comes out."""
-    woven = []
-    for index in range(8):
-        rgb = picture(4 * index + 2).copy()
-        rgb[1::2] = picture(4 * index)[1::2]
-        woven.append(rgb)
-    options = {'flags': '+ildct+ilme', 'x264-params': 'bff=1'}
+    woven = weave(8)
     notes: list[str] = []
-    read = list(VideoReader(write(tmp_path / 'i.mp4', woven, **options), notes.append))
+    read = list(VideoReader(write(tmp_path / 'i.mp4', woven, **INTERLACED), notes.append))
     assert len(read) == 8 and 'is interlaced' in notes[0] and len(notes) == 1
     for index, one in enumerate(read):
         second = np.s_[26:46:2, 16 * index % 128 + 16 : 16 * index % 128 + 24]  # the bar's, later
         if woven[index][second].size:  # else the bar has left the picture
             assert error(woven[index][second], picture(4 * index)[second]) > 100
             assert error(one.rgb[second], picture(4 * index)[second]) < 60
+
+
+# the second half of the AVI is its index
+@pytest.mark.parametrize(('name', 'kept'), [('v.mkv', 0.5), ('v.avi', 0.3)])
+def test_an_early_end_is_told_by_the_duration(tmp_path: Path, name: str, kept: float) -> None:
+    """Where the header counts no frames; the last of a slow video may be shown for long."""
+    encoder = 'mpeg4' if name == 'v.avi' else 'libx264'
+    times = [index / 25 for index in range(40)] + [1.6 + index / 2 for index in range(3)]
+    path = write(tmp_path / name, [picture(i) for i in range(43)], times, encoder, g='1')
+    notes: list[str] = []
+    assert len(list(VideoReader(path, notes.append))) == 43 and notes == []
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    read = list(VideoReader(path, notes.append))
+    assert 5 < len(read) < 40
+    assert len(notes) == 1 and f'{path} ended after ' in notes[0] and ' s: the file' in notes[0]
+
+
+def looped(path: Path, source: Path, rounds: int) -> Path:
+    """The packets of a video again and again, each round later than the last."""
+    with av.open(str(source)) as read, av.open(str(path), 'w') as container:
+        stream = read.streams.video[0]
+        out = container.add_stream_from_template(stream)
+        packets = [packet for packet in read.demux(stream) if packet.dts is not None]
+        contents = [(bytes(p), p.pts, p.dts, p.duration, p.is_keyframe) for p in packets]
+        length = sum(p.duration for p in packets)
+        for number in range(rounds):
+            for content, pts, dts, duration, is_keyframe in contents:
+                packet = av.Packet(content)
+                packet.pts, packet.dts = pts + number * length, dts + number * length
+                packet.duration, packet.is_keyframe = duration, is_keyframe
+                packet.time_base, packet.stream = stream.time_base, out
+                container.mux(packet)
+    return path
+
+
+@pytest.mark.long
+def test_an_hour_of_interlaced_video_needs_constant_memory(tmp_path: Path) -> None:
+    """90,000 frames at 25 Hz: as much memory is used after an hour as after a minute."""
+    minute = 60 * 25
+    short = write(tmp_path / 'short.mp4', weave(25), **INTERLACED)
+    notes: list[str] = []
+    reader = VideoReader(looped(tmp_path / 'hour.mp4', short, 3600), notes.append)
+    used = []
+    for count, one in enumerate(reader, 1):
+        if count % (10 * minute) == 0 or count == minute:
+            used.append(psutil.Process().memory_info().rss)
+            assert abs(one.time / 1e9 - count / 25) < 0.1
+            print(f'{count} frames, {used[-1] / 2**20:.0f} MiB')
+    assert count == 60 * minute and 'is interlaced' in notes[0]
+    assert max(used) - used[0] < 10 * 2**20
 
 
 @pytest.mark.parametrize('degrees', [90, 180, 270])
