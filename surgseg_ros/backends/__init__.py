@@ -1,4 +1,4 @@
-"""Run a network fast, by whatever this machine has. Importing this imports no backend."""
+"""Run a network with the fastest backend of this machine. Importing this imports no backend."""
 
 import ctypes
 from dataclasses import replace
@@ -46,8 +46,8 @@ def available() -> list[str]:
 def create(model: Model, runtime: Runtime = AUTO) -> Backend:
     """Load a model and warm it up.
 
-    The owning thread (see owner) makes it and drops it, whoever lets go of it; the thread that
-    calls this runs it once, and any thread may run it. Raises ValueError for what cannot be,
+    The owning thread (see owner) creates and destroys it. The calling thread runs it once; after
+    that all threads may. Raises ValueError for an impossible combination,
     ImportError naming the package to install, and what exports.onnx_file raises.
     """
     runtime = _resolved(runtime, model.name)

@@ -1,6 +1,6 @@
 """Write one model as ONNX: python -m surgseg_ros.backends.export_onnx REQUEST PATH.
 
-REQUEST is a Model as JSON. Exit code 3: the model cannot be, the last line of stderr says why.
+REQUEST is a Model as JSON. Exit code 3: the model is invalid; the last line of stderr says why.
 """
 
 import json

@@ -1,8 +1,8 @@
 """The cache of exported networks. Nothing here imports torch: an export runs in a process of
 its own, which also keeps torch's compiler away from a renderer in this one.
 
-What lies in the cache is run, so it has to be what this package wrote: only its owner may write
-to its folders, and a file counts only with the hash that was written beside it.
+Files in the cache are executed, so they must be those that this package wrote: only the owner may
+write to the folders, and a file is used only if it has the hash that was written beside it.
 """
 
 import json
@@ -43,7 +43,7 @@ def cache_bytes() -> int:
 
 
 def clear_cache() -> None:
-    """Delete all exports and compiled networks; who needs one makes it again (seconds each)."""
+    """Delete all exports and compiled networks; they are rebuilt when needed (seconds each)."""
     for kept in _KEPT:
         shutil.rmtree(cache_folder() / kept, ignore_errors=True)
 
@@ -51,7 +51,7 @@ def clear_cache() -> None:
 def onnx_file(model: Model) -> Path:
     """Return the model as an ONNX file, exporting it the first time (seconds, needs torch).
 
-    A file that is not as it was written is made again. Several processes may ask at once: the
+    A file that has changed since it was written is rebuilt. Several processes may ask at once: the
     file appears complete or not at all. Raises ValueError or FileNotFoundError where the weights
     are not the network's, ImportError where packages are missing for an export, OSError where it
     fails.
@@ -74,7 +74,7 @@ def onnx_file(model: Model) -> Path:
 def compiled_folder(name: str) -> Iterator[Path]:
     """Folder in which a backend keeps what it compiles of the export `name`.
 
-    Only what is as it was written is in it; what the backend adds is sealed at the end.
+    It contains only unchanged files; those that the backend adds are sealed at the end.
     """
     folder = _writable('openvino') / name
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -84,7 +84,7 @@ def compiled_folder(name: str) -> Iterator[Path]:
 
 
 def cache_flaw() -> str:
-    """Why exports cannot be kept in the cache, in a few words; empty if they can: it is tried."""
+    """Try to write to the cache; return in a few words why that fails, or ''."""
     try:
         for kept in _KEPT:
             with tempfile.TemporaryFile(dir=_make(kept)) as trial:
@@ -95,7 +95,7 @@ def cache_flaw() -> str:
 
 
 def _writable(kept: str) -> Path:
-    """That folder of the cache, else a temporary one, which is said in a sentence."""
+    """That folder of the cache, or, with a warning, a temporary one."""
     try:
         return _make(kept)
     except OSError as error:
@@ -105,7 +105,7 @@ def _writable(kept: str) -> Path:
 
 
 def _make(kept: str) -> Path:
-    """That folder of the cache, made if need be; OSError where it cannot be used."""
+    """That folder of the cache, created if necessary; OSError if it cannot be used."""
     folder = cache_folder() / kept
     cache_folder().parent.mkdir(parents=True, exist_ok=True)
     for place in (cache_folder(), folder):
@@ -118,7 +118,7 @@ def _make(kept: str) -> Path:
 
 
 def _flaw(folder: Path) -> str:
-    """Who else could have written what lies in a folder of the cache; empty if nobody."""
+    """Who else can write to a folder of the cache; empty if nobody can."""
     for place in (folder.parent, folder):
         if not place.exists():
             continue

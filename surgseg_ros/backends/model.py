@@ -32,7 +32,7 @@ class Model:
     def digest(self) -> str:
         """Hash of all that an export depends on: weights, network code, options and shapes.
 
-        Reads the files as bytes, so that nobody who has an export needs torch. Raises
+        Reads the files as bytes, so that torch is not needed once there is an export. Raises
         FileNotFoundError where there are no weights.
         """
         whole = hashlib.sha256()

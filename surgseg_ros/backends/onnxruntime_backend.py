@@ -30,7 +30,7 @@ class OnnxRuntimeBackend:
 
     @staticmethod
     def check(runtime: Runtime) -> None:
-        """Raise ValueError or ImportError where it cannot run so on this machine."""
+        """Raise ValueError or ImportError if this machine cannot run it in this way."""
         if runtime.precision != 'f32':
             raise ValueError(
                 f'the backend onnxruntime computes in f32, not in {runtime.precision}'

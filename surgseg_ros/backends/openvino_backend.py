@@ -11,7 +11,7 @@ from surgseg_ros.backends.exports import compiled_folder
 from surgseg_ros.backends.model import Model
 from surgseg_ros.backends.runtime import Runtime
 
-# Its import would look up the host of an analytics server; without this package it does not.
+# Importing it would look up an analytics server; hiding this package prevents that.
 sys.modules['openvino_telemetry'] = None  # type: ignore[assignment]
 import openvino  # noqa: E402
 
@@ -37,7 +37,7 @@ class OpenVinoBackend:
 
     @staticmethod
     def check(runtime: Runtime) -> None:
-        """Raise ValueError where it cannot run so on this machine."""
+        """Raise ValueError if this machine cannot run it in this way."""
         if runtime.device == 'cuda':
             raise ValueError('the backend openvino runs on the CPU: device=cuda needs torch')
         known = _core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')

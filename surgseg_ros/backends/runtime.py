@@ -1,4 +1,4 @@
-"""How a network runs: by which backend, where, how exactly, and on how many threads."""
+"""How a network runs: backend, device, precision and number of threads."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ PRECISIONS = ('f32', 'bf16', 'fp16')
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a backend is asked for.
+    """The request to a backend.
 
     backend: one of BACKENDS, or 'auto': torch where it finds a GPU, else the first that is
     installed. device: one of DEVICES, or 'auto': a GPU where the backend can use one. precision:

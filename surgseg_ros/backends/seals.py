@@ -1,4 +1,4 @@
-"""Files with their hash beside them: what is not as it was written does not count."""
+"""Files with their hash beside them, so that changed files are not used."""
 
 import hashlib
 import tempfile
@@ -32,7 +32,7 @@ def seal_all(folder: Path) -> None:
 
 
 def drop_broken(folder: Path) -> None:
-    """Delete what has no seal, or a wrong one: cut off, changed, or still being written."""
+    """Delete files with no seal or a wrong one: truncated, changed, or still being written."""
     for path in _files(folder):
         if not intact(path):
             path.unlink(missing_ok=True)
@@ -40,7 +40,7 @@ def drop_broken(folder: Path) -> None:
 
 
 def _write(path: Path, digest: str) -> None:
-    """Whole or not at all, as the file itself."""
+    """Written completely or not at all, like the file itself."""
     with tempfile.NamedTemporaryFile('w', dir=path.parent, suffix=_SUFFIX, delete=False) as file:
         file.write(f'{digest}\n')
     Path(file.name).replace(_beside(path))

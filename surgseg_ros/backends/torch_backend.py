@@ -34,7 +34,7 @@ class TorchBackend:
 
     @staticmethod
     def check(runtime: Runtime) -> None:
-        """Raise ValueError where it cannot run so on this machine."""
+        """Raise ValueError if this machine cannot run it in this way."""
         if _device(runtime.device) == 'cpu' and runtime.precision == 'fp16':
             raise ValueError('the backend torch has no fp16 on the CPU: use f32 or bf16')
 

@@ -21,8 +21,8 @@ _NUMBERED = re.compile(r'(?<=[A-Za-z_])([01])(?!\d)')  # infra1, cam0, camera_0
 class StereoTopics:
     """Names of the topics that make up a stereo camera in a bag; truth by its relative name.
 
-    stacking: how the images of `left`, which is `right` then, hold both eyes (one of
-    frames.stacking.STACKINGS); None where each eye has its own topic.
+    stacking: how the images of `left`, which is `right` then, hold both views (one of
+    frames.stacking.STACKINGS); None if each camera has its own topic.
     """
 
     left: str
@@ -50,9 +50,10 @@ def stereo_topics(
     """Find the stereo camera of a bag, by types and names.
 
     A pair of images differs in `left` and `right`, in `l` and `r` or, without such a pair, in a
-    number (infra1 and infra2); of a camera's images the rectified one is taken. What is given is
-    taken as it is; with stacking, `left` is the topic that holds both eyes. left_only: a bag of
-    one eye will do. Raises BagError, naming the candidates, unless there is exactly one camera.
+    number (infra1 and infra2); of a camera's images the rectified one is taken. Topics that are
+    given are used unchanged; with stacking, `left` is the topic that holds both images.
+    left_only: accept a bag of one camera. Raises BagError, naming the candidates, unless there is
+    exactly one camera.
     """
     given = {'left_info': left_info, 'right_info': right_info}
     for name in filter(None, (left, right, left_info, right_info)):

@@ -1,6 +1,6 @@
-"""Pair the images of both eyes by their stamps, when a recording can be waited for.
+"""Pair left and right images of a recording by their stamps.
 
-(Nodes, which cannot wait, have nodes/pairing.py.)
+(Nodes cannot look ahead and use streams/pairing.py.)
 """
 
 import math
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from surgseg_ros.rosdata.factory import Message
 
-_MAX_WAITING = 64  # images of one eye kept while the other eye's are missing
+_MAX_WAITING = 64  # images of one side kept while those of the other are missing
 
 
 class Pair(NamedTuple):
@@ -21,7 +21,7 @@ class Pair(NamedTuple):
 
 
 class StampPairing:
-    """Each message is paired once at most, and with the closest of the other eye.
+    """Each message is paired at most once, with the closest one of the other side.
 
     tolerance: ns by which the stamps of a pair may differ. A stamp that was paired before is
     ignored: a recording may hold a pair twice.
@@ -46,18 +46,18 @@ class StampPairing:
         return pairs
 
     def finish(self) -> list[Pair]:
-        """Return the pairs for which something closer might have come."""
+        """Return the remaining pairs, for which a closer message might still have come."""
         return self._take(math.inf)
 
     def least_difference(self) -> int | None:
-        """ns between the closest of the messages that wait; None unless both eyes have some."""
+        """ns between the closest of the messages that wait; None unless both sides have some."""
         return min((abs(left - right) for left, right in self._combinations()), default=None)
 
     def _combinations(self) -> list[tuple[int, int]]:
         return list(product(self._waiting['left'], self._waiting['right']))
 
     def _take(self, known: float) -> list[Pair]:
-        """Pairs, closest first, but none for which a stamp after `known` may be closer."""
+        """Pairs, closest first, except those for which a stamp after `known` may be closer."""
         seen: dict[str, set[int]] = {'left': set(), 'right': set()}
         pairs = []
         for left, right in sorted(self._combinations(), key=lambda both: abs(both[0] - both[1])):

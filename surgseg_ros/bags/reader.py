@@ -53,7 +53,7 @@ class BagReader:
     A folder without metadata.yaml is read as one recording in as many files as it has.
     Raises BagError if there is no bag or it is broken. Types are read from the definitions in the
     bag; where it has none (sqlite3 before Iron, bags of other tools), from surgseg_ros.bags.types.
-    Messages of ROS 1 come as the ROS 2 messages of the same name.
+    Messages of ROS 1 are converted to the ROS 2 messages of the same name.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -212,7 +212,7 @@ def _check_closed(file: Path) -> None:
 
 @contextmanager
 def _errors(path: Path, what: str = '') -> Iterator[None]:
-    """Turn whatever a broken file makes rosbags raise into one BagError sentence."""
+    """Turn any exception that a broken file causes in rosbags into one BagError sentence."""
     try:
         yield
     except (BagError, UnknownType):

@@ -2,7 +2,7 @@
 
 Layout of mcap: magic, records (opcode uint8, length uint64, content), magic; messages lie in
 chunks, and the last records repeat schemas and channels and list the chunks
-(https://mcap.dev/spec). Nothing of it is needed here but the records themselves.
+(https://mcap.dev/spec). Only the records themselves are needed here.
 """
 
 import shutil
@@ -60,8 +60,8 @@ def recover(path: Path, writer: BagWriter, note: Callable[[str], object]) -> Non
     """Write to `writer` every message that is still there in the recording `path`.
 
     path: the bag as it should be called, its folder or a file of it, or what BagWriter left of
-    it; a recording in several files is saved as one. note: told in one sentence what is lost.
-    Raises BagError if there are no remains.
+    it; a recording in several files is saved as one. note: called with one sentence about
+    what is lost. Raises BagError if there is nothing to recover.
     """
     for file in find_remains(path):
         if file.suffix == ROS1:
@@ -217,7 +217,7 @@ class _Salvage:
 
 
 class _Output:
-    """Writes messages whose types are known; says once of each other topic that it is lost."""
+    """Writes messages of known types; reports each other topic once as lost."""
 
     def __init__(self, writer: BagWriter, note: Callable[[str], object]) -> None:
         self._writer, self._note = writer, note
@@ -249,7 +249,7 @@ def _types(channel: _Channel) -> Typestore:
 
 
 def _recover_sqlite3(file: Path, writer: BagWriter, note: Callable[[str], object]) -> None:
-    """Let sqlite take in what lies beside a copy of the file, its write-ahead log or journal."""
+    """Let sqlite apply the write-ahead log or journal of the file, in a copy."""
     with TemporaryDirectory(dir=writer.path.resolve().parent) as folder:
         _copy_closed(file, Path(folder) / 'copy.db3')
         with BagReader(Path(folder) / 'copy.db3') as bag:
@@ -288,7 +288,7 @@ def _check_journal(journal: Path) -> None:
 def copy_messages(
     bag: BagReader, topics: list[str], writer: BagWriter, note: Callable[[str], object]
 ) -> None:
-    """Write these topics of a bag with their types; of unknown types none is written, but said."""
+    """Write these topics of a bag; those of unknown types are reported and left out."""
     known = [name for name in topics if _announced(bag, name, writer, note)]
     total = sum(bag.topics[name].message_count for name in known)
     for message in progress(bag.raw_messages(known), total, 'messages'):

@@ -15,7 +15,7 @@ _LISTED = 5  # of what is in the way
 
 
 def check_replaceable(path: Path, overwrite: bool) -> None:
-    """Raise BagError unless `path`, which exists, may be replaced: it is a bag, whole or torn.
+    """Raise BagError unless the existing `path` is a bag, complete or not, and may be replaced.
 
     A folder has to consist of metadata.yaml, the files that this names and sqlite's beside them;
     without metadata.yaml of one storage file that bears the folder's name. Links are not followed.
@@ -42,7 +42,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Everything below that is no plain folder with something inside; links as they are."""
+    """All files and empty folders below; links are not followed."""
     for entry in folder.iterdir():
         inside = list(_files(entry)) if entry.is_dir() and not entry.is_symlink() else []
         yield from inside or [entry]

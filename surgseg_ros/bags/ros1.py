@@ -1,4 +1,4 @@
-"""Messages of ROS 1 bags as the ROS 2 messages that they became."""
+"""Converts messages of ROS 1 bags to ROS 2 messages."""
 
 from typing import cast
 

@@ -30,7 +30,7 @@ _DECODERS = {
     'sensor_msgs/msg/Image': decode_image,
     'sensor_msgs/msg/CompressedImage': decode_compressed,
 }
-_SETTLING = 500_000_000  # ns of recording after which a frame's truth will not come any more
+_SETTLING = 500_000_000  # ns of recording after which a frame's truth is not waited for any longer
 _MAX_WAITING = 64  # frames' truth kept while their images are missing
 _FIRST = 20  # images that tell the frame period, and whether the camera sets stamps
 _FIRST_INFOS = 300  # camera_info among which a calibrated one is looked for before the frames
@@ -39,7 +39,7 @@ _FIRST_INFOS = 300  # camera_info among which a calibrated one is looked for bef
 def write_frame(writer: BagWriter, frame: StereoFrame, namespace: str = NAMESPACE) -> None:
     """Append a frame and its truth under `namespace`, recorded at its own stamp.
 
-    Truth is there twice: as it is read again, and as viewers show it.
+    The truth is written twice: in the form that is read back, and for viewers.
     """
     every = chain(viewer_messages(make_message, frame), frame_messages(make_message, frame))
     for topic, type_name, message in every:
@@ -56,7 +56,7 @@ class _Recorded(NamedTuple):
 
 
 class _Cameras:
-    """What the camera_info read last say; one StereoCalibration object as long as they repeat."""
+    """The latest camera_info; one StereoCalibration object as long as they do not change."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class _Cameras:
 
     @property
     def calibration(self) -> StereoCalibration | None:
-        """Of the images, None while a camera is not calibrated or has said nothing."""
+        """Of the images; None while a camera_info is missing or not calibrated."""
         left, right = (self._cameras.get(topic) for topic in self.topics)
         if left is None or right is None:
             return None
@@ -97,12 +97,12 @@ class StereoBag:
     tolerance: ns by which the stamps of a pair may differ (0: equal stamps; None: half the frame
     period, and the closest win); a frame has the left one, and each stamp comes once. Where a
     camera sets no stamps (all 0, or standing still), the times of recording take their place.
-    note: told in one sentence what is peculiar.
+    note: called with one sentence for each peculiarity.
     count: frames there can be at most, as the bag says. rate: Hz, by the stamps, None if unknown.
     calibration: the first one; frames have that of the camera_info before them, None without or if
     it is not calibrated (K = 0); of image_rect that of rectified images.
-    Raises BagError (no bag, no stereo camera); iterating, BagError if no stamps of both eyes meet,
-    ValueError for pixels that make no image.
+    Raises BagError (no bag, no stereo camera); iterating, BagError if no stamps of left and right
+    match, ValueError for pixels that make no image.
     """
 
     def __init__(

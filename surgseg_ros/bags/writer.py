@@ -47,7 +47,8 @@ class BagWriter:
     with `overwrite` the old one until then. Stopping (Ctrl-C) and errors leave it there, closed,
     and say so. Chunks of mcap are compressed (zstd) unless `compress` is False.
     Only what is written ends up inside, no clock: equal messages make equal files.
-    Raises BagError if `path` exists (without `overwrite`), UnknownType for a type nobody defines.
+    Raises BagError if `path` exists (without `overwrite`), UnknownType for a type without a
+    definition.
     """
 
     def __init__(
@@ -183,7 +184,7 @@ class BagWriter:
 
 
 class _Pieces:
-    """Hands what is written to the system in pieces: a killed process leaves all but the last.
+    """Writes in pieces, so that a killed process loses only the last piece.
 
     A piece is a chunk of mcap, a transaction of sqlite3. It ends after a second of messages, also
     where these are few.

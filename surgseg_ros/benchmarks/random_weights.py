@@ -10,7 +10,7 @@ INSTANCES = 20  # candidates that pass; duplicates among them are suppressed
 
 
 def instance_weights(name: str, width: int, height: int, threshold: float) -> dict[str, Any]:
-    """State dict of a network of instances, random but for the bias of its scores.
+    """State dict of an instance network, random except for the bias of its scores.
 
     With it INSTANCES scores, or all but one, are above the threshold in the noise that is
     benchmarked, of width x height px.

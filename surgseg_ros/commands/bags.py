@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     pack = actions.add_parser('pack', help='put any source of stereo frames into a bag')
     add_source_arguments(pack, truth=True)
-    pack.add_argument('--frames', type=whole_number(1), help='at most so many')
+    pack.add_argument('--frames', type=whole_number(1), help='largest number of frames')
     pack.add_argument('--namespace', default=NAMESPACE, help='topics lie below this')
     _add_output(pack)
     pack.set_defaults(action=_pack)

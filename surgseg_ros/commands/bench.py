@@ -24,7 +24,7 @@ _NETWORKS = {
     'instances': networks.available_for('instances'),
 }
 _Kinds: TypeAlias = 'argparse._SubParsersAction[argparse.ArgumentParser]'
-_RANDOM_DO = 'checkpoint; without, random weights: they are as fast'
+_RANDOM_DO = 'checkpoint; default: random weights, which are as fast'
 _WEIGHTS_HELP = {
     'stereo': _RANDOM_DO,
     'semantic': _RANDOM_DO,
@@ -60,15 +60,19 @@ def _add_network(
 ) -> None:
     titles = [contender.title for contender in CONTENDERS]
     parser = kinds.add_parser(kind, help='a network by every backend: milliseconds, memory, start')
-    parser.add_argument('--model', default=model, choices=_NETWORKS[kind], help=f'({model})')
+    parser.add_argument(
+        '--model', default=model, choices=_NETWORKS[kind], help=f'network ({model})'
+    )
     parser.add_argument('--weights', type=Path, help=_WEIGHTS_HELP[kind])
-    parser.add_argument('--size', type=size, default=images, help=f'of the images, px ({images})')
+    parser.add_argument(
+        '--size', type=size, default=images, help=f'size of the images, px ({images})'
+    )
     if kind == 'stereo':
         parser.add_argument(
-            '--scale', type=float, default=1.0, help='at which the network sees them'
+            '--scale', type=float, default=1.0, help='scale at which the network sees the images'
         )
     parser.add_argument('--rounds', type=int, default=15, help='turns per contender (15)')
-    parser.add_argument('--threads', type=int, help='per contender, all if not given')
+    parser.add_argument('--threads', type=int, help='threads per contender (all)')
     parser.add_argument(
         '--only',
         nargs='+',
@@ -82,7 +86,9 @@ def _add_network(
 
 def _add_node(kinds: _Kinds) -> None:
     node = kinds.add_parser('node', help='a node as a process: start, memory, latency, counts')
-    node.add_argument('--node', default='stereo', choices=tuple(_NODE_MODELS), help='(stereo)')
+    node.add_argument(
+        '--node', default='stereo', choices=tuple(_NODE_MODELS), help='node (stereo)'
+    )
     node.add_argument(
         '--model',
         nargs='+',
@@ -90,7 +96,7 @@ def _add_node(kinds: _Kinds) -> None:
         help='one or more; default '
         + ', '.join(f'{model} of {name}' for name, model in _NODE_MODELS.items()),
     )
-    node.add_argument('--backend', nargs='+', default=['auto'], help='one or more, for networks')
+    node.add_argument('--backend', nargs='+', default=['auto'], help='one or more backends')
     node.add_argument(
         '--weights',
         type=Path,
@@ -98,10 +104,14 @@ def _add_node(kinds: _Kinds) -> None:
         'instances that come with the package, else random ones, which find no '
         'instances but are otherwise as fast',
     )
-    node.add_argument('--size', type=size, default='640x512', help='of the images, px (640x512)')
-    node.add_argument('--scale', type=float, help='at which a stereo matcher sees them')
-    node.add_argument('--rate', type=float, default=30.0, help='of the input, Hz (30)')
-    node.add_argument('--seconds', type=float, default=10.0, help='of input (10)')
+    node.add_argument(
+        '--size', type=size, default='640x512', help='size of the images, px (640x512)'
+    )
+    node.add_argument(
+        '--scale', type=float, help='scale at which a stereo matcher sees the images'
+    )
+    node.add_argument('--rate', type=float, default=30.0, help='rate of the input, Hz (30)')
+    node.add_argument('--seconds', type=float, default=10.0, help='duration of the input (10)')
     node.set_defaults(bench=_bench_node)
 
 

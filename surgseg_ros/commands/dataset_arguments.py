@@ -24,7 +24,7 @@ def add_instance_dataset_arguments(parser: argparse.ArgumentParser, required: bo
         action='append',
         default=[],
         metavar='NAME=VALUE',
-        help='of the dataset, say frames=50 or fold=1; may be repeated',
+        help='option of the dataset, such as frames=50 or fold=1; may be repeated',
     )
 
 

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     action.add_argument('root', type=Path, help='folder with images/ and labels/, say')
     action.add_argument(
-        '--dataset', choices=available(), default='folder', help='its layout (folder)'
+        '--dataset', choices=available(), default='folder', help='layout of the dataset (folder)'
     )
     action.add_argument(
         '--split', nargs='+', default=['train', 'val'], help='parts of the dataset'
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='append',
         default=[],
         metavar='NAME=VALUE',
-        help='of the dataset, say classes=[background, grasper]; may be repeated',
+        help='option of the dataset, such as classes=[background, grasper]; may be repeated',
     )
     action.add_argument(
         '--out', type=Path, help='folder for three pictures of each split (default: none)'

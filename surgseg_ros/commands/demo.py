@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument('--out', type=Path, default=Path('out/demo'), help='folder to write')
     parser.add_argument('--frames', type=int, default=40, help='number of stereo frames')
-    parser.add_argument('--seed', type=int, default=0, help='of the virtual endoscope')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the virtual endoscope')
     parser.add_argument(
         'values', nargs='*', metavar='name:=value', help='arguments of the stereo pipeline'
     )

@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--clear-cache',
         action='store_true',
         help='check nothing; delete the '
-        'exported and compiled networks, which are made again when needed',
+        'exported and compiled networks, which are rebuilt when needed',
     )
 
 

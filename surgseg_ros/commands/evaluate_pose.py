@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--source',
         default='sim:seed=1,frames=200',
-        help='the virtual endoscope, whose instruments have the joints of a da Vinci and move for '
-        '1 s between frames unless it says otherwise',
+        help='virtual endoscope, whose instruments have the joints of a da Vinci and move for '
+        '1 s between frames unless it states otherwise',
     )
     parser.add_argument(
         '--masks',
@@ -42,10 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--disparity',
         choices=('true', 'none', *predictors.stereo()),
         default='sgbm',
-        help='none: the poses are monocular',
+        help='source of the disparity; none: monocular poses',
     )
-    parser.add_argument('--weights', type=Path, help='of the stereo network')
-    parser.add_argument('--instruments', type=Path, help='table (config/instruments.yaml)')
+    parser.add_argument('--weights', type=Path, help='checkpoint of the stereo network')
+    parser.add_argument(
+        '--instruments', type=Path, help='table of instruments (config/instruments.yaml)'
+    )
 
 
 def evaluate(args: argparse.Namespace) -> Judgement:

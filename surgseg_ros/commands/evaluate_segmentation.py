@@ -29,7 +29,7 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
         '--truth',
         type=Path,
         help='with --pred: folder (or file) of true label images of the '
-        'same names; with a bag: bag with the truth, if it is another one',
+        'same names; with a bag: bag with the truth, if that is another one',
     )
     task.add_argument(
         '--protocol',
@@ -40,9 +40,9 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
     task.add_argument(
         '--num-classes',
         type=whole_number(2),
-        help='with --pred: class ids, the background included (as the files have)',
+        help='with --pred: number of classes, including the background (default: as in the files)',
     )
-    task.add_argument('--topic', default=segmentation.TOPIC, help='of the labels in the bag')
+    task.add_argument('--topic', default=segmentation.TOPIC, help='topic of the labels in the bag')
     task.add_argument('--root', type=Path, help='folder of the dataset')
     task.add_argument('--split', default='val', help='part of the dataset')
     task.add_argument(
@@ -50,14 +50,14 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
         action='append',
         default=[],
         metavar='NAME=VALUE',
-        help='of the dataset, say target=parts or fold=1; may be repeated',
+        help='option of the dataset, such as target=parts or fold=1; may be repeated',
     )
     add_semantic_arguments(task)
     task.add_argument(
         '--mode',
         choices=('all', 'published'),
-        help='of surgicalsam: prompt every '
-        "class, or, as its authors do, those of the frame's truth (all)",
+        help='surgicalsam: prompt with all classes or, as published, '
+        "with those in the frame's ground truth (all)",
     )
 
 

@@ -43,7 +43,7 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
         '--truth',
         type=Path,
         help='with --pred: folder (or file) of true disparity of the same names, 0 unknown; with '
-        'a bag: bag with ground truth, if it is another one',
+        'a bag: bag with ground truth, if that is another one',
     )
     known = {name: one.definition for name, one in PROTOCOLS.items()} | {'scared': DEFINITION}
     task.add_argument(
@@ -53,24 +53,29 @@ def add_arguments(task: argparse.ArgumentParser) -> None:
         help='; '.join(f'{name}: {one}' for name, one in known.items()).replace('%', '%%'),
     )
     task.add_argument(
-        '--disparity-scale', type=float, default=128.0, help='of 16-bit PNG: value per px (128)'
+        '--disparity-scale',
+        type=float,
+        default=128.0,
+        help='scale of 16-bit PNG: value per px (128)',
     )
     task.add_argument(
         '--calibration',
         type=Path,
-        help='with --pred: of the cameras, for depth in mm; scared: of the raw cameras, or a '
-        'folder with DATASET/KEYFRAME.yaml (or .json)',
+        help='with --pred: calibration of the cameras, for depth in mm; scared: that of the raw '
+        'cameras, or a folder with DATASET/KEYFRAME.yaml (or .json)',
     )
     task.add_argument(
         '--wrong-calibration',
         action='store_true',
-        help='scared: judge datasets 4 and 5, too, whose calibration is wrong',
+        help='scared: also evaluate datasets 4 and 5, whose calibration is wrong',
     )
-    task.add_argument('--frames', type=whole_number(1), help='of each source, at most')
+    task.add_argument(
+        '--frames', type=whole_number(1), help='largest number of frames of each source'
+    )
     add_settings_arguments(
         task.add_argument_group('model'), StereoSettings, leave_out=['mode', 'tool_threshold']
     )
-    task.add_argument('--topic', default=stereo.TOPIC, help='disparity in the bag')
+    task.add_argument('--topic', default=stereo.TOPIC, help='topic of the disparity in the bag')
 
 
 def evaluate(args: argparse.Namespace) -> Judgement:

@@ -21,15 +21,22 @@ HELP = (
 def add_arguments(task: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     what = task.add_mutually_exclusive_group()
-    what.add_argument('--weights', help='without, only true masks are tracked')
     what.add_argument(
-        '--pred', type=Path, help='images of track ids (PNG of 8 or 16 bits), by order of name'
+        '--weights',
+        help='checkpoint of the instance network; without one, only true masks are tracked',
     )
-    task.add_argument('--truth', type=Path, help='with --pred: true ones of the same names')
+    what.add_argument(
+        '--pred',
+        type=Path,
+        help='images of track ids (PNG of 8 or 16 bits), in the order of their names',
+    )
+    task.add_argument(
+        '--truth', type=Path, help='with --pred: images of the true ids, with the same names'
+    )
     task.add_argument('--protocol', choices=('mot',), default='mot', help='MOTA, IDF1 and HOTA')
     add_instance_settings(task, ('tracking',))
-    task.add_argument('--size', type=size, default='320x256', help='of the frames (320x256)')
-    task.add_argument('--frames', type=whole_number(1), default=300, help='(300)')
+    task.add_argument('--size', type=size, default='320x256', help='size of the frames (320x256)')
+    task.add_argument('--frames', type=whole_number(1), default=300, help='number of frames (300)')
 
 
 def evaluate(args: argparse.Namespace) -> Judgement:

@@ -15,8 +15,10 @@ BACKEND_OPTIONS = ('backend', 'device', 'precision', 'threads')
 def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the source and how much of it."""
     add_source_arguments(parser)
-    parser.add_argument('--root', type=Path, help="of a CSV list's images, default its folder")
-    parser.add_argument('--frames', type=whole_number(1), help='at most so many')
+    parser.add_argument(
+        '--root', type=Path, help="folder of a CSV list's images; default: that of the list"
+    )
+    parser.add_argument('--frames', type=whole_number(1), help='largest number of frames')
 
 
 def add_backend_arguments(group: argparse._ArgumentGroup) -> None:
@@ -24,14 +26,18 @@ def add_backend_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument('--backend', choices=('auto', *backends.available()))
     group.add_argument('--device', choices=('auto', *backends.DEVICES))
     group.add_argument('--precision', choices=('auto', *backends.PRECISIONS))
-    group.add_argument('--threads', type=whole_number(1), help='of the CPU, for the network')
+    group.add_argument('--threads', type=whole_number(1), help='CPU threads of the network')
 
 
 def add_overlay_arguments(group: argparse._ArgumentGroup, shown: str) -> None:
     """Add pictures and videos of what is `shown` over the image, and how many threads write."""
-    group.add_argument('--overlay', action='store_true', help=f'also overlay/: {shown}')
-    group.add_argument('--overlay-opacity', type=float, default=0.5, help='of the colours (0.5)')
-    group.add_argument('--video', type=Path, metavar='MP4', help='the overlays as a video')
+    group.add_argument('--overlay', action='store_true', help=f'also write overlay/: {shown}')
+    group.add_argument(
+        '--overlay-opacity', type=float, default=0.5, help='opacity of the colours (0.5)'
+    )
+    group.add_argument(
+        '--video', type=Path, metavar='MP4', help='also write the overlays as a video'
+    )
     add_writers_argument(group)
 
 

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--track',
         action='store_true',
-        help='give instances track ids; the frames follow one another',
+        help='give instances track ids; the frames must be in temporal order',
     )
     output = parser.add_argument_group('output')
     output.add_argument(

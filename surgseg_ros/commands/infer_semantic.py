@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--out',
         type=Path,
         help='folder for segmentation/: PNG, class id per '
-        'pixel, 255 unlabelled; a CSV list says itself what is written where',
+        'pixel, 255 unlabelled; a CSV list states the output files itself',
     )
     add_overlay_arguments(output, 'the classes in colours over the image')
 

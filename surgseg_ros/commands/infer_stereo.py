@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--alpha',
         type=float,
-        help='rectify anew: 0 without black borders, 1 with every pixel, -1 as is',
+        help='rectify again: 0 without black borders, 1 with every pixel; -1: do not',
     )
     add_settings_arguments(
         parser.add_argument_group('model'),
@@ -66,7 +66,7 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
         '--out',
         type=Path,
         help='folder for disparity/, segmentation/, cloud/; '
-        'a CSV list says itself what is written where below it',
+        'a CSV list states the output files below it',
     )
     output.add_argument(
         '--disparity-format',
@@ -78,21 +78,23 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
         '--disparity-scale',
         type=float,
         default=_DISPARITY_SCALE,
-        help=f'of 16-bit disparity: value / scale is px ({_DISPARITY_SCALE})',
+        help=f'scale of 16-bit disparity: px = value / scale ({_DISPARITY_SCALE})',
     )
-    output.add_argument('--cloud', action='store_true', help='a coloured PLY cloud per frame too')
+    output.add_argument(
+        '--cloud', action='store_true', help='also write a coloured PLY cloud per frame'
+    )
     add_writers_argument(output)
     output.add_argument(
         '--video',
         type=Path,
         metavar='MP4',
-        help='left image beside disparity in colours, tools in cyan',
+        help='video of the left image beside the disparity in colours, tools in cyan',
     )
     output.add_argument(
         '--render-orbit',
         type=Path,
         metavar='MP4',
-        help='the cloud from a camera that circles the endoscope, tools in cyan',
+        help='video of the cloud from a camera that circles the endoscope, tools in cyan',
     )
     output.add_argument(
         '--orbit-frame',

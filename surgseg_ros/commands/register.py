@@ -52,10 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--delay',
         default='estimate',
         metavar='S',
-        help="how late the camera's stamps are, s (default: estimate it)",
+        help="delay of the camera's stamps, s (default: estimate it)",
     )
     parser.add_argument(
-        '--gate', type=float, default=10.0, help='mm from which a pair is an outlier (%(default)s)'
+        '--gate',
+        type=float,
+        default=10.0,
+        help='residual, mm, above which a pair is an outlier (%(default)s)',
     )
     parser.add_argument(
         '--camera-frame', default='endoscope_left_optical', help="frame of the camera's poses"

@@ -16,7 +16,7 @@ def add_settings_arguments(
     leave_out: Collection[str] = (),
     aliases: Mapping[str, str] | None = None,
 ) -> None:
-    """Add an option for each setting of a dataclass, or for these `names`, but `leave_out`.
+    """Add an option for each setting of a dataclass, or for these `names`, except `leave_out`.
 
     aliases: further spellings of options, by setting. What is not given is None in the arguments.
     """

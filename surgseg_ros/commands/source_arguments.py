@@ -23,16 +23,18 @@ def add_source_arguments(parser: argparse.ArgumentParser, truth: bool = False) -
     parser.add_argument(
         '--stacking',
         choices=tuple(STACKINGS),
-        help='how an image of a video, or of a topic, holds the eyes',
+        help='how one image of a video or of a topic holds both cameras',
     )
-    parser.add_argument('--rate', type=float, help='Hz, of a video or images')
-    parser.add_argument('--left', help='topic of the left image, of a bag')
-    parser.add_argument('--right', help='topic of the right image, of a bag')
-    parser.add_argument('--left-info', help='topic of the left camera_info, of a bag')
-    parser.add_argument('--right-info', help='topic of the right camera_info, of a bag')
-    parser.add_argument('--tolerance', type=float, help='ms between the eyes, of a bag')
+    parser.add_argument('--rate', type=float, help='frame rate of a video or of images, Hz')
+    parser.add_argument('--left', help='topic of the left image in a bag')
+    parser.add_argument('--right', help='topic of the right image in a bag')
+    parser.add_argument('--left-info', help='topic of the left camera_info in a bag')
+    parser.add_argument('--right-info', help='topic of the right camera_info in a bag')
+    parser.add_argument(
+        '--tolerance', type=float, help='largest difference of left and right stamps in a bag, ms'
+    )
     if truth:
-        parser.add_argument('--disparity', help='folder or file of true disparities, of images')
+        parser.add_argument('--disparity', help='folder or file of true disparities of images')
 
 
 def source_of(

@@ -14,7 +14,7 @@ one of two layouts:
 Every mask above 0 is an instrument for target 'binary', the probe in Other_labels, too, as MSDESIS
 has it; ternaus leaves that one out of parts and binary.
 
-Instruments are told from each other by the challenge's <instrument>_labels alone. A mask of types
+Only the challenge's <instrument>_labels distinguish the instruments. A mask of types
 is no substitute, and neither are its connected parts: two instruments of a type that touch are one
 of them, and an instrument behind another is two.
 """
@@ -62,7 +62,7 @@ _VIDEO, _CAMERA = (1080, 1920), np.s_[28 : 28 + 1024, 320 : 320 + 1280]
 
 
 class EndoVis17(FileDataset):
-    """Frames of the left eye with labels of one target.
+    """Frames of the left camera with labels of one target.
 
     split: 'train' and 'val' divide the eight training sequences by `fold` (0 to 3, ternaus's and
     SurgicalSAM's); without a fold 'train' is all of them, as for the challenge, and there is no
@@ -118,7 +118,7 @@ class EndoVis17(FileDataset):
 
 
 class EndoVis17Instances(InstanceDataset):
-    """The instruments of EndoVis17 in the challenge's layout, its options but the target.
+    """The instruments of EndoVis17 in the challenge's layout, its options except the target.
 
     An object in Other_labels, such as the ultrasound probe, is one, too. Where two instruments
     overlap, both masks may have a pixel.
@@ -156,7 +156,7 @@ def instrument_folders(folder: Path) -> list[Path]:
 
 
 def sequences(split: str, fold: int | None = None) -> list[int]:
-    """Numbers of the sequences of a split; ValueError for what there is not."""
+    """Numbers of the sequences of a split; ValueError for sequences that do not exist."""
     choose(split, SPLITS, 'split')
     if fold is not None and fold not in range(len(FOLDS)):
         raise ValueError(f'fold is {fold}, expected 0 to {len(FOLDS) - 1}')

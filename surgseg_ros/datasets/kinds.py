@@ -27,7 +27,7 @@ class InstanceSample(NamedTuple):
 
     class_ids: N int64, indices into class_names. masks: N x H x W bool, none of them empty; they
     may overlap where the dataset lets them. crowd_ids, crowd_masks: the same of regions in which
-    nobody has told the instances apart: nothing to learn, and nothing is right or wrong there.
+    instances are not annotated separately: not used for training or evaluation.
     track_ids: N int64, the same for an instance in every frame of its sequence; None unknown.
     """
 

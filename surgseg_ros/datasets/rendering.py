@@ -31,7 +31,7 @@ _ERROR = 'error: '
 
 @dataclass(frozen=True)
 class SceneParameters:
-    """All that decides the pixels, but for the number of frames; see Simulated."""
+    """All that determines the pixels, except the number of frames; see Simulated."""
 
     split: str
     size: tuple[int, int]
@@ -125,7 +125,7 @@ def _render_shares(
 
 
 def _start(stdout: int) -> 'subprocess.Popen[str]':
-    """One worker; a fresh interpreter, for EGL and torch do not survive a fork."""
+    """One worker; a fresh interpreter, because EGL and torch do not survive a fork."""
     threads = {'LP_NUM_THREADS': '1'}  # of Mesa; there is a process for every core
     words = children.python('-m', __name__)
     return children.start(words, changes=threads, stdin=subprocess.PIPE, stdout=stdout)
@@ -166,7 +166,7 @@ def main() -> int:
     """Render the share in standard input; a failure is a line on standard output."""
     try:
         _work(sys.stdin)
-    except (BrokenPipeError, KeyboardInterrupt):  # whoever waits for the frames is gone
+    except (BrokenPipeError, KeyboardInterrupt):  # the process that waits for the frames has ended
         return 1
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         with suppress(BrokenPipeError):
@@ -176,7 +176,7 @@ def main() -> int:
 
 
 def _say(line: str) -> None:
-    """Write a line to standard output at once and in one piece, for others write there, too."""
+    """Write a line to standard output at once, in one piece, because others write there too."""
     os.write(sys.stdout.fileno(), f'{line}\n'.encode())
 
 

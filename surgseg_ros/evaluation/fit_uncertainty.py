@@ -3,9 +3,9 @@
     surgseg fit-uncertainty --seeds 4000-4008 --frames 6
 
 prints the constant and the weights of the clues. Sigma shall be the 66 % quantile of the absolute
-error and half its 94 % quantile, a little less than of a normal distribution, for errors on tools
-have longer tails; both pinball losses of log |error| are minimised together, over pixels of tissue
-and of tools with equal weight.
+error and half its 94 % quantile, a little less than of a normal distribution, because errors on
+tools have longer tails; both pinball losses of log |error| are minimised together, over pixels of
+tissue and of tools with equal weight.
 """
 
 import argparse
@@ -77,8 +77,8 @@ def fit(clues: np.ndarray, error: np.ndarray, tool: np.ndarray) -> np.ndarray:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument('--seeds', default='4000-4008', help='FIRST-LAST (4000-4008)')
-    parser.add_argument('--frames', type=int, default=6, help='of each seed (6)')
-    parser.add_argument('--looks', nargs='+', default=list(LOOKS), help='of the scene')
+    parser.add_argument('--frames', type=int, default=6, help='frames of each seed (6)')
+    parser.add_argument('--looks', nargs='+', default=list(LOOKS), help='looks of the scene')
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""What files of strangers may not do: forge lines on the terminal, or ask for endless memory."""
+"""Guards against foreign files that forge terminal output or exhaust memory."""
 
 import json
 import re
@@ -23,8 +23,8 @@ _UNPRINTABLE = re.compile(
 def printable(text: object) -> str:
     r"""Text with control characters, line ends and changes of direction as escapes such as \x1b.
 
-    For names of topics, classes and files, and all else that others have chosen: raw, they could
-    move the cursor, forge lines, or fail to be encoded.
+    For names of topics, classes, files and other foreign text, which could otherwise move the
+    cursor, forge lines, or fail to be encoded.
     """
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], str(text))
 
@@ -53,7 +53,7 @@ def check_pixels(width: int, height: int, what: str) -> None:
 
 
 def parse_yaml(text: str, loader: 'type[yaml.BaseLoader] | type[yaml.SafeLoader]') -> Any:
-    """Parse a YAML text; ValueError, in one sentence, if it is none or aliases make it huge."""
+    """Parse a YAML text; ValueError, in one sentence, if it is invalid or aliases make it huge."""
     import yaml  # not at the top: `surgseg doctor` works without it
 
     with _one_sentence(yaml.YAMLError, 'YAML'):

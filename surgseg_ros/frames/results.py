@@ -8,7 +8,7 @@ import numpy as np
 
 # IoU above which two instances are one instrument: tools that cross overlap less
 MAX_OVERLAP = 0.6
-_INSIDE = 0.8  # share of an instance inside of another, from which on it is a piece of that
+_INSIDE = 0.8  # share of an instance inside another from which it counts as a piece of that one
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class StereoResult:
 
     tool_mask: HxW uint8 class ids (0 tissue, 1 tool) or None where the model has no mask.
     stddev: HxW float32, standard deviation of the disparity in px, NaN where unknown, or None
-        where the model does not tell.
+        if the model does not estimate it.
     disparity_range: least and greatest disparity that the model can find, px of these images.
     disparity_step: smallest difference between two disparities, px; 0 not quantised.
     milliseconds: time spent per stage.
@@ -56,7 +56,7 @@ class InstanceResult:
     class_ids: N int64, index into class_names (0 is background and never occurs). scores: N
     float32 in [0, 1]. boxes: N x 4 float32, x0 y0 x1 y1 px, x1 and y1 exclusive: the extent of
     the masks. masks: N x H x W bool; they may overlap. parts: N x H x W uint8, values of
-    parts.Part: NONE where the mask is not, or None where no model tells parts
+    parts.Part: NONE outside of the mask, or None if no model finds parts
     (see predictors/parts). milliseconds: time spent per stage. track_ids:
     N uint32, the same number over time, 0 not tracked; None as a predictor returns it.
     """
@@ -75,7 +75,7 @@ class InstanceResult:
         return self.chosen(slice(min(count, np.count_nonzero(self.scores >= score_threshold))))
 
     def distinct(self, overlap: float = MAX_OVERLAP) -> 'InstanceResult':
-        """Without those that overlap a better one, of whatever class, by more than this.
+        """Drop those that overlap a better one of any class by more than this.
 
         Networks suppress duplicates within a class only, because average precision forgives a
         second class. An instrument has one. At 1 all are kept. What lies inside of

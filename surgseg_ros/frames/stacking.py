@@ -1,8 +1,8 @@
-"""How one image holds both eyes."""
+"""How one image holds the views of both cameras."""
 
 import numpy as np
 
-# columns and rows of eyes, and how to say it
+# columns and rows of views, and the words for it
 STACKINGS = {
     'horizontal': (2, 1, 'both eyes side by side'),
     'vertical': (1, 2, 'left above right eye'),
@@ -11,9 +11,9 @@ STACKINGS = {
 
 
 def told_stacking(width: int, height: int, left_only: bool = False) -> str | None:
-    """Stacking that the shape of the pictures leaves no doubt about, else None.
+    """Stacking if the shape of the pictures is unambiguous, else None.
 
-    left_only: for those who look at the left eye only; what may be one eye is one then.
+    left_only: only the left view is needed; a doubtful shape then counts as one view.
     """
     if width >= 2 * height:
         return 'horizontal'
@@ -23,7 +23,7 @@ def told_stacking(width: int, height: int, left_only: bool = False) -> str | Non
 
 
 def split_eyes(image: np.ndarray, stacking: str) -> tuple[np.ndarray, np.ndarray]:
-    """Left and right in one image HxWxC; the image twice if it is one eye."""
+    """Left and right view in one image HxWxC; the image twice if it holds one view."""
     if stacking == 'mono':
         return image, image
     axis = 1 if stacking == 'horizontal' else 0

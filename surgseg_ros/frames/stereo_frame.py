@@ -10,11 +10,11 @@ from surgseg_ros.frames.tool_pose import ToolPose
 
 @dataclass(frozen=True)
 class ArmState:
-    """What a robot arm says of the instrument that it holds, in the terms of the CRTK.
+    """What a robot arm reports about the instrument that it holds, in the terms of the CRTK.
 
     name: 'PSM1'; measured_cp: 4x4, base frame from control point, m. joint_names, positions: of
-    measured_js, rad or m. jaw: opening, rad. base: 4x4, left optical frame from base frame, m, as
-    it really is, which the arm does not know.
+    measured_js, rad or m. jaw: opening, rad. base: 4x4, left optical frame from base frame, m: the
+    ground truth, which the arm does not know.
     """
 
     name: str

@@ -31,7 +31,7 @@ _EXPECTED = (
 def read_calibration(
     path: str | Path, right: str | Path | None = None, size: Size | None = None
 ) -> StereoCalibration:
-    """Read a stereo calibration; the format is told from the file's content.
+    """Read a stereo calibration; the format is detected from the content.
 
     path: one of
       - ROS camera_info YAML of the left camera, with that of the right camera in `right`

@@ -26,7 +26,7 @@ Size = tuple[int, int]
 Content = dict[str, Any]  # values of a file by their names, in the types of its format
 
 _NUMBER = r'[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?'
-# No endoscope has 0.5 m, and none has 0.5 mm, between its eyes.
+# The baseline of an endoscope is far below 0.5 m and far above 0.5 mm.
 _METRES_BELOW = 0.5
 UCL_NAMES = (
     'calib.left.intrinsic.txt',

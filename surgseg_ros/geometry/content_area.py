@@ -1,7 +1,7 @@
 """Where in an endoscope's frame the picture is: without black bars and dark surroundings.
 
 Frame grabbers put the picture into a larger frame, and many endoscopes show a disc or an octagon.
-What lies outside says nothing about the patient, but networks find instruments there and matchers
+The area outside does not show the patient, yet networks find instruments there and matchers
 find surfaces. The picture is convex: it is the convex hull of what is brighter than the border,
 provided that this hull has a sharp edge. A lamp's fall-off towards dark corners has none.
 """
@@ -92,7 +92,7 @@ def parse_content_area(text: str) -> Box | None:
 
 
 def find_content(image: np.ndarray) -> ContentArea | None:
-    """Find the picture in a frame, HxWx3 uint8 RGB; None if no border can be told from it.
+    """Find the picture in a frame, HxWx3 uint8 RGB; None if no border is visible.
 
     That is so where there is no border, and where the picture is too dark to have an edge.
     """
@@ -205,7 +205,8 @@ class ContentFinder:
     """The content area over time: found once, kept, looked for again when the picture changes.
 
     setting: 'auto', 'full' or 'x,y,width,height', see parse_content_area. A dark scene or smoke
-    keeps the area; a border that becomes bright ends it; another size of frames begins anew.
+    keeps the area; a border that becomes bright ends it; another size of frames restarts the
+    search.
     """
 
     def __init__(self, setting: str = 'auto') -> None:

@@ -125,7 +125,7 @@ def read_arm(path: str | Path) -> tuple[Joint, ...]:
 
 
 def read_instrument(path: str | Path) -> Instrument:
-    """Read an instrument's file such as LARGE_NEEDLE_DRIVER_400006.json; ValueError likewise."""
+    """Read an instrument's file such as LARGE_NEEDLE_DRIVER_400006.json; ValueError if invalid."""
     content = _read(path)
     offset = np.array(content.get('tooltip_offset', np.eye(4)), float)
     if offset.shape != (4, 4) or not np.isfinite(offset).all():

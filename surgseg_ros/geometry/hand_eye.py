@@ -1,4 +1,4 @@
-"""Camera from robot base without a marker: points seen by the camera, poses told by the arm.
+"""Camera from robot base without a marker: points seen by the camera, poses reported by the arm.
 
 Model: v_i = X (T_i o) + noise, with v_i the instrument's control point in the camera frame, T_i
 the arm's pose (base from control point frame), and unknown X (camera from base) and o (where the

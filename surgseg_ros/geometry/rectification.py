@@ -10,7 +10,7 @@ from surgseg_ros.geometry.calibration_checks import rectification_errors
 
 
 class EyeRectifier:
-    """Warps the images of one eye to what R and P of its camera describe.
+    """Warps the images of one camera to what its R and P describe.
 
     side: for sentences. Raises ValueError with the first of rectification_errors.
     """
@@ -32,7 +32,7 @@ class EyeRectifier:
 
 
 class Rectifier:
-    """Warps both eyes to the rectified pair that R and P of the calibration describe.
+    """Warps both images to the rectified pair that R and P of the calibration describe.
 
     calibration: that of the rectified images, see rectified_calibration.
     Raises ValueError where the calibration is no calibration or its distortion model is unknown.
@@ -59,7 +59,7 @@ def rectified_calibration(calibration: StereoCalibration) -> StereoCalibration:
 def align_principal_points(right: np.ndarray, calibration: StereoCalibration) -> np.ndarray:
     """Shift the right image so that a point at infinity has (nearly) the same column as left.
 
-    Where cx differs between the eyes by tens of px, raw disparity x_left - x_right of near tissue
+    If cx differs between the cameras by tens of px, raw disparity x_left - x_right of near tissue
     can be negative, which no matcher's range covers. Returns the image moved by whole px, its
     edge repeated; true_disparity takes what is matched in it.
     """
@@ -81,7 +81,7 @@ def true_disparity(aligned: np.ndarray, calibration: StereoCalibration) -> np.nd
     disparity = aligned - np.float32(calibration.principal_offset - shift)
     if shift:
         width = aligned.shape[1]
-        matched = np.arange(width, dtype=np.float32) - aligned - shift  # column in the right eye
+        matched = np.arange(width, dtype=np.float32) - aligned - shift  # column in the right image
         disparity[(matched < 0) | (matched > width - 1)] = np.nan
     return disparity
 

@@ -118,7 +118,7 @@ def _triangulate(
                 [-f / disparity, 0.0, f / disparity],
             ]
         )
-    )  # by u of the left eye, v (mean of both), u of the right eye
+    )  # by u of the left image, v (mean of both), u of the right image
     return np.array([u * z / f, v * z / f, z]), _CLICK_SIGMA**2 * jacobian @ jacobian.T
 
 

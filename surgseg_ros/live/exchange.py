@@ -1,4 +1,4 @@
-"""Whether images get from one process to another through DDS, and how long that takes.
+"""Measures whether images pass between two processes through DDS, and how long that takes.
 
 python -m surgseg_ros.live.exchange
 """
@@ -20,7 +20,7 @@ from surgseg_ros.media import children
 from surgseg_ros.nodes import transport
 from surgseg_ros.nodes.managed_node import NEWEST, RELIABLE
 
-WIDTH, HEIGHT = 1280, 1024  # of a da Vinci Xi's eye, rgb8: 3.9 MB
+WIDTH, HEIGHT = 1280, 1024  # of one camera of a da Vinci Xi, rgb8: 3.9 MB
 FRAMES, RATE = 20, 30.0
 PATIENCE = 15.0  # s the sender waits for a subscriber
 
@@ -44,7 +44,7 @@ def receive(frames: int = FRAMES, best_effort: bool = False, tuned: bool = True)
         while len(latencies) < frames and sender.poll() is None:
             rclpy.spin_once(node, timeout_sec=0.2)
         rclpy.spin_once(node, timeout_sec=0.2)
-        sender.wait()  # killed, it would leave its shared memory behind
+        sender.wait()  # if killed, it would leave its shared memory behind
     return latencies
 
 

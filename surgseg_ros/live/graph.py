@@ -1,4 +1,4 @@
-"""One way to run a graph: a ROS domain of its own, processes, what is heard of them, their end.
+"""Runs a graph of processes in a ROS domain of its own, observes it and ends it.
 
 with LiveGraph() as graph:
     graph.start('stereo_node', model='sgbm')
@@ -106,7 +106,7 @@ class LiveGraph:
         return self.monitor.values(self._full(name))
 
     def play(self, source: PipelineNode, progress: Callable[[int], object]) -> None:
-        """Run a source of frames until it ends, and until what came of the last one is counted.
+        """Run a source of frames until it ends and the results of its last frame are counted.
 
         progress: called with how many frames have been sent. ValueError for what fails meanwhile.
         """

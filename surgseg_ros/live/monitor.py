@@ -41,13 +41,13 @@ class DiagnosticsMonitor:
         return {pair.key: pair.value for pair in status.values} if status else {}
 
     def fresh_values(self, name: str) -> dict[str, str]:
-        """Key-value pairs of a report that was made from now on."""
+        """Key-value pairs of a report made after this call."""
         seen = self._counts[name]
         wait_until(lambda: self._counts[name] > seen + 1, f'{name} did not report')
         return self.values(name)
 
     def check(self, names: Sequence[str] | None = None) -> None:
-        """Raise ValueError with what a node of `names` (None: any), or a process, failed of."""
+        """Raise ValueError with the fault of a node of `names` (None: any) or of a process."""
         for name in list(self.reports) if names is None else names:  # the thread adds to it
             status = self.status(name)
             if status and status.level == DiagnosticStatus.ERROR and not status.values:

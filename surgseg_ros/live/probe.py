@@ -1,4 +1,4 @@
-"""A node in this process that hears topics, publishes, and calls services of a running graph."""
+"""A node in this process that subscribes, publishes, and calls services of a running graph."""
 
 import contextlib
 import threading
@@ -20,7 +20,7 @@ from surgseg_ros.rosdata.factory import Message
 T = TypeVar('T')
 Take = Callable[[Message], None]
 
-# s: whoever fails says so at once, and a machine that is busy with other things takes minutes
+# s; failures are reported at once, and a busy machine may take minutes
 PATIENCE = 300.0
 
 
@@ -32,7 +32,7 @@ def wait_until(
 ) -> T:
     """Wait until condition() is truthy and return it; ValueError after `timeout`, s.
 
-    what: the sentence before 'within ... s'. check: called meanwhile, to raise what went wrong.
+    what: the sentence before 'within ... s'. check: called meanwhile; may raise.
     """
     deadline = time.monotonic() + timeout
     while not (result := condition()):
@@ -46,7 +46,7 @@ def wait_until(
 class Probe:
     """A ROS node with a context and a thread of its own; a context manager.
 
-    The ROS domain is the one of the environment. node: for what has no method here.
+    The ROS domain is the one of the environment. node: for everything that has no method here.
     """
 
     def __init__(self, name: str = 'probe', namespace: str = '') -> None:

@@ -1,4 +1,4 @@
-"""Child processes: every one that this package starts is started here.
+"""Starts all child processes of this package.
 
 A child runs no code from the folder that it is started in, which holds the user's data: with -P
 the current folder is not on Python's import path, and PYTHONSAFEPATH hands that down.
@@ -20,7 +20,7 @@ _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 _RUNNING: set[int] = set()  # process ids of what run() waits for
-_ENDING: list[bool] = []  # not empty: this process has been told to end
+_ENDING: list[bool] = []  # not empty: this process is to end
 
 Changes = Mapping[str, str | None]
 Stream = int | IO[str] | None
@@ -99,7 +99,7 @@ def run(
 
 
 def end_running() -> None:
-    """Kill what run() waits for, now and later; for signal handlers of a process that ends.
+    """Kill the children that run() waits for, now and later; for signal handlers at the end.
 
     A network that is being exported would otherwise keep its node from ending for half a minute.
     """

@@ -1,4 +1,4 @@
-"""Write files so that whoever is stopped leaves them whole, and several at a time."""
+"""Write files completely or not at all, and several at a time."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,14 +9,14 @@ from types import TracebackType
 
 
 def partial_path(path: Path) -> Path:
-    """Where to write what shall become `path`: beside it, with its suffix; makes the folder."""
+    """Temporary path beside `path`, with the same suffix; creates the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f'.{path.stem}.{os.getpid()}.partial{path.suffix}')
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a path to write to; what is there takes the place of `path`, or vanishes on errors.
+    """Yield a path to write to; the file then replaces `path`, or is deleted on errors.
 
     Its permissions are those of any new file, whatever a library gave it.
     """
@@ -39,7 +39,7 @@ def remove_partials(folder: Path) -> None:
 
 
 class Writers:
-    """Threads that write while the next frame is computed, never far behind it.
+    """Threads that write while the next frames are computed, with a bounded queue.
 
     Encoding an image is most of the work, and OpenCV lets go of the interpreter for it. Leaving
     the context waits for what was submitted, also on Ctrl-C.

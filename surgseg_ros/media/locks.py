@@ -1,4 +1,4 @@
-"""Locks between processes: files that end with their process, and that nobody can bend.
+"""Locks between processes: files that are released with their process and resist tampering.
 
 A lock is taken by name in a folder that others may write to. So links are not followed, nothing
 is truncated, and only the user who made a lock file can open it.
@@ -33,7 +33,7 @@ def reserved(folder: Path, wait: bool = False) -> Iterator[None]:
 
 @contextmanager
 def claim(name: str) -> Iterator[bool]:
-    """Yield whether nobody else of this user, or in this process, holds `name` meanwhile."""
+    """Yield whether `name` was free: not held in this process or another of this user."""
     with ExitStack() as stack:
         try:
             descriptor = stack.enter_context(_lock_file(private_folder() / name))
@@ -48,7 +48,7 @@ def claim(name: str) -> Iterator[bool]:
 def private_folder() -> Path:
     """Folder of this user's lock files: in XDG_RUNTIME_DIR, or the temporary folder.
 
-    What is not this user's alone is passed over; in the end a folder is made that nobody had.
+    Folders that are not exclusively this user's are skipped; if all are, a new one is created.
     """
     runtime = os.environ.get('XDG_RUNTIME_DIR', '')
     if os.path.isabs(runtime) and _is_private(Path(runtime)):
@@ -72,7 +72,7 @@ def _is_private(folder: Path) -> bool:
 
 
 class _NoLockFile(OSError):
-    """What has the name of a lock file is something else."""
+    """The path of a lock file is taken by something else."""
 
 
 @contextmanager

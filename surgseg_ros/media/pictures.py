@@ -25,7 +25,7 @@ CLASSES = (
     (150, 90, 40),
 )
 UNLABELLED = (128, 128, 128)
-_DARKEST = 40  # of 255: what is known shall not look black
+_DARKEST = 40  # of 255, so that known values do not look black
 
 
 def colour_by_depth(
@@ -156,7 +156,8 @@ def legend(image: np.ndarray, colours: Mapping[str, tuple[int, int, int]]) -> np
 def tint(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     """Copy of an HxWx3 image in which the pixels of a mask (HxW, 0 elsewhere) are shades of cyan.
 
-    The darkest shade is still cyan, for instruments may be black. None leaves the copy as it is.
+    The darkest shade is still cyan, because instruments may be black. None leaves the copy as it
+    is.
     """
     picture = image.copy()
     if mask is not None and mask.any():

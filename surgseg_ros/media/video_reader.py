@@ -42,7 +42,7 @@ class VideoReader:
 
     width, height: of the pictures, px. announced: number of frames as the header has it (which
     need not be true), None if it has none. rate: mean frame rate, Hz, None if unknown.
-    note: told in one sentence what is peculiar: interlaced frames, damage, an early end.
+    note: called with one sentence for each peculiarity: interlaced frames, damage, an early end.
     Raises FileNotFoundError or ValueError, in one sentence, where this is no video.
     """
 

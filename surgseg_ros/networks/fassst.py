@@ -39,7 +39,8 @@ unexplained. What the paper leaves open, what is chosen here, and why
   'R2 is double R3, R1 double R2' (section 3.3), and a single GridSample per layer, which ONNX,
   OpenVINO and ONNX Runtime have. Fused maps are 28 x 28, the most common mask size.
 - Tail (Fig. 6): 3x3 of stride 2, three 3x3, deconvolution 4x4, 3x3 to one mask per class.
-- Batch normalisation and ReLU after every convolution but the last of each part and those of the
+- Batch normalisation and ReLU after every convolution except the last of each part and those of
+the
   pyramid.
 - Without roi_fusion the tail takes R1 alone (section 4.3.4); what only fed R2 and R3 is left out.
 

@@ -90,7 +90,7 @@ class ResNet(nn.Module):
         return [self.get_submodule(name) for name in _STAGES[: count + 2 if count else 0]]
 
     def load_imagenet(self, path: str | Path) -> None:
-        """Load torchvision's ImageNet checkpoint, say resnet50-0676ba61.pth, but the classifier.
+        """Load torchvision's ImageNet checkpoint (resnet50-0676ba61.pth) except its classifier.
 
         Raises FileNotFoundError, or ValueError with one sentence if it holds something else.
         """

@@ -5,7 +5,7 @@ has a prototype, a vector in the space of SAM's features; where the features res
 the prompt. The keys are SAM's, and those of the published checkpoints behind the names of their
 parts. networks/sam.py has SAM's parts, networks/sam_mobilenet.py our own small encoder.
 
-Trained as published: prototypes, prototype_prompt_encoder (but for pn_cls_embeddings, which stay
+Trained as published: prototypes, prototype_prompt_encoder (except pn_cls_embeddings, which stay
 as SAM has them) and mask_decoder; image_encoder and prompt_encoder are frozen. No published loss
 reaches the mask quality (iou_prediction_head): it stays what SAM made of it.
 """

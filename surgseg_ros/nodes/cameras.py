@@ -1,4 +1,4 @@
-"""The newest camera_info of each eye, and what a node makes of images with it."""
+"""The newest camera_info of each side, and the rectification that follows from it."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from surgseg_ros.rosdata.messages import camera_model_from_info
 class CameraSet:
     """The cameras of a node, by side; P of each describes the images as they are processed.
 
-    calibration: of these images, where the node has both eyes. rectifiers: of the images that
+    calibration: of these images, if the node has both sides. rectifiers: of the images that
     arrive raw.
     """
 
@@ -33,8 +33,8 @@ class CameraSet:
 class Cameras:
     """Keeps one camera_info per side; `current` derives a CameraSet, again only after a change.
 
-    topics: by side, of those that are needed. rectify: images arrive raw. warn: is told what is
-    doubtful. take() and current() may be called from different threads.
+    topics: by side, of those that are needed. rectify: images arrive raw. warn: called with
+    what is doubtful. take() and current() may be called from different threads.
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class Cameras:
         self._made = CameraSet()
 
     def take(self, info: CameraInfo, side: str) -> None:
-        """Keep what an eye's camera says of itself."""
+        """Store the camera_info of a side."""
         old = self._infos.get(side)
         if old is None or not _same_camera(old, info):
             self._infos = {**self._infos, side: info}  # a new dict: current() may hold the old
 
     def knows(self, side: str) -> bool:
-        """Tell whether the camera of this side has said anything yet."""
+        """Whether there is a camera_info of this side yet."""
         return side in self._infos
 
     def current(self) -> CameraSet:
@@ -96,7 +96,7 @@ class Cameras:
             self._tell(warning)
 
     def _tell(self, warning: str) -> None:
-        """Warn once of each kind of doubt, also where numbers differ from message to message."""
+        """Warn once of each kind of doubt, even if its numbers change from message to message."""
         kind = re.sub(r'[-+.\de]+', '', warning)
         if kind not in self._told:
             self._told.add(kind)

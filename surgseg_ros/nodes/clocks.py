@@ -11,7 +11,7 @@ _STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
 
 def steady_timer(node: Node, period: float, callback: Callable[[], None]) -> Timer:
-    """Make a timer, period in s, that also runs where /clock stands still."""
+    """Make a timer, period in s, that also runs while /clock stands still."""
     return node.create_timer(period, callback, clock=_STEADY)
 
 

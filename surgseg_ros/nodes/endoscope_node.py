@@ -24,9 +24,11 @@ from surgseg_ros.rosdata.messages import NANOSECONDS, time_message
 from surgseg_ros.sources import DEFAULT_RATE, FrameSource, open_source
 
 SETTLING = 1.0  # s between knowing a subscriber and being known by it
-RESEND = 3.0  # s, at least, without an answer in lockstep; who had the pair drops the second
+RESEND = (
+    3.0  # s, at least, until a pair without an answer is sent again; receivers drop duplicates
+)
 LONGEST_WAIT = 3.0  # s between two frames; stamps may jump by years when a clock is set
-SHORT = 600_000_000  # ns; a shorter round of a loop goes on in time, instead of back
+SHORT = 600_000_000  # ns; the stamps of a shorter loop continue instead of jumping back
 
 
 class EndoscopeNode(ManagedNode):
@@ -45,41 +47,41 @@ class EndoscopeNode(ManagedNode):
             'sim[:option=value,...], a bag, a stereo video, a folder with '
             'left/ and right/, or LEFT,RIGHT',
         ),
-        Parameter('calibration', '', 'calibration file, where the source has none'),
+        Parameter('calibration', '', 'calibration file, for a source without one'),
         Parameter(
             'stacking',
             'auto',
-            'how an image of a video, or of a topic in a bag, holds the eyes',
+            'how one image of a video, or of a topic in a bag, holds both cameras',
             choices=('auto', *STACKINGS),
         ),
-        Parameter('rate', 1.0, 'speed of playing; 2 is twice as fast', range=(0.01, 100.0)),
+        Parameter('rate', 1.0, 'speed of playback; 2 is twice as fast', range=(0.01, 100.0)),
         Parameter('frames', 0, 'frames to publish, 0 all', range=(0, 10**9)),
-        Parameter('loop', False, 'begin again at the end; stamps jump back, as in a looped bag'),
+        Parameter('loop', False, 'start again at the end; stamps jump back, as in a looped bag'),
         Parameter('clock', False, 'publish /clock with the stamps (nodes with use_sim_time)'),
         Parameter('lockstep', False, 'wait for `disparity` of a pair before sending the next'),
         Parameter(
             'lockstep_timeout',
             30.0,
-            'seconds after which a missing answer is given up',
+            'seconds after which a missing answer is no longer waited for',
             range=(0.1, 3600.0),
         ),
         Parameter(
             'subscribers',
             1,
-            'of the left image to wait for before the first frame',
+            'subscribers of the left image to wait for before the first frame',
             range=(0, 100),
         ),
-        Parameter('patience', 5.0, 'seconds to wait for them at most', range=(0.0, 3600.0)),
-        Parameter('left', '', 'topic of the left image, of a bag with several stereo cameras'),
-        Parameter('right', '', 'topic of the right image, of a bag'),
-        Parameter('left_info', '', 'topic of the left camera_info, of a bag'),
-        Parameter('right_info', '', 'topic of the right camera_info, of a bag'),
+        Parameter('patience', 5.0, 'longest time to wait for subscribers, s', range=(0.0, 3600.0)),
+        Parameter('left', '', 'topic of the left image in a bag with several stereo cameras'),
+        Parameter('right', '', 'topic of the right image in a bag'),
+        Parameter('left_info', '', 'topic of the left camera_info in a bag'),
+        Parameter('right_info', '', 'topic of the right camera_info in a bag'),
         Parameter('rectified', False, 'the images are rectified already, whatever their names'),
         Parameter(
             'tolerance',
             -1.0,
-            "largest difference of the eyes' stamps in a bag, s; 0 is "
-            'exact, -1 is half a frame period',
+            'largest difference of left and right stamps in a bag, s; 0: equal, '
+            '-1: half a frame period',
             range=(-1.0, 1.0),
         ),
     )
@@ -163,7 +165,7 @@ class EndoscopeNode(ManagedNode):
         self.finished = not self._stopping.is_set()  # the source has ended, or is broken
 
     def _paced(self, frames: Iterator[StereoFrame]) -> Iterator[StereoFrame]:
-        """Give each frame when it is due; one that comes late shifts the rest."""
+        """Yield each frame when it is due; a late one shifts the rest."""
         start, first, last = time.monotonic(), None, 0
         for frame in frames:
             if self._stopping.is_set():
@@ -187,9 +189,9 @@ class EndoscopeNode(ManagedNode):
             yield frame
 
     def _await_subscriber(self, frame: StereoFrame) -> None:
-        """Announce the topics and wait until somebody listens: early frames would be lost.
+        """Announce the topics and wait for subscribers, because early frames would be lost.
 
-        To the left image, for not every node looks at the right one.
+        Subscribers of the left image, because not every node uses the right one.
         """
         left, _ = [
             self._publisher_of(topic, type_name)
@@ -249,7 +251,7 @@ def _frames(source: FrameSource, loop: bool, limit: int) -> Iterator[StereoFrame
 
 
 def _endless(source: FrameSource) -> Iterator[StereoFrame]:
-    """Play again and again. A step back of a few frames would look like frames out of order."""
+    """Play repeatedly. A step back of a few frames would look like frames out of order."""
     shift = 0
     while True:
         first, stamp = None, 0

@@ -1,4 +1,4 @@
-"""instance_node: left images in; instruments one by one, with track ids, and a picture out."""
+"""instance_node: left images in; separate instruments with track ids, and a picture out."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -34,7 +34,7 @@ def _overlay(frame: Frame, result: InstanceResult, p: Parameters) -> object:
 
 
 class InstanceNode(StreamNode[InstanceStep]):
-    """Instruments of the left image, one from another, by any instance predictor."""
+    """Separate instruments of the left image, by any instance predictor."""
 
     INPUTS: ClassVar[tuple[Input[object], ...]] = (LEFT,)
     OUTPUTS: ClassVar[tuple[Output, ...]] = (
@@ -75,7 +75,7 @@ class InstanceNode(StreamNode[InstanceStep]):
         super().__init__('instance', **options)
 
     def create_step(self) -> InstanceStep:
-        """Make what finds instances; errors as predictors.create."""
+        """Make the step; errors as predictors.create."""
         return InstanceStep(settings_from(InstanceSettings, self.p))
 
     def process(self, frame: Frame, wanted: Sequence[str]) -> InstanceResult:

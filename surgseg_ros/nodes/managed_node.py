@@ -44,7 +44,7 @@ class ManagedNode(LifecycleNode):
 
     Subclasses list PARAMETERS and fill configure / activate / deactivate / cleanup; a ValueError,
     OSError or ImportError raised there fails the transition, and its message is the one sentence
-    that the log and the diagnostics show. `diagnose` says how the node is, once a second.
+    that the log and the diagnostics show. `diagnose` reports the state of the node once a second.
     """
 
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = (
@@ -88,7 +88,7 @@ class ManagedNode(LifecycleNode):
 
     @property
     def failed(self) -> bool:
-        """Whether the last thing the node tried went wrong."""
+        """Whether the last transition failed."""
         return bool(self._fault)
 
     @property
@@ -117,7 +117,7 @@ class ManagedNode(LifecycleNode):
         return _attempt(self, self.cleanup)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Run whatever of deactivate() and cleanup() the state asks for."""
+        """Run deactivate() and cleanup() as far as the state requires."""
         if state.label == 'active':
             _attempt(self, self.deactivate)
         if state.label in ('active', 'inactive'):
@@ -127,9 +127,9 @@ class ManagedNode(LifecycleNode):
     # Parameters and topics.
 
     def set_parameters_atomically(self, parameter_list: list[RosParameter]) -> SetParametersResult:
-        """Set what changes: a value that a parameter has already is always accepted.
+        """Set changed values; a value that a parameter already has is always accepted.
 
-        So a node takes its own `ros2 param dump`, with what is read-only in it.
+        So a node accepts its own `ros2 param dump`, including read-only parameters.
         """
         changes = [change for change in parameter_list if not is_set(self, change)]
         if not changes:
@@ -149,7 +149,7 @@ class ManagedNode(LifecycleNode):
 def _attempt(
     node: ManagedNode, step: Callable[[], None], undo: Callable[[], None] | None = None
 ) -> TransitionCallbackReturn:
-    """Do a step of the lifecycle; what it raises is the node's fault, and is logged."""
+    """Run a transition; an exception becomes the node's fault and is logged."""
     try:
         step()
     except Exception as error:
@@ -173,12 +173,12 @@ def _autostart(node: ManagedNode) -> None:
     configured = TransitionCallbackReturn.SUCCESS
     if node.state_label == 'unconfigured' and node.trigger_configure() == configured:
         node.trigger_activate()
-    node._reporter.publish()  # at once: whoever started the node waits for this
+    node._reporter.publish()  # at once, because the launcher waits for this
     node.finished = node.failed and not node.WAITS
 
 
 def _status(node: ManagedNode) -> Status:
-    """Level, sentence and values of a node in whatever state it is."""
+    """Level, sentence and values of a node in any state."""
     if node._fault:
         return DiagnosticStatus.ERROR, node._fault, {}
     if node.state_label == 'active':

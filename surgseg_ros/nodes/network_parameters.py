@@ -1,4 +1,4 @@
-"""Parameters that every node with a network has besides the settings of its step."""
+"""Parameters of nodes with a network, in addition to the settings of their step."""
 
 from surgseg_ros.frames.sizes import parse_size
 from surgseg_ros.nodes.parameters import Parameter, Parameters
@@ -7,12 +7,12 @@ IMAGE_SIZE = Parameter(
     'image_size',
     '1280x1024',
     'WIDTHxHEIGHT for which a network is prepared while configuring; another size is prepared '
-    'when it comes (seconds, and disk: see `surgseg doctor`)',
+    'when it arrives (takes seconds and disk space: see `surgseg doctor`)',
 )
 OVERLAY_OPACITY = Parameter(
     'overlay_opacity',
     0.5,
-    'of the colours over the image in ~/overlay',
+    'opacity of the colours over the image in ~/overlay',
     range=(0.0, 1.0),
     live=True,
 )

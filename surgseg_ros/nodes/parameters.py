@@ -24,7 +24,7 @@ class Parameter:
 
     range: (lowest, highest) of a number. choices: what a string, or each string of a list, may be.
     live: a change takes effect at once; otherwise the value is read when the node is configured.
-    fixed: only whoever starts the node says it; it cannot be changed over the network.
+    fixed: can only be given at the start, not changed over the network.
     """
 
     name: str

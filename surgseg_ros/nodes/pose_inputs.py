@@ -34,16 +34,16 @@ def _disparity(message: Message) -> ScaledDisparity:
 
 DISPARITY = Input('disparity', DisparityImage, _disparity, 'with f in px and t in m')
 STDDEV = Input(
-    'disparity_stddev', Image, decode_float, 'px; where nobody sends it, 0.5 px', optional=True
+    'disparity_stddev', Image, decode_float, 'px; 0.5 px if it is not published', optional=True
 )
 INSTANCES: Input[InstanceResult] = Input(
-    'instances', InstrumentInstances, messages.instance_result, 'with `masks` instances'
+    'instances', InstrumentInstances, messages.instance_result, 'if `masks` is instances'
 )
 SEGMENTATION: Input[np.ndarray] = Input(
-    'segmentation', Image, decode_labels, 'with `masks` segmentation: split into pieces'
+    'segmentation', Image, decode_labels, 'if `masks` is segmentation: split into regions'
 )
 TOOL_MASK: Input[np.ndarray] = Input(
-    'tool_mask', Image, decode_labels, 'with `masks` tool_mask: split into pieces'
+    'tool_mask', Image, decode_labels, 'if `masks` is tool_mask: split into regions'
 )
 MASKS: dict[str, Input[InstanceResult | np.ndarray]] = {
     one.name: one for one in (INSTANCES, SEGMENTATION, TOOL_MASK)
@@ -64,7 +64,7 @@ def calibration_of(frame: Frame) -> StereoCalibration:
 
 
 def check_sizes(frame: Frame, instances: InstanceResult, camera: CameraModel) -> None:
-    """Raise ValueError where the inputs are not of the camera's picture."""
+    """Raise ValueError if the sizes of the inputs differ from the camera's."""
     stddev = frame.get(STDDEV)
     sizes = {'the disparity': frame[DISPARITY].pixels.shape, 'masks': instances.masks.shape[1:]}
     if stddev is not None:

@@ -153,7 +153,7 @@ COMMON = (
         Image,
         'tissue_depth',
         _tissue_depth,
-        '32FC1, m; instruments, widened, and unknown NaN',
+        '32FC1, m; NaN on dilated instruments and where unknown',
     ),
     Output(
         'tissue_depth', CameraInfo, 'tissue_depth/camera_info', _tissue_camera, 'of tissue_depth'
@@ -170,6 +170,6 @@ COMMON = (
         TissueDistances,
         'tissue_distance',
         _tissue_distance,
-        'how far tip and shaft of each instrument are from tissue; OK, WARN or UNKNOWN',
+        'distance of the tip and the shaft of each instrument from tissue; OK, WARN or UNKNOWN',
     ),
 )

@@ -40,7 +40,7 @@ class RecorderNode(ManagedNode):
 
     @property
     def failed(self) -> bool:
-        """Also whether something is not in the bag that should be."""
+        """Also whether something is missing in the bag."""
         return self._incomplete or super().failed
 
     # Lifecycle.
@@ -55,7 +55,7 @@ class RecorderNode(ManagedNode):
         self._incomplete = False
 
     def activate(self) -> None:
-        """Look for the topics, again and again: types are known only once somebody publishes."""
+        """Look for topics periodically: types are known only once there is a publisher."""
         if not self._writer:
             raise OSError(f'{self.p.bag} could not be written: clean up and configure again')
         self._awaited = set(self._topics)
@@ -95,7 +95,7 @@ class RecorderNode(ManagedNode):
                     self._subscribe(topic, types[0], [offer.qos_profile for offer in offers])
 
     def _subscribe(self, topic: str, type_name: str, offers: list[QoSProfile]) -> None:
-        """Ask for no more than every publisher offers, or those that offer less stay unheard."""
+        """Request a QoS that every publisher offers, so that all of them are received."""
         reliable = all(qos.reliability == ReliabilityPolicy.RELIABLE for qos in offers)
         latched = all(qos.durability == DurabilityPolicy.TRANSIENT_LOCAL for qos in offers)
         wanted = QoSProfile(
@@ -103,7 +103,7 @@ class RecorderNode(ManagedNode):
             reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
             durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
         )
-        kind = message_type(type_name)  # before the bag has a topic that nobody can receive
+        kind = message_type(type_name)  # before the bag gets a topic that cannot be received
         if self._writer and topic not in self._announced:
             self._writer.add_topic(topic, type_name, latched)
             self._announced.add(topic)
@@ -119,7 +119,7 @@ class RecorderNode(ManagedNode):
 
     @contextmanager
     def _giving_up(self, topic: str) -> Iterator[None]:
-        """Live on after an error: without this topic, or without any if the disk is at fault."""
+        """Continue after an error, without this topic, or without any if the disk is at fault."""
         try:
             yield
         except (ValueError, ImportError) as error:
@@ -129,7 +129,7 @@ class RecorderNode(ManagedNode):
         except OSError as error:
             self._report(f'the recording has ended: {error}')
             self.deactivate()
-            self._writer = None  # not closed, so that what is torn does not look whole
+            self._writer = None  # not closed, so that an incomplete bag does not look complete
 
     def _report(self, fault: str) -> None:
         self._fault = fault

@@ -1,4 +1,4 @@
-"""The diagnostics of one node, once a second, and its log when it falls ill or recovers."""
+"""The diagnostics of one node, once a second, and its log when it fails or recovers."""
 
 from collections.abc import Callable, Mapping
 
@@ -13,8 +13,8 @@ Status = tuple[bytes, str, Mapping[str, str]]  # level, one sentence, values
 class Reporter:
     """Publishes what `status()` says on /diagnostics.
 
-    has_begun: whether the node has had input. What is amiss before is no warning in the log, for
-    a healthy graph starts with nodes that wait for each other.
+    has_begun: whether the node has had input. Problems before that are not logged as
+    warnings, because in a healthy graph nodes wait for each other at the start.
     """
 
     def __init__(

@@ -77,7 +77,7 @@ class SemanticNode(StreamNode[SemanticStep]):
         self.add_on_set_parameters_callback(self._check_classes)
 
     def create_step(self) -> SemanticStep:
-        """Make what labels; errors as predictors.create."""
+        """Make the step; errors as predictors.create."""
         return SemanticStep(settings_from(SemanticSettings, self.p))
 
     def process(self, frame: Frame, wanted: Sequence[str]) -> SemanticResult:

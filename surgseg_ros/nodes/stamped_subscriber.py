@@ -1,4 +1,4 @@
-"""Subscriptions as filters, whose messages all have a stamp that moves."""
+"""Subscriptions as filters whose messages all have increasing stamps."""
 
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -13,7 +13,7 @@ from surgseg_ros.rosdata.factory import Message
 from surgseg_ros.rosdata.messages import NANOSECONDS, stamp_of
 from surgseg_ros.streams.standing_stamps import StandingStamps
 
-# what parameters may say otherwise about a subscription
+# QoS policies of a subscription that parameters may override
 OVERRIDABLE = QoSOverridingOptions(
     (
         QoSPolicyKind.HISTORY,
@@ -27,7 +27,7 @@ OVERRIDABLE = QoSOverridingOptions(
 class StampedSubscriber(Subscriber):
     """Where header stamps are 0 or stand still, the writer's source timestamp takes their place.
 
-    note: told once in one sentence when that happens. Its QoS may be overridden by parameters.
+    note: called once with one sentence when that happens. Its QoS may be overridden by parameters.
     """
 
     def __init__(

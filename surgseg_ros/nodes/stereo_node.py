@@ -50,7 +50,7 @@ def _disparity_stddev(frame: Frame, result: StereoResult, p: Parameters) -> obje
 
 
 def _stddev(result: StereoResult) -> np.ndarray:
-    """Of the disparity, px; NaN where the model does not tell."""
+    """Of the disparity, px; NaN if the model does not estimate it."""
     unknown = np.full(result.disparity.shape, np.nan, np.float32)
     return unknown if result.stddev is None else result.stddev
 
@@ -123,7 +123,7 @@ class StereoNode(StreamNode[StereoStep]):
             Image,
             'disparity_stddev',
             _disparity_stddev,
-            'of sgbm, or as assumed: 32FC1, px; NaN unknown',
+            'estimated by sgbm, or assumed: 32FC1, px; NaN unknown',
         ),
         Output('depth', Image, 'depth', _depth, '32FC1, m; NaN unknown'),
         Output(
@@ -139,7 +139,7 @@ class StereoNode(StreamNode[StereoStep]):
             Image,
             'tool_mask',
             _tool_mask,
-            'of a network: mono8, class id per pixel, 0 tissue, 1 tool',
+            'found by a network: mono8, class id per pixel, 0 tissue, 1 tool',
             labelled=True,
         ),
         Output(
@@ -172,27 +172,27 @@ class StereoNode(StreamNode[StereoStep]):
         Parameter(
             'max_depth',
             0.5,
-            'points further away than this, in m, are invalid in depth and points2',
+            'depth, m, beyond which points are invalid in depth and points2',
             range=(0.01, 100.0),
             live=True,
         ),
         Parameter(
             'min_known',
             0.2,
-            'share of the picture with a depth below max_depth, lately, from which all is well',
+            'recent share of the picture with a depth below max_depth; less is a warning',
             range=(0.0, 1.0),
             live=True,
         ),
         Parameter(
             'cloud_stddev',
             False,
-            'a field stddev in points2: standard deviation of z, m, NaN where unknown',
+            'add a field stddev to points2: standard deviation of z, m, NaN where unknown',
             live=True,
         ),
         Parameter(
             'overlay_opacity',
             0.6,
-            'of the depth colours over the image in ~/overlay',
+            'opacity of the depth colours over the image in ~/overlay',
             range=(0.0, 1.0),
             live=True,
         ),
@@ -204,7 +204,7 @@ class StereoNode(StreamNode[StereoStep]):
         super().__init__('stereo', **options)
 
     def create_step(self) -> StereoStep:
-        """Make what matches; errors as predictors.create."""
+        """Make the matcher; errors as predictors.create."""
         _compile_kernels()
         return StereoStep(settings_from(StereoSettings, self.p))
 
@@ -218,7 +218,7 @@ class StereoNode(StreamNode[StereoStep]):
         return [output for output in self.OUTPUTS if output.name not in missing]
 
     def process(self, frame: Frame, wanted: Sequence[str]) -> StereoResult | None:
-        """Match, where more than rectified images is wanted."""
+        """Match, unless only rectified images are wanted."""
         if set(wanted) <= set(RECTIFIED):
             return None
         result = self.step(stereo_frame(frame))
@@ -232,19 +232,19 @@ class StereoNode(StreamNode[StereoStep]):
         return result
 
     def activate(self) -> None:
-        """Forget how much was known."""
+        """Reset the share of known pixels."""
         self._known, self._seen = 0.0, False
         super().activate()
 
     def details(self) -> Mapping[str, str]:
-        """How much is known lately, and where the picture is."""
+        """Recent share of known pixels, and where the picture is."""
         return {
             'known pixels [%]': f'{100 * self._known:.1f}' if self._seen else '',
             'content area': str(self.step.content.area or ''),
         }
 
     def _doubt(self) -> str:
-        """Say so if hardly a pixel has a depth: the usual sign of wrong cables."""
+        """Warn if hardly a pixel has a depth, the usual sign of exchanged cables."""
         if self._known >= self.p.min_known:
             return ''
         return (

@@ -29,9 +29,9 @@ Values: TypeAlias = Parameters | SimpleNamespace  # of a node's parameters, as a
 class Input(Generic[T_co]):
     """A topic whose messages pair with those of the other inputs by their stamps.
 
-    name: the topic, and what sentences call it. type: its message class. decode: makes what the
+    name: the topic, also used in messages. type: its message class. decode: makes what the
     node works on of a message; a ValueError rejects the frame. meaning: for the table of topics.
-    optional: where nobody sends it, frames come without it.
+    optional: frames come without it if it has no publisher.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Input(Generic[T_co]):
 
 
 class ImageInput(Input[np.ndarray]):
-    """The images of one eye, HxWx3 uint8 RGB: raw or compressed, and rectified if asked for.
+    """The images of one camera, HxWx3 uint8 RGB: raw or compressed, and rectified on request.
 
     side: 'left' or 'right'. The parameters image_transport, rectify and stacking say what arrives.
     """
@@ -59,7 +59,7 @@ class ImageInput(Input[np.ndarray]):
         super().__init__(side, Image, decode_image, meaning)
 
     def topic(self, p: Values) -> str:
-        """See Input; `image_raw` where the node rectifies, `stereo/` where it has both eyes."""
+        """See Input; `image_raw` if the node rectifies, `stereo/` with both views in one image."""
         place = self.name if p.stacking == 'none' else 'stereo'
         base = f'{place}/image_raw' if p.rectify else f'{place}/image_rect'
         return base if p.image_transport == 'raw' else f'{base}/compressed'
@@ -143,7 +143,7 @@ def outputs_parameter(
     return Parameter(
         'outputs',
         list(default or names),
-        'what may be published; each is computed only while somebody subscribes',
+        'enabled outputs; each is computed only while it has a subscriber',
         choices=names,
         live=True,
     )

@@ -49,7 +49,7 @@ class PairFilter(SimpleFilter):
 class FrameMaker:
     """Makes frames for a node with these inputs, parameters and cameras.
 
-    warn: is told what is wrong with images, in one sentence.
+    warn: called with one sentence about what is wrong with images.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class FrameMaker:
         )
 
     def details(self) -> dict[str, str]:
-        """For the diagnostics: how far rows are apart, where there are left and right images."""
+        """For the diagnostics: distance of corresponding rows, if images form pairs."""
         return {'vertical residual [px]': self._rows.residual} if self._pairs else {}
 
     def doubt(self) -> str:

@@ -1,4 +1,4 @@
-"""The subscriptions of a node's inputs: paired, watched, and made frames of."""
+"""The subscriptions of a node's inputs: paired, monitored and combined into frames."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
@@ -80,9 +80,9 @@ class Inputs:
         self._subscribers.append(one)
 
     def _seek_latched(self) -> None:
-        """Ask for what was published once, latched: only those who say so get it.
+        """Also subscribe as transient_local, which a latched camera_info requires.
 
-        They hear nobody else, so this is not asked where camera_info comes by itself.
+        Such a subscription receives nothing else, so it is made only while no camera_info arrives.
         """
         for side, topic in list(self._unlatched.items()):
             offers = self._node.get_publishers_info_by_topic(topic)

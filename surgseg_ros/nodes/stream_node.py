@@ -38,12 +38,12 @@ from surgseg_ros.streams.ledger import Ledger, wall_clock_age
 from surgseg_ros.streams.stamp_grid import StampGrid
 from surgseg_ros.streams.worker import NewestWorker
 
-# s of one computation; MSDESIS takes a few on a slow CPU, and nobody steers by what takes longer
+# s of one computation; MSDESIS takes a few on a slow CPU, and later results are useless
 STUCK = 10.0
 MAX_STAMP_DIFFERENCE = Parameter(
     'max_stamp_difference',
     -1.0,
-    "largest difference of the eyes' stamps in s; 0 is exact, -1 is half a frame period",
+    'largest difference of left and right stamps, s; 0: equal, -1: half a frame period',
     range=(-1.0, 1.0),
 )
 S = TypeVar('S', bound=Step[Any] | None)
@@ -72,8 +72,8 @@ class StreamNode(ManagedNode, Generic[S]):
         Parameter(
             'stacking',
             'none',
-            'how an image on stereo/image_rect (or image_raw) holds both eyes: side by side, or '
-            'left above right; none: each eye has its own topic',
+            'how one image on stereo/image_rect (or image_raw) holds both views: side by side, or '
+            'left above right; none: each camera has its own topic',
             choices=('none', 'horizontal', 'vertical'),
         ),
         Parameter(
@@ -84,12 +84,12 @@ class StreamNode(ManagedNode, Generic[S]):
         Parameter(
             'max_rate',
             0.0,
-            'frames per second taken at most, on a grid of stamps shared '
+            'largest number of frames per second, taken on a grid of stamps shared '
             'by all nodes; 0 takes all',
             range=(0.0, 1000.0),
             live=True,
         ),
-        Parameter('frame_id', '', 'frame of the outputs; empty is that of the first input'),
+        Parameter('frame_id', '', 'frame of the outputs; empty: that of the first input'),
     )
 
     def __init__(self, name: str, **options: object) -> None:
@@ -199,7 +199,7 @@ class StreamNode(ManagedNode, Generic[S]):
     # Diagnostics.
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, str]]:
-        """Counts and latencies; ERROR if no output can come, WARN when too slow."""
+        """Counts and latencies; ERROR if no output is possible, WARN when too slow."""
         inputs, ledger = self._inputs, self.ledger
         values = {
             **inputs.health.counts(),

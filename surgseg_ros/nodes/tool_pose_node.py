@@ -45,7 +45,7 @@ class ToolPoseNode(StreamNode[PoseStep]):
         Parameter(
             'masks',
             'instances',
-            'topic that tells instruments from tissue; labels are split into connected pieces',
+            'topic that shows the instruments; labels are split into connected regions',
             choices=tuple(MASKS),
         ),
         Parameter(
@@ -63,13 +63,13 @@ class ToolPoseNode(StreamNode[PoseStep]):
         Parameter(
             'transform_patience',
             0.1,
-            's to wait for a transform of that stamp; then the frame is refused',
+            'time to wait for a transform of that stamp, s; after it the frame is rejected',
             range=(0.0, 5.0),
         ),
         Parameter(
             'capture_latency',
             0.0,
-            's from the light to the stamp, which is added to the reported age',
+            'time from exposure to the stamp, s, which is added to the reported age',
             range=(0.0, 5.0),
         ),
         outputs_parameter(OUTPUTS),
@@ -160,7 +160,7 @@ class ToolPoseNode(StreamNode[PoseStep]):
         return self.step.instances_of(frame.stamp, masks, self._label_names)
 
     def _target_from_camera(self, frame: Frame) -> np.ndarray | None:
-        """4x4 or None; says once, before, where Intuitive's axes of this camera are."""
+        """4x4 or None; first publishes, once, Intuitive's axes of this camera."""
         source = frame.header.frame_id
         if self._isi_of != source:
             self._isi_of = source
@@ -171,7 +171,7 @@ class ToolPoseNode(StreamNode[PoseStep]):
         return self._listener.lookup(self._target, source, frame.stamp, patience)
 
     def details(self) -> Mapping[str, str]:
-        """Why there is no pose, where there is none."""
+        """Why there is no pose, if there is none."""
         return {'no pose': self._why_none, 'capture latency [s]': f'{self.p.capture_latency:.3f}'}
 
 

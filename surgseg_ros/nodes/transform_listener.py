@@ -21,7 +21,7 @@ _WAIT = 0.01  # s between two looks
 
 
 class TransformListener:
-    """Listens from its creation on; lookups are made in another thread than the executor's."""
+    """Listens from its creation on; lookups run outside of the executor's thread."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -45,7 +45,7 @@ class TransformListener:
             self._node.destroy_subscription(subscription)
 
     def lookup(self, target: str, source: str, stamp: int, patience: float) -> np.ndarray:
-        """4x4, target from source, at a stamp in ns; waits for it so many seconds.
+        """4x4, target from source, at a stamp in ns; waits for `patience` seconds.
 
         Raises ValueError, in one sentence, where it is not known for that time.
         """

@@ -20,7 +20,7 @@ def tune_allocator() -> None:
 
 
 def release_memory() -> None:
-    """Give freed memory back once: loading a model leaves more behind than frames will need."""
+    """Return freed memory once, because loading a model frees more than frames will need."""
     if libc := _glibc():
         libc.malloc_trim(0)
 
@@ -33,7 +33,7 @@ def _glibc() -> ctypes.CDLL | None:
 
 
 def use_profile() -> str:
-    """Set our Fast DDS profile, before ROS starts, where none is set; say what others need."""
+    """Set our Fast DDS profile before ROS starts, unless one is set; say what other RMWs need."""
     middleware = os.environ.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp')
     if middleware != 'rmw_fastrtps_cpp' or PROFILE_VARIABLE in os.environ:
         return ''

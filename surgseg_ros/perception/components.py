@@ -1,4 +1,4 @@
-"""Instruments one by one from labels that do not tell one from another."""
+"""Separates instruments in labels that do not distinguish them."""
 
 import cv2
 import numpy as np
@@ -7,11 +7,11 @@ from surgseg_ros.frames.parts import Part, part_named
 from surgseg_ros.frames.results import InstanceResult, mask_boxes
 
 UNLABELLED = 255
-SMALLEST = 0.0006  # of the picture: less is no instrument
+SMALLEST = 0.0006  # share of the picture; smaller regions are no instruments
 
 
 def labelled_instances(labels: np.ndarray, class_names: tuple[str, ...]) -> InstanceResult:
-    """Connected pieces of HxW uint8 labels: 0 background, 255 unlabelled.
+    """Connected regions of HxW uint8 labels: 0 background, 255 unlabelled.
 
     class_names: by label, () where unknown. Names of parts become parts, others the class.
     """
@@ -37,7 +37,7 @@ def labelled_instances(labels: np.ndarray, class_names: tuple[str, ...]) -> Inst
 
 
 def _class_of(values: np.ndarray, count: int, has_parts: bool) -> int:
-    """Most frequent label of a piece; parts say nothing of the class."""
+    """Most frequent label of a region; parts do not determine the class."""
     if has_parts:
         return 1
     return min(int(np.bincount(values).argmax()), count - 1)

@@ -1,4 +1,4 @@
-"""What steps do with the content area: models see its box, and nothing outside is an answer."""
+"""How steps use the content area: models see its box, and results outside are removed."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ def _placed(values: np.ndarray, box: Box, size: tuple[int, int], fill: float) ->
 
 
 def semantic_in_frame(result: SemanticResult, area: ContentArea, outside: int) -> SemanticResult:
-    """Of the area's box -> of the frame; labels outside of the area are `outside`."""
+    """From the area's box to the frame; labels outside of the area become `outside`."""
     if area.full:
         return result
     labels = _placed(result.labels, area.box, area.mask.shape, outside)
@@ -44,7 +44,7 @@ def semantic_in_frame(result: SemanticResult, area: ContentArea, outside: int) -
 
 
 def instances_in_frame(result: InstanceResult, area: ContentArea) -> InstanceResult:
-    """Of the area's box -> of the frame; masks end with the area, what is left empty goes."""
+    """From the area's box to the frame; masks are clipped to the area, and empty ones dropped."""
     if area.full:
         return result
     masks = _placed(result.masks, area.box, area.mask.shape, 0) & area.mask
@@ -56,7 +56,7 @@ def instances_in_frame(result: InstanceResult, area: ContentArea) -> InstanceRes
 
 
 def stereo_in_frame(result: StereoResult, area: ContentArea, box: Box) -> StereoResult:
-    """Of a box -> of the frame; no disparity and no tool outside of the left eye's area."""
+    """From a box to the frame; no disparity and no tool outside of the left camera's area."""
     if area.full:
         return result
     size, outside = area.mask.shape, ~area.mask
@@ -73,7 +73,7 @@ def stereo_in_frame(result: StereoResult, area: ContentArea, box: Box) -> Stereo
 
 
 def only_matched_in(area: ContentArea, result: StereoResult, offset: float) -> StereoResult:
-    """Without the disparities whose match is outside of the right eye's area: it shows nothing.
+    """Remove disparities whose match is outside of the right camera's area.
 
     offset: px that disparities of the result lack to x_left - x_right.
     """

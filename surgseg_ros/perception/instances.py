@@ -1,4 +1,4 @@
-"""Instruments one by one, with parts and the same number over time."""
+"""Separate instruments, with parts and track ids."""
 
 import time
 from collections.abc import Mapping
@@ -36,14 +36,14 @@ class InstanceSettings(NetworkSettings):
     )
     score_threshold: float = setting(
         0.3,
-        'of a class, from which something may be an instance; published for SOLO: 0.1',
+        'lowest class score of a candidate; published for SOLO: 0.1',
         range=(0.0, 1.0),
         live=True,
     )
     final_threshold: float | None = setting(
         None,
-        'of an instance, from which it counts: SOLO lowers the scores of duplicates; published: '
-        '0.05, which keeps most of these, for AP',
+        'lowest final score of an instance; SOLO lowers the scores of duplicates, '
+        'and the published value 0.05 keeps most of these, which favours AP',
         range=(0.0, 1.0),
         live=True,
         unset=-1.0,
@@ -51,37 +51,38 @@ class InstanceSettings(NetworkSettings):
     )
     max_overlap: float = setting(
         MAX_OVERLAP,
-        'IoU of two instances, of whatever class, above which the worse one is no instrument of '
-        'its own; published: 1, all are kept',
+        'IoU of two instances of any class above which the one with the lower score is dropped; '
+        'published: 1, which keeps all',
         range=(0.0, 1.0),
         live=True,
     )
     max_instances: int = setting(20, 'per image; the best ones', range=(1, 100), live=True)
     parts_weights: str | None = setting(
         None,
-        'of an LWANet with classes shaft, wrist and clasper: parts in the masks of instances',
+        'checkpoint of an LWANet with the classes shaft, wrist and clasper, which adds parts '
+        'to the masks of instances',
         unset='',
         absent='they are UNKNOWN_PART',
     )
     confirm_weights: str | None = setting(
         'auto',
-        'of an LWANet that has to call an instance an instrument, too; auto: that of the package '
-        'where the instance network is that of the package',
+        'checkpoint of an LWANet that has to confirm instances as instruments; auto: the bundled '
+        'one if the instance network is the bundled one',
         unset='',
         absent='every instance counts',
     )
     confirm_share: float = setting(
         0.5,
-        'share of the pixels of an instance that have to be instruments for confirm_weights',
+        'least share of the pixels of an instance that confirm_weights labels as instruments',
         range=(0.0, 1.0),
         live=True,
     )
     tracking: bool = setting(
-        True, 'give an instrument the same track_id in every image; otherwise it is 0', live=True
+        True, 'give an instrument the same track_id in every image; if false, all are 0', live=True
     )
     max_gap: int = setting(
         10,
-        'images without an instrument after which it still gets its track_id back',
+        'longest gap, in images, after which an instrument still gets its track_id back',
         range=(0, 1000),
         live=True,
     )
@@ -99,7 +100,7 @@ AS_PUBLISHED: dict[str, Any] = {
 class InstanceStep(Step[InstanceSettings]):
     """left image -> InstanceResult: the best instances, each instrument once, with track ids.
 
-    predictor: what finds instances, instead of that which the settings name. class_names: by
+    predictor: used instead of the one that the settings name. class_names: by
     class id. options: more for predictors.create. content: the content area of the frames.
     Raises what predictors.create raises.
     """
@@ -169,7 +170,7 @@ class InstanceStep(Step[InstanceSettings]):
     def _confirm(
         self, image: np.ndarray, area: ContentArea, result: InstanceResult
     ) -> InstanceResult:
-        """Leave out what the other network does not call an instrument."""
+        """Drop instances that the other network does not confirm as instruments."""
         if not self._confirming or not len(result.scores):
             return result
         start = time.perf_counter()
@@ -189,7 +190,7 @@ class InstanceStep(Step[InstanceSettings]):
 
 
 def _confirming(settings: InstanceSettings) -> Any:
-    """The LWANet that confirms instances, None without."""
+    """The LWANet that confirms instances, or None."""
     weights: Any = settings.confirm_weights
     if weights == 'auto':
         ours = are_bundled(settings.model, settings.weights)

@@ -1,4 +1,4 @@
-"""What every step with a network can be told about it."""
+"""Settings of every step that runs a network."""
 
 from dataclasses import dataclass
 
@@ -14,24 +14,24 @@ class NetworkSettings:
 
     content_area: str = setting(
         'auto',
-        'where in the frame the picture is, outside of which nothing is found: full, '
-        'x,y,width,height in px, or auto, which looks for black bars and dark surroundings',
+        'part of the frame that holds the picture; nothing is found outside of it: full, '
+        'x,y,width,height in px, or auto, which detects black bars and dark surroundings',
     )
 
     backend: str = setting(
         'auto',
-        'what runs a network; auto: torch on a GPU, else the first of the others that is '
-        'installed',
+        'inference engine; auto: torch if there is a GPU, otherwise the first of the others that '
+        'is installed',
         choices=('auto', *backends.available()),
     )
     device: str = setting(
         'auto',
-        'where a network runs; auto: a GPU if there is one',
+        'device on which a network runs; auto: a GPU if there is one',
         choices=('auto', *backends.DEVICES),
     )
     precision: str = setting(
         'auto',
-        'arithmetic of a network; auto: f32, for bf16 moves results',
+        'arithmetic of a network; auto: f32, because bf16, although faster, changes results',
         choices=('auto', *backends.PRECISIONS),
     )
     threads: int | None = setting(

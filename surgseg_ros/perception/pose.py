@@ -37,22 +37,27 @@ class PoseSettings:
     max_tools: int = setting(4, 'instruments that get a slot', range=(1, 16))
     filtering: bool = setting(True, 'filter poses over time', live=True)
     predict: bool = setting(
-        False, 'poses of instruments that are not seen, marked PREDICTED', live=True
+        False,
+        'also publish poses of instruments that are not visible, marked PREDICTED',
+        live=True,
     )
     max_gap: int = setting(
         10,
-        'frames without an instrument after which its track still goes on',
+        'longest gap, in frames, after which the track of an instrument continues',
         range=(0, 1000),
         live=True,
     )
     dilation: float = setting(
         0.012,
-        "by how much instruments are widened in tissue outputs, of the picture's width",
+        "dilation of instruments in tissue outputs, as a share of the picture's width",
         range=(0.0, 0.2),
         live=True,
     )
     warn_distance: float = setting(
-        0.005, 'm: nearer tissue is a warning', range=(0.0, 0.1), live=True
+        0.005,
+        'distance from tissue, m, below which there is a warning',
+        range=(0.0, 0.1),
+        live=True,
     )
 
     def __post_init__(self) -> None:
@@ -96,7 +101,7 @@ class PoseStep(Step[PoseSettings]):
     def instances_of(
         self, stamp: int, labels: np.ndarray, class_names: tuple[str, ...]
     ) -> InstanceResult:
-        """Connected pieces of HxW uint8 labels, tracked; see components.labelled_instances."""
+        """Connected regions of HxW uint8 labels, tracked; see components.labelled_instances."""
         result = labelled_instances(labels, class_names)
         ids = self._tracker.update(stamp / NANOSECONDS, result.class_ids, result.masks)
         return replace(result, track_ids=ids)
@@ -116,7 +121,7 @@ class PoseStep(Step[PoseSettings]):
         """Estimate one frame.
 
         stamp: ns. disparity: HxW float32 px, NaN unknown. fixed_from_camera: 4x4 where known.
-        tissue: whether tissue is looked at. ValueError where sizes differ.
+        tissue: whether tissue is computed. ValueError where sizes differ.
         """
         if self._scenes.begins(stamp, jumps):
             self.forget()

@@ -55,8 +55,8 @@ class SemanticSettings(NetworkSettings):
     )
     pixel_threshold: float | None = setting(
         None,
-        'LWANet: probability of any instrument from which a pixel is one; published: 0, where one '
-        'class leads',
+        'LWANet: least probability of being any instrument for a pixel to count as one; '
+        'published: 0, which takes the most probable class',
         range=(0.0, 0.999),
         live=True,
         unset=-1.0,
@@ -64,8 +64,8 @@ class SemanticSettings(NetworkSettings):
     )
     foreground_threshold: float | None = setting(
         None,
-        'LWANet: mean probability over connected pixels of instruments from which they count; '
-        'published: 0, all do',
+        'LWANet: least mean probability of a connected region of instruments; published: 0, which '
+        'keeps all',
         range=(0.0, 0.999),
         live=True,
         unset=-1.0,
@@ -73,7 +73,7 @@ class SemanticSettings(NetworkSettings):
     )
     least_region: float | None = setting(
         None,
-        'LWANet: share of the picture that connected pixels of instruments have at least',
+        'LWANet: least size of a connected region of instruments, as a share of the picture',
         range=(0.0, 1.0),
         live=True,
         unset=-1.0,
@@ -81,8 +81,8 @@ class SemanticSettings(NetworkSettings):
     )
     one_type: bool = setting(
         True,
-        'LWANet, with a foreground_threshold: connected pixels are one instrument, of the type '
-        'that most of them have; never done to classes of parts',
+        'LWANet, with a foreground_threshold: a connected region is one instrument and gets the '
+        'type of most of its pixels; not for classes of parts',
         live=True,
     )
     sam_weights: str | None = setting(
@@ -101,7 +101,7 @@ class SemanticSettings(NetworkSettings):
     )
     quality_threshold: float | None = setting(
         None,
-        'SurgicalSAM: predicted quality of a mask from which it counts',
+        'SurgicalSAM: least predicted quality of a mask',
         range=(0.0, 1.0),
         live=True,
         unset=-1.0,
@@ -109,24 +109,28 @@ class SemanticSettings(NetworkSettings):
     )
     presence_threshold: float | None = setting(
         None,
-        'SurgicalSAM: presence of a class from which it counts',
+        'SurgicalSAM: least presence score of a class',
         range=(0.0, 1.0),
         live=True,
         unset=-1.0,
         absent='what the weights say',
     )
     encode_every: int = setting(
-        1, 'SurgicalSAM: frames that share the features of one', range=(1, 1000), live=True
+        1,
+        'SurgicalSAM: number of frames that share the features of one',
+        range=(1, 1000),
+        live=True,
     )
     asynchronous: bool = setting(
         False,
-        'SurgicalSAM: no frame waits for new features; their age is in the diagnostics',
+        'SurgicalSAM: frames never wait for new features; the age of the features is in the '
+        'diagnostics',
         live=True,
     )
     max_feature_age: float = setting(
         1.0,
-        'SurgicalSAM: a frame whose features are of one more than this older, in s, is rejected; '
-        '0 is no limit',
+        'SurgicalSAM: largest age of the features, s; frames that would need older ones are '
+        'rejected; 0: no limit',
         range=(0.0, 1000.0),
         live=True,
     )
@@ -145,7 +149,7 @@ class SemanticSettings(NetworkSettings):
 
     @property
     def rules(self) -> RegionRules:
-        """Which regions of LWANet count, and as what."""
+        """Which regions of LWANet are kept, and as which class."""
         own = BUNDLED_RULES if are_bundled(self.model, self.weights) else AS_PUBLISHED
         region = _first(self.foreground_threshold, own.region)
         return RegionRules(
@@ -166,7 +170,7 @@ class _Ruled(Protocol):
 class SemanticStep(Step[SemanticSettings]):
     """left image -> SemanticResult.
 
-    predictor: what labels, instead of that which the settings name. class_names: by class id.
+    predictor: used instead of the one that the settings name. class_names: by class id.
     options: more for predictors.create. content: the content area of the frames. feature_age: of
     the last frame, how many frames and seconds the features were older; None before the first.
     Raises what predictors.create raises.
@@ -230,7 +234,7 @@ class SemanticStep(Step[SemanticSettings]):
             )
 
     def _tune(self) -> None:
-        """Put the live settings into force."""
+        """Apply the live settings."""
         settings, predictor = self.settings, self._predictor
         if isinstance(predictor, _Ruled):
             predictor.rules = settings.rules

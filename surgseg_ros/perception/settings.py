@@ -1,4 +1,4 @@
-"""Settings as data: the fields of a frozen dataclass say what they mean and what they may be."""
+"""Settings as data: fields of a frozen dataclass state their meaning and allowed values."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -9,10 +9,10 @@ from typing import Any
 class Setting:
     """One field of a settings dataclass.
 
-    meaning: for people. range: (lowest, highest) of a number. choices:
-    what a string may be. live: may be replaced between two frames. unset: how ROS, whose
-    parameters always have a value of one type, spells None; a number below `range` means None too.
-    absent: what None means, for people.
+    meaning: for users. range: (lowest, highest) of a number. choices:
+    what a string may be. live: may be replaced between two frames. unset: the value of
+    a ROS parameter, which always has one type, that stands for None; a number below `range` means
+    None too. absent: what None means, for users.
     """
 
     name: str
@@ -97,7 +97,7 @@ def settings_of(kind: type) -> tuple[Setting, ...]:
 
 
 def check(settings: object) -> None:
-    """Raise ValueError in one sentence where a value is none of those allowed."""
+    """Raise ValueError in one sentence if a value is not allowed."""
     for one in settings_of(type(settings)):
         if problem := one.problem(vars(settings)[one.name]):
             raise ValueError(f'{one.name} {problem}')

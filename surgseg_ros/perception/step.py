@@ -1,4 +1,4 @@
-"""What all steps have: settings of which some may be replaced, and scenes."""
+"""What all steps have: settings, some of which may be replaced, and scenes."""
 
 from typing import Generic, TypeVar
 
@@ -23,7 +23,7 @@ class Step(Generic[S]):
 
     @property
     def settings(self) -> S:
-        """What is in force. Assign others to change what is live, between two frames.
+        """The current settings. Assign new ones between two frames to change live settings.
 
         Raises ValueError where another setting differs: it is read when the step is made.
         """
@@ -41,7 +41,7 @@ class Step(Generic[S]):
         """Make ready for images of this size, so that the first does not wait; may do nothing."""
 
     def observe(self, frame: LeftFrame) -> None:
-        """Call this first with every frame: forgets what says nothing about its scene."""
+        """Call this first with every frame: forgets earlier scenes when a new one begins."""
         if self._scenes.begins(frame.stamp, frame.jumps):
             self.forget()
 
@@ -49,6 +49,6 @@ class Step(Generic[S]):
         """Drop what was learned from earlier frames; for steps that learn something."""
 
     def reset(self) -> None:
-        """Forget everything: what comes next has nothing to do with what came before."""
+        """Forget everything; the next frame is unrelated to earlier ones."""
         self._scenes = Scenes()
         self.forget()

@@ -36,7 +36,7 @@ class StereoSettings(NetworkSettings):
     )
     mode: str = setting(
         'auto',
-        'what a network finds: disparity, tool masks or, auto, both',
+        'what a network computes: disparity, tool masks or, with auto, both',
         choices=('auto', *MODES),
     )
     tool_threshold: float = setting(
@@ -58,7 +58,7 @@ class StereoSettings(NetworkSettings):
     )
     assumed_stddev: float | None = setting(
         None,
-        'standard deviation of every disparity, px, for models that do not tell it',
+        'standard deviation of every disparity, px, for models that do not estimate it',
         range=(0.01, 100.0),
         live=True,
         unset=0.0,
@@ -124,7 +124,7 @@ class StereoStep(Step[StereoSettings]):
         return result
 
     def _match(self, frame: StereoFrame) -> StereoResult:
-        """Match what both eyes show of the picture."""
+        """Match the part of the picture that both cameras show."""
         calibration, right = frame.calibration, frame.right
         areas = self.content.update(frame.left), self._right_content.update(right)
         if calibration is not None:

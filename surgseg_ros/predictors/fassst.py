@@ -22,11 +22,11 @@ class FassstPredictor:
 
     name: 'fassst_416', 'fassst_768' or 'fassst_small'. weights: its checkpoint. runtime: see
     Runtime. class_names: index = class id, 0 = background.
-    options: of networks.create. What is not given is what the card of the weights says; without a
-    card, what their shapes tell, else as published. score_threshold: of a class; mask_threshold:
-    probability of a pixel; overlap: of two boxes of a class, from which on the better one
-    suppresses the other; final_threshold: of the score, after that; max_instances: the best ones;
-    these five may be changed at any time. validation_threshold: the score_threshold of
+    options: of networks.create. Defaults come from the card of the weights, without
+    a card from their shapes, else from the publication. score_threshold: of a class;
+    mask_threshold: probability of a pixel; overlap: of two boxes of a class, from which on the
+    better one suppresses the other; final_threshold: of the score, after that; max_instances: the
+    best ones; these five may be changed at any time. validation_threshold: the score_threshold of
     training's validation.
     """
 

@@ -1,4 +1,4 @@
-"""Features that are slower to compute than frames arrive."""
+"""Features whose computation takes longer than a frame period."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class FeatureStream:
-    """Gives every frame the newest features there are, and says how old they are.
+    """Gives every frame the newest features, and their age.
 
     encode: image -> features, which belong to the caller; always called in the same thread, so
     never twice at a time. every: begin with the features of each `every`-th frame. asynchronous:
@@ -52,7 +52,7 @@ class FeatureStream:
     def _collect(self) -> None:
         """Take the features that the thread computes; raises what it raised.
 
-        Where it raised, the older features go, too: their scene may be long gone.
+        If it raised, older features are dropped too, because their scene may have ended.
         """
         assert self._pending is not None
         pending, self._pending, self._newest = self._pending, None, None

@@ -1,4 +1,4 @@
-"""A network that computes nonsense is no network that sees nothing."""
+"""Refuses outputs that are not finite, which must not pass for an empty result."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,9 @@ import numpy as np
 def check_finite(name: str, outputs: Sequence[np.ndarray]) -> None:
     """Raise ValueError where outputs of the network `name` hold NaN or infinity.
 
-    Every comparison with NaN is false: without this, broken weights or a broken precision would
-    be frames without instruments. A sum per output, which is finite only if all of it is, costs
-    no more than reading it once.
+    Every comparison with NaN is false, so broken weights or a broken precision would otherwise
+    look like frames without instruments. A sum per output, which is finite only if all of it is,
+    costs no more than reading it once.
     """
     with np.errstate(all='ignore'):
         suspect = not np.isfinite([output.sum() for output in outputs]).all()

@@ -1,7 +1,7 @@
 """From scores at a fraction of the resolution to labels of every pixel.
 
 The labels are those of bilinear interpolation (align_corners=False, as torch's) and argmax. Most
-cells between four scores have the same winner at all corners, and then everywhere inside, for
+cells between four scores have the same winner at all corners and so everywhere inside, because
 bilinear weights are positive; only the others are interpolated: about 1 ms instead of 20 to 140.
 """
 

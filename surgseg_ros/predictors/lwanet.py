@@ -43,12 +43,13 @@ class LwanetPredictor:
     input_size: (height, width) px of the largest image that the network shall see. reduction:
     how an image gets there. 'area': resized with its aspect ratio to the largest that fits,
     averaging where it shrinks, as training does here. 'max': the maxima of whole blocks, the
-    smallest that fit; smaller images stay as they are. What is not given is what the card of the
-    weights says, and without a card as published: 544x960 and 'max', that is 1920x1080 at 960x540
-    and 1280x1024 at 640x512. Either way, the sides are then padded evenly to multiples of 32.
+    smallest that fit; smaller images stay as they are. Defaults come from the card of the
+    weights, or without a card from the publication: 544x960 and 'max', that is 1920x1080 at
+    960x540 and 1280x1024 at 640x512. Either way, the sides are then padded evenly to multiples of
+    32.
 
-    rules: which regions count, and as what; may be changed at any time. Classes that the card says
-    were never trained are never answered.
+    rules: which regions count, and as what; may be changed at any time. Classes that the card
+    names as untrained are never assigned.
 
     A backend is made for the first image size that comes (seconds where nothing is cached; see
     prepare), and again when another makes another shape of the network's input.
@@ -119,7 +120,7 @@ class LwanetPredictor:
         self._size = height, width
 
     def reset(self) -> None:
-        """Nothing: every image is labelled by itself."""
+        """Do nothing, because images are labelled independently."""
 
     def predict(
         self, image: np.ndarray, probabilities: bool = False, content: np.ndarray | None = None

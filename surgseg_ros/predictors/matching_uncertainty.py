@@ -60,7 +60,7 @@ def _residual(left: np.ndarray, right: np.ndarray, disparity: np.ndarray) -> np.
 
 
 def _texture(left: np.ndarray) -> np.ndarray:
-    """Mean step of the grey level from a column to the next, for matching moves along rows."""
+    """Mean difference of grey levels between columns, because matching moves along rows."""
     return _mean(np.abs(cv2.Sobel(left, cv2.CV_32F, 1, 0, ksize=1, scale=0.5)))
 
 

@@ -29,9 +29,9 @@ class MsdesisPredictor:
     None) or 'segmentation' (disparity is all NaN). max_disparity: px, that of the training.
     threshold: probability above which a pixel is a tool; may be changed at any time.
 
-    The network is trained on positive disparities only; what it says below is no measurement
-    and becomes NaN. Images may have any size. A backend is made for the first size that comes
-    (seconds where nothing is cached; see prepare), and again when the size changes.
+    The network is trained on positive disparities only; other values are no
+    measurements and become NaN. Images may have any size. A backend is made for the first size
+    that comes (seconds where nothing is cached; see prepare), and again when the size changes.
     """
 
     def __init__(

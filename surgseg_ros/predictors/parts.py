@@ -1,4 +1,4 @@
-"""Where shaft, wrist and jaws of instances are: two networks on the same image."""
+"""Shaft, wrist and jaws of instances, by two networks on the same image."""
 
 import time
 from dataclasses import replace
@@ -14,7 +14,7 @@ from surgseg_ros.predictors.protocols import InstancePredictor, SemanticPredicto
 
 
 class PartsPredictor:
-    """Instances by one predictor, whose parts are what a semantic one says inside their masks.
+    """Instances by one predictor; a semantic one labels the parts inside their masks.
 
     instances: any instance predictor. semantic: a predictor with classes for parts, named as
     part_named knows them, such as those of EndoVis: LWANet trained on its part labels. ValueError

@@ -1,5 +1,5 @@
-"""What every predictor of a kind can do. Its settings may be changed at any time, also between
-two frames of another thread's; they are read once per frame.
+"""What every predictor of a kind can do. Its settings may be changed at any time, also from
+another thread; they are read once per frame.
 """
 
 from typing import Protocol
@@ -55,7 +55,7 @@ class SemanticPredictor(Predictor, Protocol):
 class InstancePredictor(Predictor, Protocol):
     """Instruments one by one.
 
-    score_threshold: of a class, from which something may be an instance. mask_threshold:
+    score_threshold: lowest class score of a candidate. mask_threshold:
     probability from which a pixel is part of it. final_threshold: score from which an instance
     counts after duplicates have been suppressed. max_instances: the best ones.
     validation_threshold: the score_threshold of training's validation.

@@ -14,7 +14,7 @@ import numpy as np
 
 from surgseg_ros.frames.parts import Part, part_named
 
-_NEVER = np.float32(-1e4)  # score of a class that cannot be; finite, for it is interpolated
+_NEVER = np.float32(-1e4)  # score of an impossible class; finite, because it is interpolated
 _CLEAR = np.float32(5)  # by which the background then leads
 
 

@@ -1,4 +1,4 @@
-"""DDS domains of one's own: what runs there neither hears nor disturbs other ROS nodes."""
+"""Private DDS domains: nodes in them neither receive from nor disturb other ROS nodes."""
 
 import os
 import socket
@@ -12,10 +12,9 @@ DOMAINS = range(40, 100)  # away from what people choose; from 102 on ports may 
 
 @contextmanager
 def reserve_domain() -> Iterator[int]:
-    """Yield a ROS_DOMAIN_ID that this user has not reserved before, and in which nobody is.
+    """Yield a ROS_DOMAIN_ID that this user has not reserved and that has no participants.
 
-    A file lock holds it, which ends with the process however that ends. Raises OSError if all
-    are taken.
+    A file lock reserves it until the process ends. Raises OSError if all are taken.
     """
     for domain in DOMAINS:
         if _is_silent(domain):
@@ -27,7 +26,7 @@ def reserve_domain() -> Iterator[int]:
 
 
 def _is_silent(domain: int) -> bool:
-    """Whether nobody on this machine, of whatever user, is in this domain.
+    """Whether this domain has no participants of any user on this machine.
 
     The first participant of a domain listens at a port that RTPS 2.5, section 9.6.2.3, fixes.
     """
@@ -43,7 +42,7 @@ def _is_silent(domain: int) -> bool:
 def own_domain() -> Iterator[int]:
     """Put this process, and those it starts inside, into a reserved domain on this machine only.
 
-    A ROS_DOMAIN_ID in the environment is set aside meanwhile: it is where the robot is.
+    A ROS_DOMAIN_ID in the environment is ignored meanwhile: it is the robot's.
     """
     before = dict(os.environ)
     with reserve_domain() as domain:

@@ -74,7 +74,7 @@ class Pipeline:
         return [_make_node(entry, values) for entry in self.description if _applies(entry, values)]
 
     def values(self, given: Mapping[str, object]) -> dict[str, object]:
-        """All arguments, defaults included, plus `share`; a bag replaces the source."""
+        """All arguments, including defaults, plus `share`; a bag replaces the source."""
         unknown = [name for name in given if name not in self.arguments]
         if unknown:
             raise ValueError(
@@ -129,7 +129,7 @@ def _make_node(entry: Mapping[str, Any], values: Mapping[str, object]) -> Pipeli
 
 
 def _fill(template: object, values: Mapping[str, object]) -> object:
-    """Put argument values in; a template that is one argument keeps that argument's type."""
+    """Insert argument values; a template that is exactly one argument keeps its type."""
     if not isinstance(template, str):
         return template
     whole = _ARGUMENT.fullmatch(template)

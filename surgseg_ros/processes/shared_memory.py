@@ -26,7 +26,7 @@ def dead_segments() -> Iterator[Path]:
 def remove_dead_segments() -> None:
     """Remove them, as `fastdds shm clean` does."""
     for segment in dead_segments():
-        with suppress(OSError):  # somebody else may be faster
+        with suppress(OSError):  # another process may have removed it
             segment.unlink(missing_ok=True)
             segment.with_name(f'{segment.name}_el').unlink()
 

@@ -12,7 +12,7 @@ ONE_SIGNAL = 0.1  # s; `timeout` sends one to the process and one to its group
 def on_signal(stop: Callable[[int], None]) -> None:
     """Call stop(number) at the first SIGINT or SIGTERM; a second one ends this process at once.
 
-    Also where a background shell has left SIGINT ignored.
+    This also works if a background shell has left SIGINT ignored.
     """
     first: float | None = None
 

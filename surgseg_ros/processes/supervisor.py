@@ -43,9 +43,9 @@ class Supervisor:
     def run(
         self, name: str, words: Sequence[str], more: Mapping[str, str] | None = None
     ) -> 'subprocess.Popen[str]':
-        """Start a program; `name` is that of no other process that runs.
+        """Start a program; `name` must differ from those of all running processes.
 
-        more: set in its environment besides.
+        more: further variables of its environment.
         """
         if name in self.processes:
             raise ValueError(f'a process called {name} was started before')

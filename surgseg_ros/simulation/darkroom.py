@@ -36,7 +36,7 @@ class Darkroom:
     pool: ThreadPoolExecutor
 
     def light(self, view: View, tissue_pose: np.ndarray, links: list[LinkPoses]) -> np.ndarray:
-        """Shade one eye's view in parallel bands of rows: HxWx3 float32, 1 = white."""
+        """Shade the view of one camera in parallel bands of rows: HxWx3 float32, 1 = white."""
         lamps = self.look.light.lamps
         shafts = [np.linalg.inv(tool.shaft)[:3] for tool in links]
         surfaces = Surfaces(

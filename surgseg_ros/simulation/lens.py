@@ -35,7 +35,7 @@ def lit(light: np.ndarray, look: Light, eye: int, distance: float = 1.0) -> np.n
 def blurred(
     light: np.ndarray, look: Degradation, seed: int, frame: np.random.Generator
 ) -> np.ndarray:
-    """Return light through smoke and an unsteady, defocused lens; the same for both eyes."""
+    """Return light through smoke and an unsteady, defocused lens; the same for both cameras."""
     height, width = light.shape[:2]
     scale = width / REFERENCE_WIDTH
     if look.smoke:

@@ -40,7 +40,8 @@ class Lamps(NamedTuple):
 @dataclass(frozen=True)
 class Light:
     """exposure, white: gains of all and of each channel. falloff: share of light lost towards
-    the corners, around `centre` (share of the picture's half size). right: gain of the right eye.
+    the corners, around `centre` (share of the picture's half size). right: gain of the right
+    camera.
     """
 
     lamps: Lamps = Lamps()

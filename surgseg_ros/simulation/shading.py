@@ -28,7 +28,7 @@ _jit = numba.njit(cache=True, nogil=True, error_model='numpy')
 
 
 class View(NamedTuple):
-    """What one eye sees.
+    """What one camera sees.
 
     geom: HxW uint8. depth: HxW float32, m. f, cx, cy: px. eye: the eye's x, mm.
     """

@@ -58,7 +58,7 @@ def open_source(
 def open_left(
     spec: str | Path, calibration: Calibration | None = None, **options: object
 ) -> FrameSource:
-    """Open what `spec` names for those who look at the left image only; as open_source.
+    """Like open_source, for users of the left image only.
 
     Besides, `spec` may be an image, a folder of images (without left/), a video or a bag of one
     eye: such frames have the image twice.

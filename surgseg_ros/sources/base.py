@@ -57,7 +57,7 @@ class FrameSource(ABC):
 
     @property
     def notes(self) -> list[str]:
-        """What note() was told."""
+        """The sentences that note() was given."""
         notes: list[str] = self.__dict__.setdefault('_notes', [])
         return notes
 

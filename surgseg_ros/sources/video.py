@@ -21,7 +21,7 @@ __all__ = ['SUFFIXES', 'VideoSource']
 class VideoSource(FrameSource):
     """Both eyes in one video: side by side ('horizontal') or left above right ('vertical').
 
-    stacking: which, or 'mono' (one eye, which frames then have twice); without it, it is told
+    stacking: which, or 'mono' (one view, which frames then have twice); without it, it is told
     from the shape where that leaves no doubt. left_only: a video that is higher than wide then is
     of one eye, and so is one of doubtful shape. rate: Hz, of equal steps; default the video's own
     times.
@@ -46,7 +46,7 @@ class VideoSource(FrameSource):
         self._stacking = stacking or told_stacking(width, height, left_only) or ''
         if self._stacking not in STACKINGS:
             raise ValueError(
-                f'{path} is {width}x{height}, which may be one eye or two: say how they lie with '
+                f'{path} is {width}x{height}, which may hold one view or two: give the layout by '
                 "stacking 'horizontal' (side by side), 'vertical' (left above right) or 'mono'"
             )
         columns, rows, words = STACKINGS[self._stacking]
@@ -59,7 +59,7 @@ class VideoSource(FrameSource):
         last = -1
         for index, (time, rgb) in enumerate(self._video):
             stamp = self._stamp(index, time)
-            if stamp <= last:  # a container without times of its own, such as AVI
+            if stamp <= last:  # a container without time stamps, such as AVI
                 stamp = last + round(1e9 / self.rate)
             last = stamp
             left, right = split_eyes(rgb, self._stacking)

@@ -8,7 +8,7 @@ from typing import Any
 
 from surgseg_ros.streams.pairing import StampPairer
 
-SILENCE = 1.0  # s without images from an eye, or SLOW of its usual intervals: ERROR ...
+SILENCE = 1.0  # s without images from one camera, or SLOW times its usual interval: ERROR ...
 SLOW = 3.0
 PATIENCE = 5.0  # ... but this long after the start, and until an interval is known
 _KEPT = 5  # intervals, whose median is the usual one
@@ -17,7 +17,8 @@ _KEPT = 5  # intervals, whose median is the usual one
 class InputHealth:
     """Watches the inputs of one node since it became active.
 
-    pairer: counts what arrived. topics: of the required inputs, by side. what: one of them is.
+    pairer: counts what arrived. topics: of the required inputs, by side. what: name of one item,
+    such as 'image'.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class InputHealth:
         return self._silence() or self._no_pairs()
 
     def counts(self) -> dict[str, str]:
-        """Counts per side, and how often time began anew."""
+        """Counts per side, and the number of new epochs."""
         pairer = self._pairer
         counts = {'epochs': str(pairer.epochs)}
         for side in pairer.sides:
@@ -57,7 +58,7 @@ class InputHealth:
         return counts
 
     def _silence(self) -> str:
-        """Name the eyes that have sent nothing lately, or ''."""
+        """Name the sides that have sent nothing recently, or ''."""
         now = time.monotonic()
         silent = [
             topic
@@ -67,7 +68,7 @@ class InputHealth:
         return f'no {self._what} on {" and ".join(dict.fromkeys(silent))}' if silent else ''
 
     def _longest_pause(self, side: str) -> float:
-        """How long this eye may be silent, s: a source of one image in 2 s is no fault."""
+        """How long this side may be silent, s; a source that sends one image in 2 s is healthy."""
         intervals = self._intervals.get(side)
         return max(SILENCE, SLOW * median(intervals)) if intervals else PATIENCE + SILENCE
 

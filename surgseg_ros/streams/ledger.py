@@ -8,13 +8,13 @@ from collections.abc import Mapping
 import numpy as np
 
 WINDOW = 5.0  # s over which a rate is taken
-LIVE = 60.0  # s of age at most, or stamps are no wall clock
+LIVE = 60.0  # s; with a greater age, stamps are not from the wall clock
 
 
 def wall_clock_age(stamp: int, now: int) -> str:
-    """Age of a stamp in s, both in ns; empty if the stamp is of no clock that shows `now`.
+    """Age of a stamp in s, both in ns; empty if the stamp is from another clock.
 
-    Stamps of a recording or of a simulator are of another time.
+    This is so for stamps of recordings and of simulators.
     """
     age = (now - stamp) / 1e9
     return f'{age:.3f}' if abs(age) < LIVE else ''
@@ -81,7 +81,7 @@ class Ledger:
         return 1 / interval if now - used[-1] < max(WINDOW, 3 * interval) else 0.0
 
     def headline(self) -> str:
-        """Say in a few words how it goes, for the message of the diagnostics."""
+        """Summarise in a few words, for the message of the diagnostics."""
         rate = self.rate()
         return f'{rate:.1f} Hz' if rate >= 0.05 else f'{self.out} out'
 

@@ -1,7 +1,7 @@
 """Pair messages of several streams by their stamps. Plain Python: no ROS, no threads.
 
 Why not message_filters' synchroniser: it keeps its lock when a callback raises, and after a bag
-loop it evicts the new messages first (13 of 300 pairs were left in a test).
+loop it evicts the new messages first (only 13 of 300 pairs remained in a test).
 """
 
 from collections import deque
@@ -23,8 +23,8 @@ class StampPairer(Generic[T]):
 
     max_difference: nanoseconds; None means half a frame period, as seen in the stamps.
     waiting: how many unpaired items are kept per side. Items pair at most once, in order.
-    optional: sides without which a group is complete, too, with None. Such a side is waited for
-    from its first item on, until it has been missing for so long that another has no room.
+    optional: sides that may be missing from a group, which then has None. After its first item an
+    optional side is waited for, until the queue of another side is full.
     Counts, exact at any time: received[side] = paired + unpaired[side] + out_of_order[side]
     + waiting(side). gaps: how often the stamps of a side jumped forward.
     """
@@ -114,7 +114,7 @@ class StampPairer(Generic[T]):
         return last - stamp <= min(EPOCH_SECONDS * NANOSECONDS, EPOCH_PERIODS * self.period)
 
     def _is_new_epoch(self, side: str) -> bool:
-        """Every required side went back; or one did for good while another is silent."""
+        """All required sides stepped back, or one filled its queue while another is silent."""
         all_back = all(self._stepped_back[side] for side in self.required)
         return all_back or len(self._stepped_back[side]) == self._size
 

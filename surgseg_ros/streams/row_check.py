@@ -1,4 +1,4 @@
-"""Whether the rows of a rectified pair correspond, measured beside the work."""
+"""Whether the rows of a rectified pair correspond, measured in the background."""
 
 import threading
 import time
@@ -16,10 +16,11 @@ WIDTH = 640  # px to which images are shrunk
 
 
 class RowCheck:
-    """Measures, again and again, how far corresponding rows are apart.
+    """Measures periodically how far corresponding rows are apart.
 
-    warn: told in one sentence when they are too far. residual: px as text, '' not measured yet.
-    doubt: that sentence, as long as they are. again: s between two measurements of a calibration.
+    warn: called with one sentence when they are too far apart. residual: px as text, '' before the
+    first. doubt: that sentence, while it applies. again: s between two measurements of a
+    calibration.
     """
 
     def __init__(self, warn: Callable[[str], object], again: float = AGAIN) -> None:

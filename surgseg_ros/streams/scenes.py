@@ -1,10 +1,10 @@
-"""When what was remembered of earlier images says nothing about the next. No ROS."""
+"""When a new scene begins, for which results of earlier images are useless. No ROS."""
 
 from surgseg_ros.streams.pairing import StampPairer
 
 
 class Scenes:
-    """Looks for jumps in time: of what arrives, and of what is processed.
+    """Detects jumps in time, both in arriving and in processed images.
 
     Nothing is processed while nobody subscribes, though images go on arriving. What a slow
     network processes has long steps without a pause, so it has a frame period of its own.
@@ -15,10 +15,10 @@ class Scenes:
         self._scene: tuple[int, int] | None = None
 
     def begins(self, stamp: int, arrived: int = 0) -> bool:
-        """Tell of each image processed whether it is the first of a scene.
+        """Whether a processed image is the first of a scene; call it for each one.
 
-        It is if time has jumped since the last one, or there has been none. stamp: ns. arrived:
-        how often time has jumped by now in what arrives (StampPairer.jumps), which counts as well.
+        It is if there was none before, or if time has jumped since. stamp: ns. arrived: the number
+        of jumps in arriving images so far (StampPairer.jumps), which count as well.
         """
         self._processed.add('image', stamp, None)
         before, self._scene = self._scene, (arrived, self._processed.jumps)

@@ -8,7 +8,7 @@ from surgseg_ros.rosdata.messages import NANOSECONDS
 class StampGrid:
     """Takes at most one frame per cell of a grid of stamps.
 
-    Nodes that drop frames one by one starve whoever pairs their outputs; on one grid they all
+    If nodes drop frames independently, their outputs rarely pair; on a common grid they all
     take the same frames. Cells are centred on multiples of 1 / rate, so that frames of a camera of
     just that rate do not fall on borders.
     """
@@ -20,7 +20,7 @@ class StampGrid:
     def takes(self, stamp: int, rate: float, epoch: int = 0) -> bool:
         """Whether to take the frame: its cell is new.
 
-        stamp: ns. rate: Hz, 0 takes all. epoch: another one than before begins anew.
+        stamp: ns. rate: Hz, 0 takes all. epoch: a change starts a new grid.
         """
         if rate == 0:
             return True

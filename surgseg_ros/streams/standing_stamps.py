@@ -1,6 +1,6 @@
-"""Stamps of cameras that set none: the writer's clock takes their place."""
+"""Stamps for cameras that set none: the time of writing is used instead."""
 
-REPEATS = 5  # equal stamps in a row that are no frame sent again (see endoscope_node's lockstep)
+REPEATS = 5  # equal stamps in a row; a frame sent again (endoscope_node's lockstep) gives fewer
 
 
 class StandingStamps:

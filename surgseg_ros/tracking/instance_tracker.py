@@ -14,9 +14,9 @@ from scipy.optimize import linear_sum_assignment
 
 GRID = 160  # px: masks are compared with their longer side at most this long
 GATE = 1.5  # a pair costs less; without overlap: closer than half the instrument's length
-STAYED = 0.3  # costs a pair that fits the instrument's last place, not its motion
-OTHER_CLASS = 0.2  # costs a pair of two classes, which is possible: networks mistake classes
-ALPHA, BETA = 0.7, 0.3  # share of a surprise that is taken for position, and for velocity
+STAYED = 0.3  # added for a sighting that fits the instrument's last place and not its motion
+OTHER_CLASS = 0.2  # added for a pair of two classes, which occurs because networks confuse classes
+ALPHA, BETA = 0.7, 0.3  # share of the innovation added to the position, and to the velocity
 _IMPOSSIBLE = 1e6
 
 
@@ -56,12 +56,12 @@ class Track:
     missed: int = 0
 
     def predict(self, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-        """Centroid and mask at this time, had it gone on with the same velocity."""
+        """Centroid and mask predicted for this time at constant velocity."""
         shift = self.velocity * (seconds - self.seen.seconds)
         return self.centroid + shift, _shifted(self.seen.mask, shift)
 
     def correct(self, seen: Sighting) -> None:
-        """Take what was really seen."""
+        """Update with a sighting."""
         passed = seen.seconds - self.seen.seconds
         surprise = seen.centroid - self.centroid - self.velocity * passed
         self.centroid = seen.centroid - (1 - ALPHA) * surprise
@@ -89,8 +89,8 @@ class InstanceTracker:
     def update(self, seconds: float, class_ids: np.ndarray, masks: np.ndarray) -> np.ndarray:
         """Return the N track ids (uint32) of a frame's instances, no id twice.
 
-        seconds: the frame's time; one not after that before begins anew, as reset(), and so does
-        one whose masks have another size than those before. class_ids: N. masks: N x H x W bool.
+        seconds: the frame's time. Tracking is reset if it is not later than the previous one, or
+        if the masks have another size. class_ids: N. masks: N x H x W bool.
         An instance whose mask is empty is not tracked: its id is 0. ValueError where the time is
         not finite.
         """
@@ -160,12 +160,12 @@ def reduced(mask: np.ndarray, step: int) -> np.ndarray:
 def pair_costs(tracks: Sequence[Track], seconds: float, seen: Sequence[Sighting]) -> np.ndarray:
     """Cost of taking sighting j for track i, len(tracks) x len(seen).
 
-    The distance from where the track is by now, had it gone on, or from where it was last, which
-    costs STAYED: hands stop and turn. + OTHER_CLASS where the class differs.
+    The distance from the predicted place of the track, or from its last one, which costs STAYED,
+    because hands stop and turn. + OTHER_CLASS where the class differs.
     """
     if not (tracks and seen):
         return np.zeros((len(tracks), len(seen)))
-    # of the two the greater, for one may be half hidden
+    # the greater of the two, because one may be half hidden
     lengths = np.maximum.outer(
         [track.seen.length for track in tracks], [one.length for one in seen]
     )
@@ -221,7 +221,7 @@ def mask_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _shifted(mask: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """Move a mask by x, y px; what leaves the image is gone."""
+    """Shift a mask by x, y px; pixels that leave the image are dropped."""
     height, width = mask.shape
     right, down = np.rint(np.clip(shift, (-width, -height), (width, height))).astype(int)
     moved = np.zeros_like(mask)

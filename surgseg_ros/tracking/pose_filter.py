@@ -1,8 +1,8 @@
 """Poses over time: a Kalman filter of constant velocity for every keypoint and for the axes.
 
-Works in a fixed frame where the camera's motion is known, else in the camera's. An instrument's
-track is told by the id that its instance has; a measurement far from the prediction is refused
-(Mahalanobis distance), but not for ever: after REFUSALS in a row the track begins anew with it.
+Works in a fixed frame where the camera's motion is known, else in the camera's. A track
+belongs to the track_id of an instance. A measurement with a large innovation (Mahalanobis
+distance) is rejected; after REFUSALS rejections in a row the track is reset to the measurement.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,11 +39,11 @@ class ConstantVelocity:
 
     @property
     def n(self) -> int:
-        """How many numbers."""
+        """Number of components."""
         return len(self.mean) // 2
 
     def predict(self, seconds: float, acceleration: float) -> None:
-        """Go on with the same velocity."""
+        """Predict at constant velocity."""
         n = self.n
         F = np.eye(2 * n)
         F[:n, n:] = seconds * np.eye(n)
@@ -52,13 +52,13 @@ class ConstantVelocity:
         self.covariance = F @ self.covariance @ F.T + acceleration**2 * G @ G.T
 
     def distance(self, measured: np.ndarray, covariance: np.ndarray) -> float:
-        """Squared Mahalanobis distance of a measurement."""
+        """Squared Mahalanobis distance of the innovation of a measurement."""
         n = self.n
         error = measured - self.mean[:n]
         return float(error @ np.linalg.solve(self.covariance[:n, :n] + covariance, error))
 
     def correct(self, measured: np.ndarray, covariance: np.ndarray) -> None:
-        """Take a measurement."""
+        """Update with a measurement."""
         n = self.n
         S = self.covariance[:n, :n] + covariance
         K = np.linalg.solve(S, self.covariance[:n]).T
@@ -86,7 +86,7 @@ class PoseFilter:
     """Filters the poses of frame after frame.
 
     max_gap: frames without an instrument after which its track still goes on. predicts: whether
-    such frames get a pose, whose state is PREDICTED. max_tools: slots, given from 1 upwards.
+    such frames get a pose with the state PREDICTED. max_tools: slots, given from 1 upwards.
     """
 
     def __init__(self, max_gap: int = 10, predicts: bool = False, max_tools: int = 4) -> None:
@@ -106,7 +106,7 @@ class PoseFilter:
         """Return the poses of a frame, filtered, each with its slot; without one it is left out.
 
         seconds: the frame's time. fixed_from_camera: 4x4, or None where the camera stands still.
-        Poses must have track_ids; those with 0 pass as they are, if a slot is free.
+        Poses need track_ids; those with 0 pass unfiltered, if a slot is free.
         """
         camera = np.eye(4) if fixed_from_camera is None else fixed_from_camera
         back = np.linalg.inv(camera)
@@ -254,7 +254,7 @@ def _turn_covariance(pose: ToolPose) -> np.ndarray:
 
 
 def _turned_like(pose: ToolPose, rotation: np.ndarray) -> ToolPose:
-    """Of two half turns that look alike the one that is nearer to the track's."""
+    """Of two orientations half a turn apart that look alike, the one nearer to the track's."""
     R = pose.control_point[:3, :3]
     if not pose.reasons & PoseReason.HALF_TURN or np.trace(R @ rotation.T) >= np.trace(
         R @ _HALF_TURN @ rotation.T

@@ -1,7 +1,7 @@
 """Random changes to an image and its labels together, by albumentations.
 
 A recipe says which, as a mapping from names to parameters; they act in the order of AUGMENTATIONS,
-whatever the order in the recipe. Every one but `resize`, which is always there, has `p`, the
+whatever the order in the recipe. Every one except `resize`, which is always there, has `p`, the
 probability that it acts. Moved images are linearly interpolated, labels take the nearest pixel;
 what comes in from outside the image is black, with label 255 unless `border_label` says 0.
 """

@@ -24,7 +24,7 @@ _EPOCHS = 'schedule.epochs'
 
 
 def remove_run(folder: Path) -> None:
-    """Remove what a run has left, but for its logs."""
+    """Remove the files of a run, except its logs."""
     for name in (STATE, BEST, LAST):
         (folder / name).unlink(missing_ok=True)
         (folder / name).with_suffix('.md').unlink(missing_ok=True)
@@ -52,7 +52,7 @@ def load_state(folder: Path) -> dict[str, Any] | None:
 
 
 def check_same_recipe(saved: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
-    """ValueError that names the first key in which two recipes differ, but for `machine`.
+    """ValueError that names the first key in which two recipes differ, except `machine`.
 
     More epochs may be asked for than before.
     """

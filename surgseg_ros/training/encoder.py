@@ -35,7 +35,7 @@ def load_encoder(network: nn.Module, name: str, path: Path) -> None:
 def _normalise_as(own: NetworkSpec, before: NetworkSpec, first: Any) -> None:
     """Let the first layer see images normalised for this network as it saw those it learnt from.
 
-    Exact but for the padding around the image.
+    Exact except for the padding around the image.
     """
     mean, std, old_mean, old_std = (
         torch.tensor(values) for values in (own.mean, own.std, before.mean, before.std)

@@ -1,6 +1,6 @@
 """Random changes to a rectified stereo pair, its disparity and its labels together.
 
-The same geometric change acts on both eyes, and disparity is scaled with the images, so that
+The same geometric change acts on both images, and disparity is scaled with the images, so that
 x_left - x_right still holds in every pixel. What breaks that is refused: a turn tears the rows of
 the eyes apart, and a pair mirrored left-right has its eyes exchanged.
 """

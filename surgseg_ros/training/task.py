@@ -52,7 +52,7 @@ class Task(ABC):
     val_samples: Samples
 
     def start_training(self) -> None:
-        """Put the network into training mode, but for layers that stay as they are.
+        """Put the network into training mode, except for layers that stay frozen.
 
         Called before every epoch.
         """

@@ -28,8 +28,12 @@ def node():
         made.listen('nearest', 'sensor_msgs/msg/Range')
         wait_for(lambda: made.status('toy'), 60, made.report)
         info = messages.camera_info(make_message, header(0), CALIBRATION.left)
-        made.publish('left/camera_info', info)
-        made.connect_by(lambda: send(made, next(made.clock)), 'toy')
+
+        def publish() -> None:
+            made.publish('left/camera_info', info)
+            send(made, next(made.clock))
+
+        made.connect_by(publish, 'toy')
         yield made
 
 

@@ -86,7 +86,7 @@ def estimate_tool(
     crop, shaft, along = _shaft(crop, shape)
     if shaft is None or not _axis_stddev(shaft) <= MAX_AXIS_STDDEV:  # NaN, too
         return invalid(reasons | PoseReason.FEW_POINTS)
-    if shaft.bad_depth:  # one of the two is wrong, and nobody knows which
+    if shaft.bad_depth:  # one of the two is wrong, and it is unknown which
         return _shaft_alone(shaft, along, reasons | PoseReason.BAD_DEPTH)
     distal = (crop.parts > 0) & (crop.parts != Part.SHAFT)
     joints = None
@@ -325,7 +325,7 @@ def _carried(shaft: ShaftFit, point: np.ndarray) -> np.ndarray:
 
 
 def tip_points(q: np.ndarray, axis: np.ndarray) -> dict[KeypointKind, np.ndarray]:
-    """All keypoints but the entry, m."""
+    """All keypoints except the entry, m."""
     F = frames(q, axis)
     c, s, length = np.cos(q[OPENING] / 2), np.sin(q[OPENING] / 2), q[7]
     first, second = (F[2] + length * (c * F[8] + sign * s * F[7]) for sign in (-1, 1))

@@ -8,7 +8,7 @@ import numpy as np
 from surgseg_ros.frames.calibration import StereoCalibration
 from surgseg_ros.frames.parts import Part
 
-ASSUMED_STDDEV = 0.5  # px, of a disparity of which nobody says how good it is
+ASSUMED_STDDEV = 0.5  # px, for a disparity without a standard deviation
 BLOCKS = 25  # errors of a matcher are correlated: so many independent ones on one part
 
 

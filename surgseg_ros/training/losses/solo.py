@@ -54,7 +54,7 @@ def solo_loss(
 def _mask_loss(head: SoloHead, k: int, level: Level, target: LevelTargets) -> Tensor:
     """Sum of the Dice losses of a level's cells.
 
-    What fills them up counts 0, but is computed, so that every parameter has a gradient.
+    The padding has weight 0 and is still computed, so that every parameter has a gradient.
     """
     logits = head.mask_logits(k, level, target.cells)
     frames = torch.arange(len(logits), device=logits.device)[:, None]

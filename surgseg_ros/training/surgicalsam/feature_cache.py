@@ -54,7 +54,7 @@ class FeatureCache:
 
     fill() makes what is missing. A file's name has a digest of its image and labels, so that a
     changed image is encoded again; the folder is the caller's to choose by `weights_digest`.
-    Files appear whole: whoever is stopped goes on where it was.
+    Files appear complete, so that an interrupted run can continue.
     """
 
     def __init__(self, folder: Path, dataset: SegmentationDataset) -> None:
