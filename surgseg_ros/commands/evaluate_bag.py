@@ -59,7 +59,7 @@ def evaluate(args: argparse.Namespace) -> Judgement:
     )
     judged = [
         Section(
-            one.topic,
+            one.title,
             one.table,
             (f'{one.figures["frames"]} frames; {one.figures["definition"]}',)
             if one.figures
@@ -72,11 +72,11 @@ def evaluate(args: argparse.Namespace) -> Judgement:
     title = f'{args.pipeline} on {printable(args.bag.name)}'
     command = shlex.join(['surgseg', *sys.argv[1:]])
     write_report(args.out / 'report.html', title, command, [nodes, *judged])
-    notes = [f'{one.topic}: not judged: {one.reason}' for one in verdicts if one.reason]
+    notes = [f'{one.title}: not judged: {one.reason}' for one in verdicts if one.reason]
     return Judgement(
         {
             'nodes': {name: dict(values) for name, values in played.nodes.items()},
-            'topics': {one.topic: one.figures for one in verdicts if one.figures},
+            'accuracy': {one.title: one.figures for one in verdicts if one.figures},
         },
         played.table(),
         notes=(f'{args.out / "report.html"}', *notes),

@@ -3,13 +3,18 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from surgseg_ros.bags import BagReader
-from surgseg_ros.evaluation import segmentation, stereo
+from surgseg_ros.datasets.endovis17 import TYPES
+from surgseg_ros.evaluation import instances, segmentation, stereo
+from surgseg_ros.evaluation.evaluators import Evaluator, Frame, Result
+from surgseg_ros.evaluation.evaluators.instances import InstanceEvaluator
 from surgseg_ros.evaluation.evaluators.segmentation import SegmentationEvaluator
 from surgseg_ros.evaluation.evaluators.stereo import StereoEvaluator
+from surgseg_ros.evaluation.evaluators.tracking import TrackingEvaluator
 from surgseg_ros.evaluation.tables import Table
 from surgseg_ros.processes.pipelines import Pipeline, PipelineNode
 
@@ -27,7 +32,17 @@ RECORDED = (
 ON_IMAGES = ('stereo', 'semantic', 'instance')  # nodes that subscribe to the left image
 COUNTS = ('paired', 'out', 'dropped', 'rejected')
 AGES = ('age p50 [ms]', 'age p99 [ms]')
-_Way = Callable[[Path, Path], StereoEvaluator | SegmentationEvaluator]
+
+
+class _Figures(Protocol):
+    """What every evaluator says, whatever frames it took."""
+
+    def figures(self) -> dict[str, object]: ...
+    def table(self) -> Table: ...
+    def pictures(self) -> dict[str, np.ndarray]: ...
+
+
+_Way = Callable[[Path, Path], _Figures]
 
 
 @dataclass(frozen=True)
@@ -85,7 +100,7 @@ def _on_images(nodes: Iterable[PipelineNode]) -> int:
 class Verdict:
     """A recorded topic against the truth; without a table, `reason` says why it was not judged."""
 
-    topic: str
+    title: str
     figures: Mapping[str, object] | None = None
     table: Table | None = None
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -93,37 +108,53 @@ class Verdict:
 
 
 def judge(results: Path, truth: Path) -> list[Verdict]:
-    """Judge disparity and class labels in a bag against the truth that another one has.
+    """Judge disparity, labels, instances and track ids in a bag against the truth of another.
 
     Frames are those of equal stamp. Raises BagError (a ValueError) where `results` is no bag.
     """
+    ways: tuple[tuple[str, str, _Way], ...] = (
+        ('disparity', stereo.TOPIC, _disparity),
+        ('segmentation', segmentation.TOPIC, _labels),
+        ('instances', instances.TOPIC, _instances),
+        ('track ids', instances.TOPIC, _tracks),
+    )
     with BagReader(results) as bag:
         recorded = set(bag.topics)
-    ways: dict[str, _Way] = {stereo.TOPIC: _disparity, segmentation.TOPIC: _labels}
     return [
-        _verdict(topic, way, results, truth) for topic, way in ways.items() if topic in recorded
+        _verdict(title, way, results, truth) for title, topic, way in ways if topic in recorded
     ]
 
 
-def _verdict(topic: str, way: _Way, results: Path, truth: Path) -> Verdict:
+def _verdict(title: str, way: _Way, results: Path, truth: Path) -> Verdict:
     try:
         evaluator = way(results, truth)
         figures = evaluator.figures()
     except ValueError as error:
-        return Verdict(topic, reason=str(error))
-    return Verdict(topic, figures, evaluator.table(), evaluator.pictures())
+        return Verdict(title, reason=str(error))
+    return Verdict(title, figures, evaluator.table(), evaluator.pictures())
 
 
-def _disparity(results: Path, truth: Path) -> StereoEvaluator:
-    evaluator = StereoEvaluator(keep_pictures=True)
-    for sample, result in stereo.recorded(results, truth):
-        evaluator.add(sample, result)
-    return evaluator
+def _disparity(results: Path, truth: Path) -> _Figures:
+    return _filled(StereoEvaluator(keep_pictures=True), stereo.recorded(results, truth))
 
 
-def _labels(results: Path, truth: Path) -> SegmentationEvaluator:
+def _labels(results: Path, truth: Path) -> _Figures:
     names, pairs = segmentation.recorded(results, truth)
-    evaluator = SegmentationEvaluator(names, keep_pictures=True)
-    for sample, result in pairs:
-        evaluator.add(sample, result)
+    return _filled(SegmentationEvaluator(names, keep_pictures=True), pairs)
+
+
+def _instances(results: Path, truth: Path) -> _Figures:
+    evaluator = InstanceEvaluator(TYPES, keep_pictures=True)
+    return _filled(evaluator, instances.recorded(results, truth))
+
+
+def _tracks(results: Path, truth: Path) -> _Figures:
+    return _filled(TrackingEvaluator(), instances.recorded(results, truth))
+
+
+def _filled(
+    evaluator: Evaluator[Frame, Result], pairs: Iterable[tuple[Frame, Result]]
+) -> Evaluator[Frame, Result]:
+    for frame, result in pairs:
+        evaluator.add(frame, result)
     return evaluator

@@ -4,16 +4,14 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from surgseg_ros.datasets import InstanceSample
 from surgseg_ros.evaluation.evaluators.tracking import TrackingEvaluator
+from surgseg_ros.evaluation.true_instances import Instances, sample_of, true_instances
 from surgseg_ros.frames.results import InstanceResult, mask_boxes
 from surgseg_ros.frames.stereo_frame import GroundTruth, LeftFrame
 from surgseg_ros.perception.instances import InstanceStep
 from surgseg_ros.simulation import VirtualEndoscope
 from surgseg_ros.sources.base import stamp_at
 from surgseg_ros.tracking.instance_tracker import InstanceTracker
-
-Instances = tuple[np.ndarray, np.ndarray]  # class ids N, masks N x H x W bool
 
 
 def evaluate(frames: Iterable[tuple[float, GroundTruth, Instances]]) -> TrackingEvaluator:
@@ -50,25 +48,3 @@ def evaluate_step(
         result = step(LeftFrame(stamp_at(index, endoscope.rate), image), parts=False)
         evaluator.add(sample_of(truth, index / endoscope.rate, image), result)
     return evaluator
-
-
-def sample_of(
-    truth: GroundTruth, seconds: float, image: np.ndarray | None = None
-) -> InstanceSample:
-    """The true instruments of a frame; black where no picture was made."""
-    slots, (class_ids, masks) = true_instances(truth)
-    assert truth.instances is not None
-    if image is None:
-        image = np.zeros((*truth.instances.shape, 3), np.uint8)
-    return InstanceSample(f'{seconds:.3f} s', image, class_ids, masks, track_ids=slots)
-
-
-def true_instances(truth: GroundTruth) -> tuple[np.ndarray, Instances]:
-    """Slots, class ids and masks of the instruments that are seen."""
-    assert truth.instances is not None  # the simulator knows them
-    seen = [tool for tool in truth.tools if (truth.instances == tool.slot).any()]
-    slots = np.array([tool.slot for tool in seen], np.int64)
-    return slots, (
-        np.array([tool.class_id for tool in seen], np.int64),
-        truth.instances == slots[:, None, None],
-    )

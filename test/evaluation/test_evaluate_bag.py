@@ -49,13 +49,24 @@ def test_figures_are_those_of_the_step_and_the_report_needs_nothing_else(
     assert counts == {'paired': str(FRAMES), 'out': str(FRAMES), 'rejected': '0'}
     with open_source(bag) as source:
         expected = judged_here(list(source)).figures()
-    got = found['topics']['/endoscope/disparity']
+    got = found['accuracy']['disparity']
     assert got['frames'] == FRAMES
     assert got['all']['epe'] == pytest.approx(expected['all']['epe'], abs=1e-6)
     page = (out / 'report.html').read_text()
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert 'stereo on frames &lt;1&gt;.mcap' in page and 'data:image/jpeg;base64,' in page
     assert 'report.html' in capsys.readouterr().out
+
+
+def test_instances_and_their_track_ids_are_judged(bag: Path, tmp_path: Path) -> None:
+    figures = tmp_path / 'figures.json'
+    words = ['--pipeline', 'instance', '--out', str(tmp_path), '--json', str(figures)]
+    assert main(['evaluate', 'bag', str(bag), *words]) == 0
+    found = json.loads(figures.read_text())
+    judged, frames = found['accuracy'], int(found['nodes']['instance']['out'])
+    assert judged['instances']['frames'] == judged['track ids']['frames'] == frames > 0
+    assert 0 < judged['instances']['ap50'] <= 1
+    assert judged['track ids']['truths'] >= frames
 
 
 def test_a_bag_without_truth_is_replayed_and_not_judged(
@@ -68,7 +79,7 @@ def test_a_bag_without_truth_is_replayed_and_not_judged(
         for second in (1, 2, 3):
             write_frame(writer, StereoFrame(second * 10**9, image, image, calibration))
     assert main(['evaluate', 'bag', str(path), '--lockstep', '--out', str(tmp_path / 'out')]) == 0
-    assert '/endoscope/disparity: not judged: there was no frame with true disparity' in (
+    assert 'disparity: not judged: there was no frame with true disparity' in (
         capsys.readouterr().out
     )
 

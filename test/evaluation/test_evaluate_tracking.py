@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip('mujoco')
 
 from surgseg_ros import cli
-from surgseg_ros.evaluation.tracking import evaluate, true_instances, with_true_masks
+from surgseg_ros.evaluation.tracking import evaluate, with_true_masks
+from surgseg_ros.evaluation.true_instances import true_instances
 from surgseg_ros.frames.tool_pose import KeypointKind
 from surgseg_ros.networks.bundled import bundled_weights
 from surgseg_ros.simulation import VirtualEndoscope, crossing
