@@ -50,9 +50,8 @@ class VideoReader:
         self.path, self._note = path, note
         with self._open() as container:
             stream = _stream(path, container)
-            # AVI counts moments without a picture, too
-            counted = 0 < stream.frames < 1 << 40 and container.format.name != 'avi'
-            self.announced = stream.frames if counted else None
+            self.announced = stream.frames if 0 < stream.frames < 1 << 40 else None
+            self._exact = container.format.name != 'avi'  # that counts empty moments, too
             rate = float(stream.average_rate or stream.guessed_rate or 0)
             self.rate = rate if 0 < rate <= _MAX_RATE else None
             first = next(_frames(container, stream, lambda: None), None)
@@ -84,7 +83,7 @@ class VideoReader:
         self._say_what_is_missing(count, damaged, _early_end(last, step, duration))
 
     def _say_what_is_missing(self, count: int, damaged: int, early: str) -> None:
-        if self.announced is not None and count < self.announced:
+        if self.announced is not None and count < self.announced and (early or self._exact):
             early = f'{count} of {self.announced} frames'
         if early:
             self._note(f'{self.path} ended after {early}: the file is cut off or damaged')
@@ -138,6 +137,8 @@ def _stream(path: Path, container: InputContainer) -> VideoStream:
 
 def _duration(container: InputContainer, stream: VideoStream) -> float:
     """Of the pictures, s, as the header has it; 0 where it does not say."""
+    if container.format.name == 'avi':  # the time base is that of its frames
+        return float(stream.frames * (stream.time_base or 0))
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     alone = len(container.streams) == 1  # else it may be that of the sound
@@ -148,10 +149,10 @@ def _early_end(last: int, step: int, duration: float) -> str:
     """How much of a video there is; empty where nothing is missing.
 
     last, step: time of the last picture and the longest time between two, ns. duration: s, as the
-    header has it. The last picture may be shown for as long as any other; rounding adds to that.
+    header has it. The last picture may be shown for as long as any other, and times are rounded.
     """
     seconds, longest = last / _NANOSECONDS, step / _NANOSECONDS
-    missing = duration - seconds > max(3 * longest, 0.05 * duration)
+    missing = duration - seconds > max(1.5 * longest, 0.05 * duration)
     return f'{seconds:.2f} of {duration:.2f} s' if missing else ''
 
 

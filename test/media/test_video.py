@@ -98,7 +98,7 @@ def test_interlaced_frames_become_pictures(tmp_path: Path) -> None:
 # the second half of the AVI is its index
 @pytest.mark.parametrize(('name', 'kept'), [('v.mkv', 0.5), ('v.avi', 0.3)])
 def test_an_early_end_is_told_by_the_duration(tmp_path: Path, name: str, kept: float) -> None:
-    """Where the header counts no frames; the last of a slow video may be shown for long."""
+    """Where the header counts no frames, or empty moments, too; the last may be shown for long."""
     encoder = 'mpeg4' if name == 'v.avi' else 'libx264'
     times = [index / 25 for index in range(40)] + [1.6 + index / 2 for index in range(3)]
     path = write(tmp_path / name, [picture(i) for i in range(43)], times, encoder, g='1')
@@ -107,7 +107,7 @@ def test_an_early_end_is_told_by_the_duration(tmp_path: Path, name: str, kept: f
     path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
     read = list(VideoReader(path, notes.append))
     assert 5 < len(read) < 40
-    assert len(notes) == 1 and f'{path} ended after ' in notes[0] and ' s: the file' in notes[0]
+    assert len(notes) == 1 and f'{path} ended after ' in notes[0]
 
 
 def looped(path: Path, source: Path, rounds: int) -> Path:
