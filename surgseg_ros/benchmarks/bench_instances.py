@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surgseg_ros.benchmarks.bench_network import Task, Turn, textured
+from surgseg_ros.benchmarks.bench_network import Turn, Workload, textured
 from surgseg_ros.benchmarks.eager import Eager
 from surgseg_ros.frames.stereo_frame import LeftFrame
 from surgseg_ros.networks.card import Card, read_card
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SCORE_THRESHOLDS = {'solo': SCORE_THRESHOLD, 'fassst': 0.3}  # of the predictors
 
 
-def start(task: Task, options: Mapping[str, Any] | None) -> Turn:
+def start(task: Workload, options: Mapping[str, Any] | None) -> Turn:
     """Load a network that sees the whole image; options None: PyTorch eager, as published.
 
     SOLO sees the image at its size, FASSST at its own. A turn makes the masks N x H x W bool.

@@ -45,7 +45,7 @@ CONTENDERS = (
 
 
 @dataclass(frozen=True)
-class Task:
+class Workload:
     """What every contender does: the network on images of width x height px.
 
     kind: 'stereo', 'semantic' or 'instances'. scale: at which the network sees them.
@@ -86,7 +86,7 @@ class Timing:
 
 
 def compare(
-    task: Task, contenders: Sequence[Contender], rounds: int
+    task: Workload, contenders: Sequence[Contender], rounds: int
 ) -> tuple[list[Timing], dict[str, str]]:
     """Let the contenders take turns, `rounds` times after two to warm up.
 
@@ -119,7 +119,7 @@ class _Player:
 
     @classmethod
     @contextmanager
-    def start(cls, task: Task, contender: Contender, path: Path) -> Iterator['_Player']:
+    def start(cls, task: Workload, contender: Contender, path: Path) -> Iterator['_Player']:
         """Start the process and wait until it is ready; it ends with the context."""
         request = json.dumps([asdict(task), contender.options, str(path)])
         process = children.start(
@@ -160,7 +160,7 @@ class _Player:
 def _play(request: str) -> None:
     """Serve the turns of one contender."""
     fields, options, path = json.loads(request)
-    task = Task(**fields)
+    task = Workload(**fields)
     try:
         turn: Turn = import_module(_KINDS[task.kind]).start(task, options)
         result = turn()

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from surgseg_ros import networks
-from surgseg_ros.benchmarks.bench_network import Task, Turn, textured
+from surgseg_ros.benchmarks.bench_network import Turn, Workload, textured
 from surgseg_ros.benchmarks.eager import Eager
 from surgseg_ros.frames.stereo_frame import LeftFrame
 from surgseg_ros.perception.semantic import SemanticSettings, SemanticStep
 
 
-def start(task: Task, options: Mapping[str, Any] | None) -> Turn:
+def start(task: Workload, options: Mapping[str, Any] | None) -> Turn:
     """Load a network; options None: as its authors run it. A turn makes the labels."""
     image = textured(task.width, task.height)
     if options is None:
@@ -36,7 +36,7 @@ class PublishedWay:
     what comes out bilinearly, crop, argmax.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Workload) -> None:
         from surgseg_ros.networks.checkpoints import read
 
         options = networks.options_of(task.network, read(Path(task.weights)))

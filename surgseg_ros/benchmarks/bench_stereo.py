@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from surgseg_ros import networks
-from surgseg_ros.benchmarks.bench_network import Task, Turn, textured
+from surgseg_ros.benchmarks.bench_network import Turn, Workload, textured
 from surgseg_ros.frames.results import StereoResult
 from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.perception.stereo import StereoSettings, StereoStep
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def start(task: Task, options: Mapping[str, Any] | None) -> Turn:
+def start(task: Workload, options: Mapping[str, Any] | None) -> Turn:
     """Load a network; options None: as its authors run it. A turn makes the disparity."""
     left, right = textured_pair(task.width, task.height)
     if options is None:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from surgseg_ros import networks
-from surgseg_ros.benchmarks.bench_network import Task
+from surgseg_ros.benchmarks.bench_network import Workload
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Eager:
     """The network of a task with its weights, and images as it takes them."""
 
-    def __init__(self, task: Task, options: Mapping[str, object]) -> None:
+    def __init__(self, task: Workload, options: Mapping[str, object]) -> None:
         """options: of networks.create."""
         import torch
 

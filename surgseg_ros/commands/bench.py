@@ -12,7 +12,7 @@ import numpy as np
 
 from surgseg_ros import networks
 from surgseg_ros.benchmarks import bench_instances, bench_transport
-from surgseg_ros.benchmarks.bench_network import CONTENDERS, Task, Timing, compare
+from surgseg_ros.benchmarks.bench_network import CONTENDERS, Timing, Workload, compare
 from surgseg_ros.benchmarks.random_weights import INSTANCES, instance_weights
 from surgseg_ros.commands.argument_types import size
 from surgseg_ros.networks.bundled import bundled_weights
@@ -188,7 +188,7 @@ def _bench_network(
     width, height = args.size
     contenders = [contender for contender in CONTENDERS if contender.title in args.only]
     with _weights(args.model, args.weights, args.size) as weights:
-        task = Task(
+        task = Workload(
             kind,
             args.model,
             str(weights),

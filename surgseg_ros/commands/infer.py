@@ -7,7 +7,7 @@ from surgseg_ros.commands import infer_instances, infer_semantic, infer_stereo
 _TASKS = {
     'stereo': (infer_stereo, 'disparity and tool masks, points and videos'),
     'semantic': (infer_semantic, 'class of every pixel, overlays and videos'),
-    'instances': (infer_instances, "instruments one by one: COCO's JSON, overlays and videos"),
+    'instances': (infer_instances, "separate instruments: COCO's JSON, overlays and videos"),
 }
 
 

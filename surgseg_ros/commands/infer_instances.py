@@ -19,7 +19,7 @@ from surgseg_ros.commands.infer_arguments import (
 from surgseg_ros.commands.instance_outputs import (
     Detections,
     Found,
-    Output,
+    InstanceOutput,
     OverlayVideo,
     Pictures,
     annotation_ids,
@@ -102,9 +102,9 @@ def _outputs(
     class_names: Sequence[str],
     count: int | None,
     stack: ExitStack,
-) -> list[Output]:
+) -> list[InstanceOutput]:
     """What the arguments ask for, closed with the stack."""
-    outputs: list[Output] = []
+    outputs: list[InstanceOutput] = []
     if args.out:
         outputs.append(stack.enter_context(_detections(args, source, class_names, count)))
     kinds = [

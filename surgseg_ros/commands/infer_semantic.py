@@ -16,7 +16,7 @@ from surgseg_ros.commands.infer_arguments import (
     least,
 )
 from surgseg_ros.commands.semantic_arguments import add_semantic_arguments, semantic_settings
-from surgseg_ros.commands.semantic_outputs import Files, Labelled, Output, OverlayVideo
+from surgseg_ros.commands.semantic_outputs import Files, Labelled, OverlayVideo, SemanticOutput
 from surgseg_ros.commands.source_arguments import source_of
 from surgseg_ros.media.files import Writers
 from surgseg_ros.media.progress import progress
@@ -72,9 +72,9 @@ def _source(args: argparse.Namespace) -> FrameSource:
 
 def _outputs(
     args: argparse.Namespace, source: FrameSource, count: int | None, stack: ExitStack
-) -> list[Output]:
+) -> list[SemanticOutput]:
     """What the arguments ask for, closed with the stack."""
-    outputs: list[Output] = []
+    outputs: list[SemanticOutput] = []
     if _writes_files(args):
         kinds = ('segmentation', *(['overlay'] if args.overlay else []))
         destinations = Destinations(source, args.out, dict.fromkeys(kinds, '.png'), count)

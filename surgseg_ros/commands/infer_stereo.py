@@ -23,8 +23,8 @@ from surgseg_ros.commands.stereo_outputs import (
     Files,
     Inferred,
     OrbitVideo,
-    Output,
     SideBySide,
+    StereoOutput,
     views_per_frame,
 )
 from surgseg_ros.frames.calibration import StereoCalibration
@@ -218,13 +218,13 @@ def _outputs(
     count: int | None,
     calibration: StereoCalibration | None,
     stack: ExitStack,
-) -> list[Output]:
+) -> list[StereoOutput]:
     """What the arguments ask for, closed with the stack."""
     if calibration is None and (args.cloud or args.render_orbit):
         wish = '--cloud' if args.cloud else '--render-orbit'
         raise ValueError(f'{source.name} has no calibration, which {wish} needs')
     rate = source.rate or DEFAULT_RATE
-    outputs: list[Output] = []
+    outputs: list[StereoOutput] = []
     if _writes_files(args):
         kinds = (*_kinds(settings), *(['cloud'] if args.cloud else []))
         suffixes = {

@@ -26,7 +26,7 @@ class Found:
     result: InstanceResult
 
 
-class Output(Protocol):
+class InstanceOutput(Protocol):
     """Takes results one after the other."""
 
     def take(self, frame: Found) -> None:

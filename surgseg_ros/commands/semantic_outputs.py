@@ -22,7 +22,7 @@ class Labelled:
     result: SemanticResult
 
 
-class Output(Protocol):
+class SemanticOutput(Protocol):
     """Takes results one after the other."""
 
     def take(self, frame: Labelled) -> None:

@@ -36,7 +36,7 @@ class Inferred:
     calibration: StereoCalibration | None = None
 
 
-class Output(Protocol):
+class StereoOutput(Protocol):
     """Takes results one after the other."""
 
     def wants(self, index: int) -> bool:

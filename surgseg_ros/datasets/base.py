@@ -45,9 +45,9 @@ class FileDataset(SegmentationDataset):
 
 
 def image_files(folder: Path, below: bool = False) -> list[Path]:
-    """PNG and JPEG files of a folder by name; none where there is no folder.
+    """PNG and JPEG files of a folder by name; empty without the folder.
 
-    below: those in folders below it, too.
+    below: include subfolders.
     Hidden ones, such as the ._NAME.png that macOS leaves in archives, are no images.
     """
     if not folder.is_dir():
@@ -105,7 +105,7 @@ def choose(value: str, known: Sequence[str], what: str) -> str:
 
 
 def contents(folder: Path) -> str:
-    """Say in a few words what a folder holds, for errors."""
+    """Describe the content of a folder in a few words, for errors."""
     if not folder.is_dir():
         return f'{folder} is not a folder'
     names = sorted(path.name for path in folder.iterdir())

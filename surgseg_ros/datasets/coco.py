@@ -101,7 +101,7 @@ class CocoInstances(InstanceDataset):
 
 
 def _annotation_file(root: Path, split: str) -> Path:
-    """The first of the places that there is, else the first."""
+    """The first place that exists, else the first."""
     places = [root / place.format(split=split) for place in _ANNOTATIONS]
     return next((place for place in places if place.is_file()), places[0])
 

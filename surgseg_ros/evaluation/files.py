@@ -59,7 +59,7 @@ def classes_in(places: Iterable[Path], num_classes: int | None = None) -> tuple[
     """Name the classes by the greatest id in label images (255 aside), or by their number.
 
     num_classes: class ids, the background included; one more if the labels have that id, so that
-    the number of tools is right, too. ValueError if they have a greater one.
+    the number of tools is also right. ValueError if they have a greater one.
     """
     greatest, where = 0, Path()
     for place in places:

@@ -2,7 +2,7 @@
 
     surgseg fit-uncertainty --seeds 4000-4008 --frames 6
 
-prints the constant and the weights of the clues. Sigma shall be the 66 % quantile of the absolute
+prints the constant and the weights of the clues. Sigma should be the 66 % quantile of the absolute
 error and half its 94 % quantile, a little less than of a normal distribution, because errors on
 tools have longer tails; both pinball losses of log |error| are minimised together, over pixels of
 tissue and of tools with equal weight.

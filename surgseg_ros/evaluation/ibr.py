@@ -23,7 +23,7 @@ from surgseg_ros.training.tasks import load_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ablation(Section):
+class ClassAblation(Section):
     """recipe: path beside the file. variants: by name, overrides as of surgseg train --set."""
 
     recipe: str
@@ -36,7 +36,7 @@ def run(config: Path, out: Path, overrides: Sequence[str] = ()) -> str:
 
     overrides: of the recipe, in all variants. Leaves results.json and results.md in `out`.
     """
-    ablation = parse(Ablation, read_recipe(config))
+    ablation = parse(ClassAblation, read_recipe(config))
     recipe = config.parent / ablation.recipe
     rows = train_all(recipe, ablation.variants, ablation.seeds, out, overrides)
     counts = class_counts(recipe, overrides)

@@ -26,7 +26,7 @@ Judged = tuple[InstanceSample, InstanceResult]
 
 
 def evaluate(predictions: Path, truth: Path) -> InstanceMetrics:
-    """Judge a COCO result file by an annotation file; ValueError if one of them is none."""
+    """Evaluate a COCO result file with an annotation file; ValueError if one is invalid."""
     return average_precision(read_json(truth), read_json(predictions))
 
 

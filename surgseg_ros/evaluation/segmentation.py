@@ -69,7 +69,7 @@ def recorded(
 def true_classes(frame: StereoFrame, class_names: Sequence[str]) -> np.ndarray:
     """HxW uint8 ids of the true instruments' classes by name; of one class only, it is all theirs.
 
-    Raises ValueError if an instrument in the image is none of the classes.
+    Raises ValueError if an instrument in the image belongs to none of the classes.
     """
     assert frame.truth is not None and frame.truth.instances is not None
     ids = np.zeros(256, np.uint8)

@@ -60,7 +60,7 @@ def predicted(step: StereoStep, frames: Iterable[StereoFrame]) -> Iterator[Judge
 
 
 def sample_of(frame: StereoFrame) -> StereoSample:
-    """A frame with what is known of its truth; labels: 1 where there is an instrument."""
+    """A frame with its known truth; labels: 1 on instruments."""
     truth = frame.truth
     tools = None if truth is None or truth.instances is None else truth.instances > 0
     return StereoSample(
@@ -76,7 +76,7 @@ def sample_of(frame: StereoFrame) -> StereoSample:
 def evaluate(
     results: Path, truth: Path | None = None, topic: str = TOPIC, protocol: str = 'valid'
 ) -> StereoEvaluator:
-    """Judge what is recorded in a bag; ValueError if nothing could be compared."""
+    """Evaluate the results in a bag; ValueError if nothing could be compared."""
     evaluator = StereoEvaluator(protocol)
     for sample, result in recorded(results, truth, topic):
         evaluator.add(sample, result)

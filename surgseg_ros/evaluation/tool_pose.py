@@ -75,7 +75,7 @@ def pose_errors(truth: ToolPose, estimate: ToolPose) -> list[float]:
 
 
 def _angle(one: np.ndarray, other: np.ndarray) -> float:
-    """Degrees between unit vectors, exact for small ones, too."""
+    """Angle between unit vectors in degrees, also exact for small angles."""
     return float(np.rad2deg(np.arctan2(np.linalg.norm(np.cross(one, other)), one @ other)))
 
 

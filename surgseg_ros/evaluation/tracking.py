@@ -15,7 +15,7 @@ from surgseg_ros.tracking.instance_tracker import InstanceTracker
 
 
 def evaluate(frames: Iterable[tuple[float, GroundTruth, Instances]]) -> TrackingEvaluator:
-    """Track what was found in frame after frame (time in s, truth, instances) and judge it."""
+    """Track the instances of successive frames (time in s, truth, instances) and evaluate."""
     tracker, evaluator = InstanceTracker(), TrackingEvaluator()
     for seconds, truth, (class_ids, masks) in frames:
         result = InstanceResult(

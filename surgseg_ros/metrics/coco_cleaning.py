@@ -15,7 +15,7 @@ _SMALLEST = 6  # numbers of a polygon: three points
 
 
 def clean_truth(truth: Any) -> tuple[Json, tuple[str, ...]]:
-    """The content of an annotation file, whole, and what was made of it, in a sentence each.
+    """The completed content of an annotation file, and a sentence for each change.
 
     Raises ValueError with one sentence that names the image and the annotation.
     """

@@ -34,7 +34,7 @@ class InstanceMetrics:
 
 
 def average_precision(truth: Mapping[str, object], detections: Sequence[Json]) -> InstanceMetrics:
-    """Judge detections as pycocotools does, at most 100 an image.
+    """Evaluate detections as pycocotools does, at most 100 per image.
 
     truth: COCO's annotation file as a dict. detections: COCO's list of results with
     'segmentation'; one with a 'bbox' has the size of its box, as for pycocotools. Raises
@@ -59,9 +59,9 @@ def average_precision(truth: Mapping[str, object], detections: Sequence[Json]) -
 
 
 def load_truth(truth: object) -> tuple[Any, tuple[str, ...]]:
-    """Return pycocotools' COCO of an annotation file's content, and what was made of it.
+    """Return pycocotools' COCO of an annotation file's content, and what was changed.
 
-    ValueError if it is none. See coco_cleaning.
+    ValueError if it is invalid. See coco_cleaning.
     """
     cleaned, notes = clean_truth(truth)
     return _coco(cleaned), notes
@@ -110,7 +110,7 @@ def records(
         }
         for class_id, one in zip(class_ids, encoded, strict=True)
     ]
-    if scores is not None:  # no box: pycocotools would judge sizes by it
+    if scores is not None:  # no box, because pycocotools would take sizes from it
         return [{**one, 'score': float(s)} for one, s in zip(found, scores, strict=True)]
     areas, boxes = codec.area(encoded), codec.toBbox(encoded)
     return [
@@ -122,7 +122,7 @@ def records(
 def _annotations(given: Sequence[Json], sizes: _Sizes) -> list[Json]:
     """The annotations of these images, with what others than COCO leave out.
 
-    They are numbered from 1: pycocotools takes a match with annotation 0 for none.
+    They are numbered from 1, because pycocotools ignores matches with annotation 0.
     """
     from pycocotools import mask as codec
 

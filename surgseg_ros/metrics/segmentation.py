@@ -77,7 +77,7 @@ class ConfusionMatrix:
 
     @property
     def accuracy(self) -> float:
-        """Share of pixels whose class is right; NaN of none."""
+        """Share of pixels whose class is right; NaN without pixels."""
         return float(_ratio(np.trace(self.counts), self.counts.sum()))
 
 
@@ -188,7 +188,7 @@ def binary_iou(prediction: np.ndarray, truth: np.ndarray, eps: float = 1e-6) -> 
 
 
 def known_mean(values: np.ndarray | Sequence[float]) -> float:
-    """Mean of the values that are not NaN, NaN of none (np.nanmean would warn)."""
+    """Mean of the values that are not NaN; NaN without any (np.nanmean would warn)."""
     known = np.asarray(values, np.float64)
     known = known[~np.isnan(known)]
     return float(known.mean()) if known.size else float('nan')

@@ -83,7 +83,7 @@ def endovis17(images: np.ndarray, sequences: Sequence[str]) -> Figures:
 
 
 def _frames_of_endovis17(images: np.ndarray, overlap: Overlap) -> list[float]:
-    """Per image: the mean over the classes of its truth; of none, whether none was predicted."""
+    """Per image, mean over the classes of its truth; without any, 1 if none is predicted or 0."""
     there = _in_truth(images)[:, 1:]
     right = np.logical_not(_in_prediction(images)[:, 1:].any(axis=1)).tolist()
     return [

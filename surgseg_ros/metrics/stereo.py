@@ -91,5 +91,5 @@ def _depth_error(
 
 
 def _mean(values: np.ndarray) -> float:
-    """Mean of the values, NaN of none (np.mean would warn)."""
+    """Mean of the values; NaN without any (np.mean would warn)."""
     return float(values.mean(dtype=np.float64)) if values.size else float('nan')

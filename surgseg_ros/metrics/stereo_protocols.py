@@ -1,6 +1,7 @@
-"""Stereo accuracy as benchmarks define it: what a hole costs, which frames count, what is a mean.
+"""Stereo accuracy as benchmarks define it: treatment of holes, choice of frames, averaging.
 
-A hole is a pixel with ground truth for which a method says nothing. Coverage always stands apart.
+A hole is a pixel with ground truth for which a method gives no disparity. Coverage always stands
+apart.
 """
 
 from dataclasses import dataclass

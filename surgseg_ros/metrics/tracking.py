@@ -34,7 +34,7 @@ class TrackingMetrics:
 
 
 class TrackingScore:
-    """Takes frame after frame. threshold: IoU from which on a mask is that of a true one."""
+    """Takes successive frames. threshold: least IoU with a true mask for a match."""
 
     def __init__(self, threshold: float = 0.5) -> None:
         self._threshold = threshold

@@ -62,7 +62,7 @@ class FrameSource(ABC):
         return notes
 
     def note(self, sentence: str) -> None:
-        """Say once, on standard error, what is peculiar about the source."""
+        """Print a peculiarity of the source to standard error, once."""
         if sentence not in self.notes:
             self.notes.append(sentence)
             _LOG.warning(printable(sentence))
@@ -78,7 +78,7 @@ class FrameSource(ABC):
         return f'{index:06d}'
 
     def describe(self) -> str:
-        """Say in one line what the frames are, and what is doubtful about their calibration."""
+        """Describe the frames, and doubts about their calibration, in one line."""
         known = 'number of frames unknown' if self.count is None else f'{self.count} frames'
         count = 'endless' if self.endless else known
         rate = 'rate unknown' if self.rate is None else f'{self.rate:g} Hz'
@@ -87,7 +87,7 @@ class FrameSource(ABC):
         return printable(f'{self.name}: {count}, {rate}, ' + '; '.join([state, *doubts]))
 
     def close(self) -> None:
-        """Release what is open; by default nothing is."""
+        """Close open files; does nothing by default."""
         return
 
     def __enter__(self) -> 'FrameSource':

@@ -273,7 +273,7 @@ class TrainingRun:
         return self._losses.means(step - len(self.progress.rows) * self.steps_per_epoch, step)
 
     def _save(self) -> None:
-        self._means()  # a state that is not finite shall not take the place of one that is
+        self._means()  # a state that is not finite must not replace a finite one
         self.progress.seconds = time.monotonic() - self._started
         own = {'task': self.task.state_dict(), 'sums': self._losses.state_dict()}
         state = {

@@ -1,4 +1,4 @@
-"""How far a run has come: what is saved beside the tensors, and what the logs are written from."""
+"""Progress of a run: saved beside the tensors, and the source of the logs."""
 
 import math
 from dataclasses import dataclass, field
@@ -35,5 +35,5 @@ class Progress:
         return True
 
     def epochs_since_best(self) -> int:
-        """Epochs since the best row, or all of them while there is none."""
+        """Epochs since the best row, or all epochs before the first."""
         return len(self.rows) - int(self.best['epoch'] if self.best else 0)

@@ -23,7 +23,7 @@ T = TypeVar('T')
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Which dataset, and what of it."""
+    """The dataset, and the parts of it."""
 
     name: str
     root: str
@@ -76,10 +76,10 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """When to validate, what is best, and when it no longer gets better."""
+    """When to validate, which metric decides, and when to stop early."""
 
     metric: str  # of the task's metrics; decides which weights are kept
-    mode: Literal['max', 'min'] = 'max'  # is more of it better, or less?
+    mode: Literal['max', 'min'] = 'max'  # whether a greater or a smaller value is better
     every: Count = 1  # epochs
     batch_size: Count = 1
     patience: Count | None = None  # stop after so many epochs without a better one
@@ -159,7 +159,7 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, object]:
 
 
 def merge(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
-    """Sections merged key by key; where both have a value, that of `above` counts."""
+    """Sections merged key by key; values of `above` take precedence."""
     sections = {
         key: merge(lower, value)
         for key, value in above.items()

@@ -32,7 +32,7 @@ class Network:
     imagenet: str | None = None  # torchvision's checkpoint for the encoder; null: random
     encoder: str | None = None  # a checkpoint of LWANet, for its MobileNetV2; null: none
     weights: str | None = None  # a whole checkpoint to start from; null: none
-    weights_but: tuple[str, ...] = ()  # but tensors with these prefixes: those of other classes
+    weights_but: tuple[str, ...] = ()  # prefixes of tensors to leave out, say of other classes
 
 
 def make_network(

@@ -1,4 +1,4 @@
-"""What the one training loop asks of a network that shall be trained."""
+"""What the training loop requires of a network to be trained."""
 
 import hashlib
 from abc import ABC, abstractmethod

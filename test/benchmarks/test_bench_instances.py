@@ -4,7 +4,7 @@ from golden_recipe import fill_network
 from safetensors.torch import save_file
 
 from surgseg_ros import networks
-from surgseg_ros.benchmarks.bench_network import CONTENDERS, Task, compare
+from surgseg_ros.benchmarks.bench_network import CONTENDERS, Workload, compare
 from surgseg_ros.cli import main
 from surgseg_ros.networks.card import Card
 
@@ -33,7 +33,7 @@ def weights(tmp_path_factory):
 @pytest.mark.parametrize('name', OPTIONS)
 def test_instances_are_those_of_eager_pytorch(weights, name):
     ways = [CONTENDERS[0], CONTENDERS[2]]
-    task = Task('instances', name, weights[name], 152, 80, threads=1)
+    task = Workload('instances', name, weights[name], 152, 80, threads=1)
     timings, refused = compare(task, ways, 1)
     assert refused == {}
     assert all(len(timing.result) > 1 for timing in timings)

@@ -3,7 +3,7 @@ import pytest
 from golden_recipe import fill_network
 
 from surgseg_ros import networks
-from surgseg_ros.benchmarks.bench_network import CONTENDERS, Task, compare
+from surgseg_ros.benchmarks.bench_network import CONTENDERS, Workload, compare
 from surgseg_ros.cli import main
 
 torch = pytest.importorskip('torch', reason='networks need torch')
@@ -20,7 +20,9 @@ def weights(tmp_path_factory):
 def test_labels_are_those_of_the_published_way(weights, width, height):
     """Padded by ten rows above and below, and reduced by two."""
     ways = [CONTENDERS[0], CONTENDERS[2]]
-    timings, _ = compare(Task('semantic', 'lwanet', weights, width, height, threads=1), ways, 1)
+    timings, _ = compare(
+        Workload('semantic', 'lwanet', weights, width, height, threads=1), ways, 1
+    )
     published, ours = (timing.result for timing in timings)
     assert published.shape == ours.shape == (height, width)
     assert len(np.unique(published)) > 3

@@ -3,7 +3,7 @@ import pytest
 from golden_recipe import fill_network
 
 from surgseg_ros import networks
-from surgseg_ros.benchmarks.bench_network import CONTENDERS, Contender, Task, compare
+from surgseg_ros.benchmarks.bench_network import CONTENDERS, Contender, Workload, compare
 from surgseg_ros.cli import main
 
 torch = pytest.importorskip('torch', reason='networks need torch')
@@ -19,7 +19,9 @@ def weights(tmp_path_factory):
 def test_contenders_take_turns_and_agree(weights):
     impossible = Contender('fp16', {'backend': 'torch', 'device': 'cpu', 'precision': 'fp16'})
     ways = [CONTENDERS[0], impossible, CONTENDERS[2]]
-    timings, refused = compare(Task('stereo', 'msdesis_light', weights, 96, 64), ways, rounds=3)
+    timings, refused = compare(
+        Workload('stereo', 'msdesis_light', weights, 96, 64), ways, rounds=3
+    )
     assert [timing.title for timing in timings] == ['published way', 'torch']
     assert refused == {'fp16': 'the backend torch has no fp16 on the CPU: use f32 or bf16'}
     for timing in timings:

@@ -92,7 +92,7 @@ def test_our_ablations_have_right_recipes(path: Path) -> None:
     from surgseg_ros.training.tasks import load_recipe
 
     content = read_recipe(path)
-    kind = ablation.Ablation if 'metrics' in content else ibr.Ablation
+    kind = ablation.Ablation if 'metrics' in content else ibr.ClassAblation
     described = parse(kind, content)
     assert len(described.seeds) == 3 and path.read_text().startswith('# ')
     for changes in described.variants.values():

@@ -1,8 +1,8 @@
-"""What judges results: one evaluator per task, wherever frames and results come from.
+"""Evaluators of results, one per task, independent of the source of frames and results.
 
 A frame is a sample of a dataset (datasets.kinds) with its truth, a result what a predictor or a
 perception step returns (frames.results). Files, bags, weights and nodes are all brought into
-this form, so that the same evaluator judges them, and a report can be made of any.
+this form, so that the same evaluator takes them, and a report works with each.
 """
 
 import math
@@ -34,7 +34,7 @@ class Evaluator(Protocol[Frame, Result]):
         """The figures for people."""
 
     def pictures(self) -> dict[str, np.ndarray]:
-        """Pictures for people by name, HxWx3 uint8 RGB each; none unless asked to keep them."""
+        """Pictures for people by name, HxWx3 uint8 RGB each; empty unless requested."""
 
 
 def without_nan(figures: Mapping[str, object]) -> dict[str, object]:

@@ -96,7 +96,7 @@ def table(figures: Mapping[str, Any]) -> Table:
 
 
 def _overlap(frame: InstanceSample, result: InstanceResult) -> float:
-    """IoU of all instruments as one; NaN where there is none and none was found."""
+    """IoU of the union of all instruments; NaN if truth and result are both empty."""
     true, found = frame.masks.any(axis=0), result.masks.any(axis=0)
     union = np.count_nonzero(true | found)
     return np.count_nonzero(true & found) / union if union else float('nan')

@@ -34,7 +34,7 @@ class DepthSample(NamedTuple):
 class ScaredEvaluator:
     """An Evaluator of StereoResult, disparity of the rectified pair, on DepthSample.
 
-    wrong_calibration: take datasets 4 and 5, too, whose calibration is known to be wrong.
+    wrong_calibration: include datasets 4 and 5, whose calibration is known to be wrong.
     """
 
     def __init__(self, wrong_calibration: bool = False) -> None:
@@ -67,7 +67,7 @@ class ScaredEvaluator:
         self._errors['/'.join(folders)].append(1000 * float(off.mean()))
 
     def figures(self) -> dict[str, Any]:
-        """See Evaluator; depth_mae in mm, of keyframes and datasets, too."""
+        """See Evaluator; depth_mae in mm, also per keyframe and dataset."""
         if not self._errors:
             raise ValueError('there was no frame with depth for 10 % of its pixels')
         keyframes = {name: known_mean(errors) for name, errors in self._errors.items()}

@@ -91,13 +91,15 @@ class StereoEvaluator:
         metrics = stereo_metrics(
             compared, truth, frame.calibration, mask, missing_depth=protocol.missing_depth
         )
-        known = mask & np.isfinite(truth)  # coverage is what the method knows, whatever holes are
+        known = mask & np.isfinite(
+            truth
+        )  # coverage counts known disparities, however holes are scored
         share = np.isfinite(disparity[known]).mean() if known.any() else np.nan
         return replace(metrics, coverage=100 * float(share))
 
     @property
     def frames(self) -> int:
-        """How many frames have been judged."""
+        """Number of evaluated frames."""
         return len(self._frames)
 
     def figures(self) -> dict[str, object]:
@@ -165,7 +167,7 @@ def table(figures: Mapping[str, Any]) -> Table:
 
 
 def uncertainty_tables(figures: Mapping[str, Any]) -> tuple[Table, ...]:
-    """What figures say of the standard deviation, for people; none where results have none.
+    """Figures of the standard deviation for people; empty if results have none.
 
     The curves, of visible pixels: EPE in px once the least certain are left out, and by an oracle.
     """

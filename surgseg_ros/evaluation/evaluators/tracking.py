@@ -29,7 +29,7 @@ _TITLES = {
 class TrackingEvaluator:
     """An Evaluator of InstanceResult with track ids on InstanceSample with track ids.
 
-    threshold: IoU from which on a mask is that of a true instance, for MOTA and IDF1.
+    threshold: least IoU with a true instance for a match, for MOTA and IDF1.
     """
 
     def __init__(self, threshold: float = 0.5) -> None:

@@ -1,1 +1,1 @@
-"""Instances: SOLO and FASSST, judged by COCO's average precision."""
+"""Instances: SOLO and FASSST, evaluated by COCO's average precision."""

@@ -26,7 +26,7 @@ from surgseg_ros.training.task import Batch, Sample
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loss:
+class FassstLoss:
     """Weights of the three parts."""
 
     mask: recipes.NotNegative = 5.75
@@ -38,7 +38,7 @@ class Loss:
 class FassstRecipe(InstanceRecipe):
     """The keys of a recipe of this task; the size of the images is the network's."""
 
-    loss: Loss = field(default_factory=Loss)
+    loss: FassstLoss = field(default_factory=FassstLoss)
 
 
 class FassstTask(InstanceTask):

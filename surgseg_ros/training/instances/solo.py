@@ -50,7 +50,7 @@ class Backbone:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loss:
+class SoloLoss:
     """Focal loss of the categories has the weight 1."""
 
     mask: recipes.NotNegative = 3.0
@@ -62,7 +62,7 @@ class SoloRecipe(InstanceRecipe):
 
     data: Data
     backbone: Backbone = field(default_factory=Backbone)
-    loss: Loss = field(default_factory=Loss)
+    loss: SoloLoss = field(default_factory=SoloLoss)
 
 
 class SoloTask(InstanceTask):

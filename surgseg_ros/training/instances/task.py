@@ -88,7 +88,7 @@ class ValidationSamples:
 
 
 class InstanceTask(Task):
-    """A network that finds instances, judged by COCO's average precision of masks."""
+    """An instance network, evaluated by COCO's average precision of masks."""
 
     def __init__(self, recipe: InstanceRecipe, kind: type[nn.Module]) -> None:
         """Open the data and make the network, which must be of this kind; no samples yet.
@@ -118,7 +118,7 @@ class InstanceTask(Task):
         return {**batch, 'targets': self.targets(samples, batch['image'].shape[2:])}
 
     def stack(self, images: list[Tensor]) -> Batch:
-        """'image': N x 3 x H x W of images 3 x H x W uint8; and what else there is to know."""
+        """'image': N x 3 x H x W of images 3 x H x W uint8; and further entries."""
         return {'image': torch.stack(images)}
 
     @abstractmethod

@@ -85,7 +85,7 @@ def _of_truth(coordinates: Tensor, classes: Tensor) -> Tensor:
 
 
 def _score_targets(logits: Tensor, overlap: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
-    """What the scores N x n x C shall be, and 0 where a score does not count (N x n x C each)."""
+    """Target scores N x n x C, and their weights, 0 for those that are ignored (N x n x C)."""
     classes, cells = logits.shape[2], logits.shape[1]
     is_class = F.one_hot(targets.classes, classes).float() * targets.valid[..., None]
     is_cell = F.one_hot(targets.cells, cells).float()

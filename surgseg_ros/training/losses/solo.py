@@ -15,7 +15,7 @@ from surgseg_ros.training.losses.sigmoid_focal import sigmoid_focal_loss
 
 
 class LevelTargets(NamedTuple):
-    """What one level shall find in N frames, cells filled up to K >= 1 and instances to M >= 1.
+    """Targets of one level in N frames, padded to K >= 1 cells and M >= 1 instances.
 
     categories: N x S x S int64 class ids, 0 none. cells: N x K int64, row * S + column. owners: N
     x K int64, which of the masks is a cell's, -1 behind the last. masks: N x M x 2h x 2w bool,

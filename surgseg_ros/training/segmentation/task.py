@@ -34,7 +34,7 @@ class Data(recipes.Data):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loss:
+class SegmentationLoss:
     """Focal loss."""
 
     gamma: recipes.NotNegative = 6.0
@@ -50,7 +50,7 @@ class SegmentationRecipe(recipes.Recipe):
     augmentation: Mapping[str, object] = field(
         default_factory=dict
     )  # see training/augmentation.py
-    loss: Loss = field(default_factory=Loss)
+    loss: SegmentationLoss = field(default_factory=SegmentationLoss)
 
 
 class TrainingSamples:

@@ -23,7 +23,8 @@ def prompt_losses(
 
     The published loss is dice + contrast. The quality is ours: as SAM is trained, the square of
     the error of each mask's predicted IoU; one class that is not in the image is asked for per
-    prompt, whose quality shall be 0, so that it can be told from one that is there.
+    prompt, whose target quality is 0, so that it can be distinguished from a class that is
+    present.
 
     Images without instruments teach nothing: all is 0, and so are the gradients.
     """

@@ -38,7 +38,7 @@ _QUALITY = 'mask_decoder.iou_prediction_head.'
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network:
+class SurgicalSamNetwork:
     """Which SAM, and what of it is trained."""
 
     encoder: Literal['vit_b', 'vit_l', 'vit_h', 'mobilenet_v2']
@@ -62,7 +62,7 @@ class Features:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loss:
+class SurgicalSamLoss:
     """Dice + NT-Xent, and what the image bank adds to the batches they are computed of."""
 
     temperature: float = 0.07  # of NT-Xent
@@ -83,11 +83,11 @@ class Rejection:
 class SurgicalSamRecipe(recipes.Recipe):
     """The keys of a recipe of this task."""
 
-    network: Network
+    network: SurgicalSamNetwork
     data: Data  # height, width: of the masks that the loss compares
     features: Features = field(default_factory=Features)
     augmentation: Mapping[str, object] = field(default_factory=dict)  # end to end only
-    loss: Loss = field(default_factory=Loss)
+    loss: SurgicalSamLoss = field(default_factory=SurgicalSamLoss)
     rejection: Rejection = field(default_factory=Rejection)
 
 
