@@ -19,7 +19,6 @@ from surgseg_ros.predictors import matching_uncertainty
 from surgseg_ros.predictors.sgbm import SgbmPredictor
 from surgseg_ros.simulation import VirtualEndoscope
 
-LOOKS = ('classic', 'surgery')  # 'unseen' is for judging
 _QUANTILES = {0.66: 1.0, 0.94: 2.0}  # of the absolute error, in sigmas
 _PIXELS = 10_000  # per frame
 _FLOOR = 0.02  # px, added to errors before their logarithm
@@ -78,7 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument('--seeds', default='4000-4008', help='FIRST-LAST (4000-4008)')
     parser.add_argument('--frames', type=int, default=6, help='frames of each seed (6)')
-    parser.add_argument('--looks', nargs='+', default=list(LOOKS), help='looks of the scene')
+    parser.add_argument(
+        '--looks', nargs='+', default=['classic'], help='looks of the scene (classic)'
+    )
 
 
 def run(args: argparse.Namespace) -> None:
