@@ -112,18 +112,24 @@ def ensure_renderer() -> None:
 
 
 def ensure_packages(pins: str) -> None:
-    """Create .venv and install the pinned packages into it."""
-    names = ('requirements.txt', 'constraints.txt', 'requirements-no-deps.txt')
+    """Create .venv and install the pinned packages into it.
+
+    Each file has to have one of the hashes in locked*.txt; only torch, of which any build will do,
+    and what is given as `pins` come without.
+    """
+    names = ('locked.txt', 'locked-no-deps.txt', 'requirements-torch.txt', 'constraints.txt')
     files = [UNDERLAY / name for name in names]
     if up_to_date('packages', digest(files, pins)):
         return
     (VENV / '.surgseg-packages').unlink(missing_ok=True)  # no longer true until all is done
     run('Creating .venv', [sys.executable, '-m', 'venv', str(VENV)], expected=1)
     pip = [str(PYTHON), '-m', 'pip', '--disable-pip-version-check', 'install', '--no-input']
-    wanted, constraints, bare = (str(path) for path in files)
-    run('Installing packages', [*pip, '-r', wanted, '-c', constraints], expected=420)
-    run('Installing build helpers', [*pip, '--no-deps', '-r', bare], expected=6)
+    locked, bare, torch, constraints = (str(path) for path in files)
+    whole = [*pip, '--require-hashes', '--no-deps', '-r', locked, '-r', bare]
+    run('Installing packages', whole, expected=460)
+    run('Installing torch', [*pip, '-r', torch, '-c', constraints], expected=30)
     if pins:
+        print('setup: no hashes are known of what PINS names, so none are compared')
         run('Installing other versions', [*pip, *pins.split()], expected=4)
     mend_wheels()
     mark('pins', pins)

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from surgseg_ros import __version__
 from surgseg_ros.commands.help import CommandParser
-from surgseg_ros.frames.foreign import printable
+from surgseg_ros.frames.foreign import say
 from surgseg_ros.processes.signals import on_signal
 
 COMMANDS = {
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except (ValueError, OSError, ImportError) as error:
-        print(printable(f'surgseg {args.command}: {error}'), file=sys.stderr)
+        say(f'surgseg {args.command}: {error}', to=sys.stderr)
         return 2
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from surgseg_ros import networks
 from surgseg_ros.backends.model import Model
+from surgseg_ros.frames.foreign import say
 
 # 18: the last one whose GridSample TensorRT evaluates correctly (NVIDIA/TensorRT#4646)
 OPSET = 18
@@ -52,7 +53,7 @@ def main(request: str, path: str) -> int:
     try:
         export(Model(**fields), Path(path))
     except (ValueError, TypeError, OSError) as error:
-        print(error, file=sys.stderr)
+        say(error, to=sys.stderr)
         return 3
     return 0
 

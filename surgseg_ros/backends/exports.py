@@ -6,7 +6,6 @@ write to the folders, and a file is used only if it has the hash that was writte
 """
 
 import json
-import logging
 import os
 import shutil
 import signal
@@ -22,6 +21,7 @@ from subprocess import CompletedProcess
 
 from surgseg_ros.backends import seals
 from surgseg_ros.backends.model import Model
+from surgseg_ros.frames.foreign import warn
 from surgseg_ros.media import children
 
 _KEPT = ('onnx', 'openvino')  # folders in the cache
@@ -136,11 +136,9 @@ def _temporary(instead_of: Path, why: str) -> Path:
     """A folder that is deleted when this process ends."""
     folder = tempfile.TemporaryDirectory(prefix='surgseg_')
     _TEMPORARY.append(folder)
-    logging.getLogger(__name__).warning(
-        'exported networks cannot be kept in %s (%s), so they are made anew for every start: '
-        'set SURGSEG_CACHE to a folder of your own',
-        instead_of,
-        why,
+    warn(
+        f'exported networks cannot be kept in {instead_of} ({why}), so they are made anew for '
+        'every start: set SURGSEG_CACHE to a folder of your own'
     )
     return Path(folder.name)
 

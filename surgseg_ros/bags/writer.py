@@ -1,6 +1,5 @@
 """Write ROS 2 bags that rosbag2 reads, without a ROS installation."""
 
-import logging
 import shutil
 import sqlite3
 from collections.abc import Callable, Collection
@@ -28,10 +27,10 @@ from surgseg_ros.bags import chunks
 from surgseg_ros.bags.reader import STORAGES, BagError, unfinished_path
 from surgseg_ros.bags.replacing import check_replaceable
 from surgseg_ros.bags.types import find_type
+from surgseg_ros.frames.foreign import warn
 
 T = TypeVar('T')
 
-_LOG = logging.getLogger('surgseg_ros')
 _JAZZY: Literal[9] = 9  # version of metadata.yaml
 _CHUNK_SPAN = 1_000_000_000  # ns
 _TRANSACTION = 1 << 22  # bytes of messages that sqlite3 takes at once
@@ -132,7 +131,7 @@ class BagWriter:
         with suppress(OSError):  # the disk is full: as much as is there stays
             self.abandon()
         if self.count:
-            _LOG.warning('%s was not finished: what was written is in %s', self.path, self.remains)
+            warn(f'{self.path} was not finished: what was written is in {self.remains}')
 
     @property
     def remains(self) -> Path:

@@ -3,6 +3,7 @@
 import argparse
 
 from surgseg_ros.evaluation import ibr
+from surgseg_ros.frames.foreign import say
 from surgseg_ros.training import ablation
 
 
@@ -21,5 +22,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train what is not trained yet, and print the table."""
     compare = ibr.run if args.table == 'classes' else ablation.run
-    print(compare(args.config, ablation.folder(args), args.overrides))
+    say(*compare(args.config, ablation.folder(args), args.overrides).split('\n'))
     return 0

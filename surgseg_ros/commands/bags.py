@@ -1,7 +1,6 @@
 """surgseg bags: look into ROS 2 bags, convert, recover, or make them of videos and images."""
 
 import argparse
-import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,11 +9,9 @@ from surgseg_ros.bags.recovery import copy_messages, recover
 from surgseg_ros.bags.stereo_bag import NAMESPACE, write_frame
 from surgseg_ros.commands.argument_types import whole_number
 from surgseg_ros.commands.source_arguments import add_source_arguments, source_of
-from surgseg_ros.frames.foreign import printable
+from surgseg_ros.frames.foreign import printable, say, warn
 from surgseg_ros.geometry.calibration_files import write_camera_info
 from surgseg_ros.media.progress import progress
-
-_LOG = logging.getLogger('surgseg_ros')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,11 +67,11 @@ def _info(args: argparse.Namespace) -> None:
         count = sum(topic.message_count for topic in bag.topics.values())
         seconds = (bag.end - bag.start) / 1e9
         start = datetime.fromtimestamp(bag.start / 1e9, UTC)
-        print(f'{bag.path}: {count} messages, {seconds:.3f} s from {start:%F %T} UTC')
+        say(f'{bag.path}: {count} messages, {seconds:.3f} s from {start:%F %T} UTC')
         for name, topic in bag.topics.items():
             latched = ', latched' if topic.latched else ''
             words = f'{printable(name)}  {printable(topic.type_name)}{latched}'
-            print(f'{topic.message_count:8d}  {words}')
+            say(f'{topic.message_count:8d}  {words}')
 
 
 def _convert(args: argparse.Namespace) -> None:
@@ -83,14 +80,14 @@ def _convert(args: argparse.Namespace) -> None:
         if unknown:
             names = ', '.join(map(printable, sorted(unknown)))
             raise BagError(f'{bag.path} has no topic {names}')
-        copy_messages(bag, args.topics or list(bag.topics), writer, _LOG.warning)
-    print(f'{args.out}: {writer.count} messages')
+        copy_messages(bag, args.topics or list(bag.topics), writer, warn)
+    say(f'{args.out}: {writer.count} messages')
 
 
 def _recover(args: argparse.Namespace) -> None:
     with _writer(args) as writer:
-        recover(args.bag, writer, _LOG.warning)
-    print(f'{args.out}: {writer.count} messages')
+        recover(args.bag, writer, warn)
+    say(f'{args.out}: {writer.count} messages')
 
 
 def _writer(args: argparse.Namespace) -> BagWriter:
@@ -101,7 +98,7 @@ def _pack(args: argparse.Namespace) -> None:
     with source_of(args) as source, _writer(args) as writer:
         for frame in progress(source.first(args.frames), args.frames or source.count):
             write_frame(writer, frame, args.namespace)
-    print(f'{args.out}: {writer.count} messages of {source.describe()}')
+    say(f'{args.out}: {writer.count} messages of {source.describe()}')
 
 
 def _calibration(args: argparse.Namespace) -> None:
@@ -109,4 +106,4 @@ def _calibration(args: argparse.Namespace) -> None:
         if source.calibration is None:
             raise ValueError(f'{source.name} has no calibration')
         left, right = write_camera_info(source.calibration, args.folder)
-    print(f'{left}, {right}: calibration of {source.describe()}')
+    say(f'{left}, {right}: calibration of {source.describe()}')

@@ -15,6 +15,7 @@ from surgseg_ros.benchmarks import bench_instances, bench_transport
 from surgseg_ros.benchmarks.bench_network import CONTENDERS, Timing, Workload, compare
 from surgseg_ros.benchmarks.random_weights import INSTANCES, instance_weights
 from surgseg_ros.commands.argument_types import size
+from surgseg_ros.frames.foreign import say
 from surgseg_ros.networks.bundled import bundled_weights
 
 _NETWORKS = {
@@ -123,12 +124,12 @@ def run(args: argparse.Namespace) -> None:
 def _bench_transport(args: argparse.Namespace) -> None:
     """Print one line per setting; the first is what the others are compared with."""
     measured = bench_transport.compare(args.rounds, args.frames)
-    print(f'1280x1024 rgb8 at 30 Hz between two processes, {processor()}')
-    print(f'{"":34}{"median ms":>10}{"p99 ms":>10}{"received":>14}')
+    say(f'1280x1024 rgb8 at 30 Hz between two processes, {processor()}')
+    say(f'{"":34}{"median ms":>10}{"p99 ms":>10}{"received":>14}')
     for title, rounds in measured.items():
         median, p99 = (bench_transport.median(rounds, key) for key in ('median_ms', 'p99_ms'))
         received = f'{sum(r["received"] for r in rounds)} of {sum(r["sent"] for r in rounds)}'
-        print(f'{title:34}{median:>10.2f}{p99:>10.2f}{received:>14}')
+        say(f'{title:34}{median:>10.2f}{p99:>10.2f}{received:>14}')
 
 
 def _bench_node(args: argparse.Namespace) -> None:
@@ -141,11 +142,11 @@ def _bench_node(args: argparse.Namespace) -> None:
         if args.node != 'stereo':
             raise ValueError(f'--scale is for stereo_node, not {args.node}_node')
         shared['scale'] = args.scale
-    print(
+    say(
         f'{args.node}_node, {width}x{height} at {args.rate:g} Hz for {args.seconds:g} s, '
         f'scale {args.scale or 1:g}, {processor()}'
     )
-    print(bench_node.HEAD)
+    say(bench_node.HEAD)
     with bench_node.recording(width, height, args.rate) as bag:
         for model in args.model or [_NODE_MODELS[args.node]]:
             network = model in networks.available()
@@ -159,7 +160,7 @@ def _bench_node(args: argparse.Namespace) -> None:
                         'backend': backend,
                         **shared,
                     }
-                    print(bench_node.measure(args.node, bag, parameters, args.seconds), flush=True)
+                    say(bench_node.measure(args.node, bag, parameters, args.seconds))
 
 
 def _bench_stereo(args: argparse.Namespace) -> None:
@@ -198,12 +199,12 @@ def _bench_network(
             args.threads,
         )
         timings, refused = compare(task, contenders, args.rounds)
-    print(f'{args.model} {width}x{height}{how}, {processor()}')
-    print(f'{"":28} ms/result  quartiles      ratio   start s   peak MB   {change_title}')
+    say(f'{args.model} {width}x{height}{how}, {processor()}')
+    say(f'{"":28} ms/result  quartiles      ratio   start s   peak MB   {change_title}')
     for timing in timings:
-        print(_line(timing, timings[0]) + change(timing.result, timings[0].result))
+        say(_line(timing, timings[0]) + change(timing.result, timings[0].result))
     for title, reason in refused.items():
-        print(f'{title:28} {reason}')
+        say(f'{title:28} {reason}')
 
 
 def _line(timing: Timing, baseline: Timing) -> str:

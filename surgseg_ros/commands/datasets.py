@@ -15,6 +15,7 @@ from surgseg_ros.commands.dataset_arguments import (
 )
 from surgseg_ros.datasets import SegmentationDataset, available, open_dataset
 from surgseg_ros.datasets.to_coco import write_coco
+from surgseg_ros.frames.foreign import say
 from surgseg_ros.media import pictures
 from surgseg_ros.media.files import whole_file
 from surgseg_ros.media.progress import progress
@@ -66,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
 def _to_coco(args: argparse.Namespace) -> None:
     dataset = open_instance_dataset(args)
     for note in dataset.notes:
-        print(note)
-    print(f'{len(dataset)} images: {write_coco(dataset, args.out, args.split)}')
+        say(note)
+    say(f'{len(dataset)} images: {write_coco(dataset, args.out, args.split)}')
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -76,14 +77,14 @@ def _check(args: argparse.Namespace) -> None:
         dataset = open_dataset(args.dataset, args.root, split, **options)
         counts = _counts(dataset)
         total = max(int(counts.sum()), 1)
-        print(f'{split}: {len(dataset)} images')
+        say(f'{split}: {len(dataset)} images')
         for number, name in enumerate([*dataset.class_names, 'unlabelled']):
             pixels, images = counts[:, number], np.count_nonzero(counts[:, number])
             share = 100 * pixels.sum() / total
-            print(f'  {name:28}{share:8.2f} % of the pixels, in {images} images')
+            say(f'  {name:28}{share:8.2f} % of the pixels, in {images} images')
         if args.out:
             for index in np.linspace(0, len(dataset) - 1, min(_SHOWN, len(dataset))).astype(int):
-                print(f'  {_show(dataset, int(index), args.out, split)}')
+                say(f'  {_show(dataset, int(index), args.out, split)}')
 
 
 def _counts(dataset: SegmentationDataset) -> np.ndarray:

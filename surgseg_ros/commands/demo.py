@@ -14,6 +14,7 @@ from tqdm import tqdm
 from surgseg_ros.bags import BagReader
 from surgseg_ros.evaluation import stereo
 from surgseg_ros.evaluation.mosaic import mosaic, write_video
+from surgseg_ros.frames.foreign import say
 from surgseg_ros.geometry.ply import write_ply
 from surgseg_ros.networks.bundled import bundled_weights
 from surgseg_ros.processes.pipelines import Pipeline, PipelineNode
@@ -67,10 +68,10 @@ def run(args: argparse.Namespace) -> int:
     summary = {**status, 'accuracy': metrics.figures()}
     (args.out / 'summary.json').write_text(json.dumps(summary, indent=2))
     for name, values in status.items():
-        print(_summary(name, values))
-    print(f"\nAccuracy against the simulator's truth\n{metrics.table().text()}\n")
+        say(*_summary(name, values).split('\n'))
+    say('', "Accuracy against the simulator's truth", *metrics.table().text().split('\n'), '')
     for name in ('demo.mcap', 'demo.mp4', 'demo.png', 'cloud.ply', 'summary.json'):
-        print(f'{args.out / name}')
+        say(f'{args.out / name}')
     return 0
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from surgseg_ros.media.files import whole_file
+from surgseg_ros.media.files import below, whole_file
 from surgseg_ros.sources import CsvSource, FrameSource
 
 TIFF = ('.tiff', '.tif')
@@ -39,14 +39,9 @@ class Destinations:
 
     def _path(self, index: int, kind: str) -> Path:
         if isinstance(self._source, CsvSource) and kind in self._source.rows[index]:
-            path = self._folder / self._source.rows[index][kind]
-            if not path.resolve().is_relative_to(self._folder.resolve()):
-                raise ValueError(
-                    f'the {kind} of frame {index} would be written to {path}, outside of '
-                    f'{self._folder}: give paths below it'
-                )
-            return path
-        return self._folder / kind / (self._source.frame_name(index) + self._suffixes[kind])
+            return below(self._folder, self._source.rows[index][kind])
+        name = self._source.frame_name(index) + self._suffixes[kind]
+        return below(self._folder, Path(kind) / name)
 
     def _check(self, count: int) -> None:
         taken: dict[Path, str] = {}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 
+from surgseg_ros.frames.foreign import printable, say
 from surgseg_ros.media import children
 from surgseg_ros.processes import shared_memory
 
@@ -53,8 +54,8 @@ class Check:
     mend: str = ''
 
     def __str__(self) -> str:
-        line = f'{self.state:<8} {self.name}: {self.found}'
-        return f'{line}\n{"":<8} -> {self.mend}' if self.mend else line
+        line = printable(f'{self.state:<8} {self.name}: {self.found}')
+        return f'{line}\n{"":<8} -> {printable(self.mend)}' if self.mend else line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,9 +79,9 @@ def run(args: argparse.Namespace) -> int:
         return _clear_cache()
     missing = 0
     for check in checks(quick=args.quick):
-        print(check, flush=True)
+        say(*str(check).split('\n'))
         missing += check.state == 'missing'
-    print(f'\n{missing} missing' if missing else '\nReady.')
+    say('', f'{missing} missing' if missing else 'Ready.')
     return int(missing > 0)
 
 
@@ -220,7 +221,7 @@ def _clear_cache() -> int:
 
     size = exports.cache_bytes()
     exports.clear_cache()
-    print(f'{size / 1e6:.0f} MB of exported networks deleted from {exports.cache_folder()}')
+    say(f'{size / 1e6:.0f} MB of exported networks deleted from {exports.cache_folder()}')
     return 0
 
 

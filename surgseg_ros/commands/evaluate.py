@@ -15,6 +15,7 @@ from surgseg_ros.commands import (
     evaluate_tracking,
 )
 from surgseg_ros.commands.judgement import Judgement
+from surgseg_ros.frames.foreign import say
 from surgseg_ros.media.files import whole_file
 
 _TASKS = {
@@ -51,8 +52,9 @@ def run(args: argparse.Namespace) -> int:
     """Print a table of metrics, and what it means."""
     judgement: Judgement = args.evaluate(args)
     for note in judgement.notes:
-        print(note)
-    print('\n\n'.join(table.text() for table in (judgement.table, *judgement.more)))
+        say(note)
+    tables = (table.text() for table in (judgement.table, *judgement.more))
+    say(*'\n\n'.join(tables).split('\n'))
     _write(args.json, json.dumps(judgement.figures, indent=2))
     _write(args.csv, judgement.table.csv())
     _write(args.latex, judgement.table.latex())

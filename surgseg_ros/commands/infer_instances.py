@@ -26,6 +26,7 @@ from surgseg_ros.commands.instance_outputs import (
 )
 from surgseg_ros.commands.settings_arguments import add_settings_arguments, settings_from
 from surgseg_ros.commands.source_arguments import source_of
+from surgseg_ros.frames.foreign import say
 from surgseg_ros.media.files import Writers
 from surgseg_ros.media.progress import progress
 from surgseg_ros.media.video import VideoFile
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
         source = stack.enter_context(source_of(args, open_left, root=args.root, columns=columns))
         count = least(source.count, args.frames)
         outputs = _outputs(args, source, step.class_names, count, stack)
-        print(source.describe())
+        say(source.describe())
         start = time.monotonic()
         seen, classes = 0, Counter[int]()
         for index, frame in enumerate(progress(source.first(args.frames), count)):
@@ -151,6 +152,6 @@ def _summarise(
     seconds: float,
 ) -> None:
     places = ', '.join(str(path) for path in (args.out, args.video) if path)
-    print(f'{places}: {seen} frames in {seconds:.1f} s; classes and their instances:')
+    say(f'{places}: {seen} frames in {seconds:.1f} s; classes and their instances:')
     for class_id, count in sorted(classes.items()):
-        print(f'{class_id:4} {class_names[class_id]:28}{count:6}')
+        say(f'{class_id:4} {class_names[class_id]:28}{count:6}')

@@ -18,6 +18,7 @@ from surgseg_ros.commands.infer_arguments import (
 from surgseg_ros.commands.semantic_arguments import add_semantic_arguments, semantic_settings
 from surgseg_ros.commands.semantic_outputs import Files, Labelled, OverlayVideo, SemanticOutput
 from surgseg_ros.commands.source_arguments import source_of
+from surgseg_ros.frames.foreign import say
 from surgseg_ros.media.files import Writers
 from surgseg_ros.media.progress import progress
 from surgseg_ros.media.video import VideoFile
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
         frames = source.first(args.frames)
         count = least(source.count, args.frames)
         outputs = _outputs(args, source, count, stack)
-        print(source.describe())
+        say(source.describe())
         start = time.monotonic()
         pixels: list[np.ndarray] = []  # per frame, by class id
         for index, frame in enumerate(progress(frames, count)):
@@ -96,9 +97,9 @@ def _summarise(
         raise ValueError(f'{args.source} has no frames')
     where = args.out or (Path(args.source).parent if _writes_files(args) else None)
     places = ', '.join(str(path) for path in (where, args.video) if path)
-    print(f'{places}: {len(pixels)} frames in {seconds:.1f} s; class ids and their share:')
+    say(f'{places}: {len(pixels)} frames in {seconds:.1f} s; class ids and their share:')
     shares = np.sum(pixels, axis=0) / np.sum(pixels)
     names = {**dict(enumerate(class_names)), 255: 'unlabelled'}
     for index, name in names.items():
         if index < len(class_names) or shares[index]:
-            print(f'{index:4} {name:28}{100 * shares[index]:6.2f} %')
+            say(f'{index:4} {name:28}{100 * shares[index]:6.2f} %')

@@ -28,6 +28,7 @@ from surgseg_ros.commands.stereo_outputs import (
     views_per_frame,
 )
 from surgseg_ros.frames.calibration import StereoCalibration
+from surgseg_ros.frames.foreign import say
 from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.geometry.extrinsics import with_alpha
 from surgseg_ros.geometry.rectification import Rectifier, vertical_residual
@@ -116,7 +117,7 @@ def run(args: argparse.Namespace) -> None:
         frames = source.first(limit)
         rectify = _Rectification(source.calibration, args.alpha)
         outputs = _outputs(args, settings, source, count, rectify.calibration, stack)
-        print(source.describe())
+        say(source.describe())
         start = time.monotonic()
         shares: list[tuple[float, float]] = []
         for index, frame in enumerate(progress(frames, count)):
@@ -124,7 +125,7 @@ def run(args: argparse.Namespace) -> None:
             if wanting:
                 frame = rectify(frame)
                 if not shares and 'disparity' in settings.finds:
-                    print(_rows_apart(frame.left, frame.right))
+                    say(_rows_apart(frame.left, frame.right))
                 inferred = Inferred(index, frame.left, step(frame), frame.calibration)
                 shares.append(_shares(inferred))
             for output in wanting:
@@ -275,7 +276,7 @@ def _summarise(
     }
     where = args.out or (Path(args.source).parent if _writes_files(args) else None)
     places = ', '.join(str(path) for path in (where, args.video, args.render_orbit) if path)
-    print(
+    say(
         f'{places}: {len(shares)} frames in {seconds:.1f} s, '
         + ', '.join(found[kind] for kind in _kinds(settings))
     )

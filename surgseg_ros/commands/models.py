@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surgseg_ros import networks, predictors
+from surgseg_ros.frames.foreign import say
 from surgseg_ros.media.files import whole_file
 from surgseg_ros.networks.card import Card, read_card
 from surgseg_ros.networks.file_kinds import is_safetensors
@@ -50,20 +51,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    print(f'{"":20}{"parameters":>12}  {"licence":32}  weights')
+    say(f'{"":20}{"parameters":>12}  {"licence":32}  weights')
     for name in predictors.available():
         if name in networks.available():
             known, count = networks.spec(name), len(networks.spec(name).checkpoints)
             weights = f'{count} published at {known.homepage}' if count else 'none published'
-            print(f'{name:20}{known.parameters:>12,}  {known.licence:32}  {weights}')
+            say(f'{name:20}{known.parameters:>12,}  {known.licence:32}  {weights}')
         else:
-            print(f'{name:20}{"-":>12}  {"-":32}  needs none')
+            say(f'{name:20}{"-":>12}  {"-":32}  needs none')
     return 0
 
 
 def _info(args: argparse.Namespace) -> int:
     if args.name not in networks.available():
-        print(f'{args.name} is no network and needs no weights')
+        say(f'{args.name} is no network and needs no weights')
         return 0
     known = networks.spec(args.name)
     size = known.arguments.get('size')
@@ -81,12 +82,12 @@ def _info(args: argparse.Namespace) -> int:
         ),
         'precision': f'{known.precision} unless told otherwise',
     }
-    print(args.name)
+    say(args.name)
     for title, fact in facts.items():
-        print(f'  {title:14}{fact}')
-    print('  checkpoints, as their authors call them')
+        say(f'  {title:14}{fact}')
+    say('  checkpoints, as their authors call them')
     for checkpoint in known.checkpoints:
-        print(f'    {checkpoint.name:36}{checkpoint.training}')
+        say(f'    {checkpoint.name:36}{checkpoint.training}')
     return 0
 
 
@@ -96,12 +97,12 @@ def _verify(args: argparse.Namespace) -> int:
     try:
         found = identify(args.file, args.sam, args.key)
     except ValueError as misfit:
-        print(f'surgseg models: {misfit}', file=sys.stderr)
+        say(f'surgseg models: {misfit}', to=sys.stderr)
         return 1
     digest = _sha256(args.file)
     for one in found:
         options = ', '.join(f'{key}={value}' for key, value in one.options.items())
-        print(
+        say(
             f'{args.file} fits {one.name}: all {one.tensors} tensors'
             f'{options and f" ({options})"}, sha256 {digest}'
         )
@@ -121,7 +122,7 @@ def _import(args: argparse.Namespace) -> int:
     card = _card(found, read_card(args.file), {'sources_sha256': digests})
     with whole_file(args.out) as partial:
         convert(args.file, args.sam, partial, card, args.key)
-    print(
+    say(
         f'{args.out}: {found.name} from '
         + ', '.join(f'{name} (sha256 {digest})' for name, digest in digests.items())
     )

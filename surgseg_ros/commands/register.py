@@ -9,6 +9,7 @@ import numpy as np
 
 from surgseg_ros.bags import is_bag
 from surgseg_ros.bags.pose_recordings import read_sightings, read_track
+from surgseg_ros.frames.foreign import say
 from surgseg_ros.geometry.hand_eye import Pairs, Registration, leave_one_out, register
 from surgseg_ros.geometry.hand_eye_timing import estimate_delay, pair
 from surgseg_ros.geometry.registration_files import (
@@ -169,13 +170,13 @@ def _print(
     sigmas = np.sqrt(np.diag(registration.covariance))
     held_out = summary['leave_one_out_mm']
     assert isinstance(held_out, dict)
-    print(f'{args.arm}: {summary["pairs"]} pairs, {summary["outliers"]} outliers')
-    print(
+    say(f'{args.arm}: {summary["pairs"]} pairs, {summary["outliers"]} outliers')
+    say(
         f'leaving one out: mean {held_out["mean"]:.2f}, median {held_out["median"]:.2f}, '
         f'max {held_out["max"]:.2f} mm'
     )
-    print(
+    say(
         f'standard deviation: rotation {np.degrees(sigmas[:3].max()):.2f} deg, '
         f'translation {_MM * sigmas[3:6].max():.2f} mm, offset {_MM * sigmas[6:].max():.2f} mm'
     )
-    print(f'offset {summary["offset_mm"]} mm, delay {summary["delay_s"]} s; files in {args.out}')
+    say(f'offset {summary["offset_mm"]} mm, delay {summary["delay_s"]} s; files in {args.out}')

@@ -6,6 +6,7 @@ from pathlib import Path
 from surgseg_ros.bags import BagWriter
 from surgseg_ros.bags.stereo_bag import NAMESPACE, write_frame
 from surgseg_ros.commands.argument_types import size, whole_number
+from surgseg_ros.frames.foreign import say
 from surgseg_ros.media.progress import progress
 from surgseg_ros.simulation.looks import KINDS, LOOKS
 from surgseg_ros.sources import SimulatorSource
@@ -68,5 +69,5 @@ def run(args: argparse.Namespace) -> int:
     with source, BagWriter(args.out, args.storage, args.overwrite) as writer:
         for frame in progress(source, source.count):
             write_frame(writer, frame, args.namespace)
-    print(f'{args.out}: {source.describe()}, seed {args.seed}')
+    say(f'{args.out}: {source.describe()}, seed {args.seed}')
     return 0

@@ -2,6 +2,7 @@
 
 import argparse
 
+from surgseg_ros.frames.foreign import say
 from surgseg_ros.processes.pipelines import Pipeline
 from surgseg_ros.processes.supervisor import Supervisor
 
@@ -18,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
     pipeline = Pipeline.load(args.pipeline)
     if args.show_args:
         for name, argument in pipeline.arguments.items():
-            print(f'{name:<12} {argument.default!r:<12} {argument.help}')
+            say(f'{name:<12} {argument.default!r:<12} {argument.help}')
         return 0
     nodes = pipeline.nodes(parse(args.values))
     from surgseg_ros.live.monitor import DiagnosticsMonitor

@@ -24,8 +24,9 @@ def write_coco(dataset: InstanceDataset, root: Path, split: str) -> Path:
     for number, sample in enumerate(progress(samples, len(dataset)), 1):
         files.append(f'{number:06d}.png')
         image = cv2.cvtColor(sample.image, cv2.COLOR_RGB2BGR)
-        if not cv2.imwrite(str(root / split / files[-1]), image):
-            raise OSError(f'{root / split / files[-1]} could not be written')
+        with whole_file(root / split / files[-1]) as partial:
+            if not cv2.imwrite(str(partial), image):
+                raise OSError(f'{root / split / files[-1]} could not be written')
         sizes.append((sample.image.shape[0], sample.image.shape[1]))
         annotations += sample.annotations(number)
     content: dict[str, Any] = coco_truth(sizes, annotations, dataset.class_names)

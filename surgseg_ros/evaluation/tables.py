@@ -5,9 +5,20 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from surgseg_ros.frames.foreign import printable
+
 Cell = float | int | str | None
 
-_SPECIAL = {'%': r'\%', '_': r'\_', '&': r'\&', '#': r'\#', '±': r'$\pm$', '>': r'$>$'}
+# of LaTeX: names of classes come from files, and a backslash in one would be a command
+_SPECIAL = {
+    **{one: f'\\{one}' for one in '%_&#${}'},
+    '\\': r'\textbackslash{}',
+    '~': r'\textasciitilde{}',
+    '^': r'\textasciicircum{}',
+    '±': r'$\pm$',
+    '>': r'$>$',
+    '<': r'$<$',
+}
 
 
 @dataclass(frozen=True)
@@ -25,10 +36,10 @@ class Table:
 
     def text(self) -> str:
         """For a terminal."""
-        names = [self.protocol, *(name for name, _ in self.rows)]
+        names = [self.protocol, *(printable(name) for name, _ in self.rows)]
         width = max(map(len, names)) + 2
         lines = [f'{self.protocol:<{width}}' + ''.join(map(_column, self.columns))]
-        for name, cells in self.rows:
+        for name, (_, cells) in zip(names[1:], self.rows, strict=True):
             shown = zip(self.columns, map(self.shown, cells), strict=True)
             lines.append(
                 f'{name:<{width}}'
@@ -72,4 +83,6 @@ def _column(title: str) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return ' & '.join(''.join(_SPECIAL.get(one, one) for one in cell) for cell in cells) + r' \\'
+    return (
+        ' & '.join(''.join(_SPECIAL.get(one, one) for one in printable(x)) for x in cells) + r' \\'
+    )

@@ -1,11 +1,12 @@
 """Guards against foreign files that forge terminal output or exhaust memory."""
 
 import json
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     import yaml
@@ -27,6 +28,24 @@ def printable(text: object) -> str:
     cursor, forge lines, or fail to be encoded.
     """
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], str(text))
+
+
+def say(*lines: object, to: TextIO | None = None) -> None:
+    """Print these lines, on standard output unless said otherwise; each stays one line.
+
+    Every word for the terminal goes through here, so that none from a file reaches it raw.
+    """
+    print(*map(printable, lines), sep='\n', file=to, flush=True)
+
+
+def warn(sentence: str) -> None:
+    """Say what is peculiar, in this package's log."""
+    logging.getLogger('surgseg_ros').warning('%s', printable(sentence))
+
+
+def printable_lines(text: str) -> str:
+    """As printable(), but for a text whose line ends are our own, such as a traceback."""
+    return '\n'.join(map(printable, text.split('\n')))
 
 
 def read_text(path: Path, most: int = MAX_TEXT) -> str:
@@ -56,20 +75,17 @@ def parse_yaml(text: str, loader: 'type[yaml.BaseLoader] | type[yaml.SafeLoader]
     """Parse a YAML text; ValueError, in one sentence, if it is invalid or aliases make it huge."""
     import yaml  # not at the top: `surgseg doctor` works without it
 
-    with _one_sentence(yaml.YAMLError, 'YAML'):
-        _check_length(text, MAX_TEXT)
-        if '&' in text:
-            _check_aliases(text)
+    _check_length(text, MAX_TEXT)
+    if '&' in text:
+        _check_aliases(text)
+    with _one_sentence('YAML'):
         return yaml.load(text, Loader=loader)
 
 
 def check_yaml(text: str) -> None:
     """Raise ValueError as parse_yaml does; for texts that other libraries parse."""
-    import yaml
-
-    with _one_sentence(yaml.YAMLError, 'YAML'):
-        _check_length(text, MAX_TEXT)
-        _check_aliases(text)
+    _check_length(text, MAX_TEXT)
+    _check_aliases(text)
 
 
 def parse_json(text: str, most: int = MAX_TEXT) -> Any:
@@ -77,24 +93,21 @@ def parse_json(text: str, most: int = MAX_TEXT) -> Any:
 
     ValueError, in one sentence, if it is none or nested without end.
     """
-    with _one_sentence(json.JSONDecodeError, 'JSON'):
-        _check_length(text, most)
+    _check_length(text, most)
+    with _one_sentence('JSON'):
         return json.loads(text)
 
 
 @contextmanager
-def _one_sentence(invalid: type[Exception], kind: str) -> Iterator[None]:
+def _one_sentence(kind: str) -> Iterator[None]:
     """Turn what parsers raise into ValueError."""
     try:
         yield
     except RecursionError:
         raise ValueError('it is nested too deeply') from None
-    except invalid as error:
-        raise ValueError(f'it is not valid {kind}: ' + ' '.join(str(error).split())) from None
-    except ValueError:
-        raise
-    except Exception as error:  # PyYAML's, of scalars that are not what their tags say
-        raise ValueError(f'it is not valid {kind}: {type(error).__name__} {error}') from None
+    except Exception as error:  # also PyYAML's, of scalars that are not what their tags say
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        raise ValueError(f'it is not valid {kind}: {reason}') from None
 
 
 def _check_length(text: str, most: int) -> None:
@@ -105,7 +118,9 @@ def _check_length(text: str, most: int) -> None:
 def _check_aliases(text: str) -> None:
     import yaml
 
-    if _count(yaml.compose(text, Loader=yaml.BaseLoader), {}) > MAX_NODES:
+    with _one_sentence('YAML'):
+        values = _count(yaml.compose(text, Loader=yaml.BaseLoader), {})
+    if values > MAX_NODES:
         raise ValueError(f'its aliases stand for more than {MAX_NODES} values')
 
 

@@ -14,6 +14,19 @@ def partial_path(path: Path) -> Path:
     return path.with_name(f'.{path.stem}.{os.getpid()}.partial{path.suffix}')
 
 
+def below(folder: Path, name: str | Path) -> Path:
+    """Where a file of this name goes; ValueError if that is outside of the folder, links followed.
+
+    For names that come from lists, datasets and annotations.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(
+            f'{path} would be written outside of {folder}: give names below it, without links'
+        )
+    return path
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a path to write to; the file then replaces `path`, or is deleted on errors.

@@ -1,6 +1,5 @@
 """Write videos picture by picture, as browsers play them (PyAV)."""
 
-import logging
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -10,10 +9,10 @@ import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
+from surgseg_ros.frames.foreign import warn
 from surgseg_ros.media.files import partial_path
 
 SUFFIXES = ('.mp4', '.avi', '.mkv', '.webm')
-_LOG = logging.getLogger('surgseg_ros')
 
 # encoder and its options: quality first, then what keeps it as fast as the pictures come
 _H264 = 'libx264', {'crf': '20', 'preset': 'veryfast', 'bf': '0'}  # AVI cannot reorder frames
@@ -83,7 +82,7 @@ class VideoFile:
         elif not failed:
             kept = self._path.with_name(f'{self._path.stem}.partial{self._path.suffix}')
             self._partial.replace(kept)
-            _LOG.warning('%s was not finished: the pictures so far are %s', self._path, kept)
+            warn(f'{self._path} was not finished: the pictures so far are {kept}')
 
     def _open(self, picture: np.ndarray) -> OutputContainer:
         encoder, options = _VP9 if self._path.suffix.lower() == '.webm' else _H264

@@ -14,6 +14,7 @@ from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
 from stereo_msgs.msg import DisparityImage
 
+from surgseg_ros.frames.foreign import printable
 from surgseg_ros.frames.stacking import STACKINGS
 from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.nodes.managed_node import RELIABLE, ManagedNode, run
@@ -113,7 +114,7 @@ class EndoscopeNode(ManagedNode):
             rectified=self.p.rectified or None,
             tolerance=tolerance,
         ).result()
-        self.get_logger().info(self._source.describe())
+        self.get_logger().info(printable(self._source.describe()))
 
     def activate(self) -> None:
         """Begin to publish."""
@@ -160,8 +161,8 @@ class EndoscopeNode(ManagedNode):
                     self._await_answer(frame)
         except Exception as error:  # a broken file must not end in silence
             self._fault = f'source failed after {self.sent} frames: {error}'
-            self.get_logger().error(self._fault)
-        self.get_logger().info(f'{self.sent} frames sent')
+            self.get_logger().error(printable(self._fault))
+        self.get_logger().info(printable(f'{self.sent} frames sent'))
         self.finished = not self._stopping.is_set()  # the source has ended, or is broken
 
     def _paced(self, frames: Iterator[StereoFrame]) -> Iterator[StereoFrame]:
@@ -180,7 +181,10 @@ class EndoscopeNode(ManagedNode):
             start -= min(wait, 0.0)
             if wait > LONGEST_WAIT:
                 self.get_logger().warning(
-                    f'the stamps jump by {wait * self.p.rate:.0f} s: waiting {LONGEST_WAIT:g} s'
+                    printable(
+                        f'the stamps jump by {wait * self.p.rate:.0f} s: '
+                        f'waiting {LONGEST_WAIT:g} s'
+                    )
                 )
                 start -= wait - LONGEST_WAIT
                 wait = LONGEST_WAIT
@@ -228,8 +232,10 @@ class EndoscopeNode(ManagedNode):
         while not self._answered_within(min(self._resend, timeout), frame.stamp):
             if time.monotonic() > sent + timeout:
                 self.get_logger().warning(
-                    f'no disparity for stamp {frame.stamp / NANOSECONDS:.3f} s within '
-                    f'{self.p.lockstep_timeout:g} s; going on'
+                    printable(
+                        f'no disparity for stamp {frame.stamp / NANOSECONDS:.3f} s within '
+                        f'{self.p.lockstep_timeout:g} s; going on'
+                    )
                 )
                 return
             self._publish(frame)

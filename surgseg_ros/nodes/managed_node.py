@@ -21,6 +21,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import try_shutdown
 
+from surgseg_ros.frames.foreign import printable, printable_lines, say
 from surgseg_ros.media import children
 from surgseg_ros.nodes import transport
 from surgseg_ros.nodes.clocks import steady_timer
@@ -159,7 +160,11 @@ def _attempt(
         expected = isinstance(error, ValueError | OSError | ImportError)
         node._fault = str(error) or type(error).__name__
         node.get_logger().error(
-            f'cannot {step.__name__}: {node._fault}' if expected else traceback.format_exc()
+            printable_lines(
+                f'cannot {step.__name__}: {printable(node._fault)}'
+                if expected
+                else traceback.format_exc()
+            )
         )
         if undo:
             undo()
@@ -204,10 +209,10 @@ def run(make_node: Callable[[], ManagedNode], arguments: Sequence[str] | None = 
     try:
         node = make_node()
     except ValueError as error:
-        print(error, file=sys.stderr)
+        say(error, to=sys.stderr)
         return 1
     if advice:
-        node.get_logger().info(advice)
+        node.get_logger().info(printable(advice))
     try:
         _spin(node, stop)
     finally:

@@ -11,6 +11,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
 from surgseg_ros.bags.writer import BagWriter
+from surgseg_ros.frames.foreign import printable
 from surgseg_ros.nodes.clocks import clock_fault, steady_timer
 from surgseg_ros.nodes.managed_node import ManagedNode, run
 from surgseg_ros.nodes.messages import message_type
@@ -134,7 +135,7 @@ class RecorderNode(ManagedNode):
     def _report(self, fault: str) -> None:
         self._fault = fault
         self._incomplete = True
-        self.get_logger().error(fault)
+        self.get_logger().error(printable(fault))
 
 
 def main() -> int:

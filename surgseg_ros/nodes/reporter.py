@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
+from surgseg_ros.frames.foreign import printable
 from surgseg_ros.nodes.clocks import steady_timer
 
 Status = tuple[bytes, str, Mapping[str, str]]  # level, one sentence, values
@@ -31,9 +32,12 @@ class Reporter:
         status = DiagnosticStatus(
             level=level,
             name=f'{self._node.get_fully_qualified_name()[1:]}: status',
-            message=message,
+            message=printable(message),
             hardware_id='surgseg_ros',
-            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+            values=[
+                KeyValue(key=printable(key), value=printable(value))
+                for key, value in values.items()
+            ],
         )
         array = DiagnosticArray(status=[status])
         array.header.stamp = self._node.get_clock().now().to_msg()
@@ -46,8 +50,8 @@ class Reporter:
     def _log_change(self, level: bytes, message: str) -> None:
         log = self._node.get_logger()
         if level == DiagnosticStatus.OK:
-            log.info(f'recovered: {message}')
+            log.info(printable(f'recovered: {message}'))
         elif self._has_begun():
-            log.warning(message)
+            log.warning(printable(message))
         else:
-            log.info(message)
+            log.info(printable(message))

@@ -8,6 +8,7 @@ from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo
 
+from surgseg_ros.frames.foreign import printable
 from surgseg_ros.nodes.cameras import Cameras
 from surgseg_ros.nodes.clocks import steady_timer
 from surgseg_ros.nodes.managed_node import LATCHED, NEWEST, ManagedNode
@@ -37,7 +38,6 @@ class Inputs:
         take: Callable[..., None],
     ) -> None:
         self._node, self._inputs = node, tuple(inputs)
-        say = node.get_logger().warning
         topics = {one.name: node.resolve_topic_name(one.topic(node.p)) for one in inputs}
         self.pairer: StampPairer[Arrival] = StampPairer(
             tuple(topics), _tolerance(node), optional=[one.name for one in inputs if one.optional]
@@ -45,7 +45,7 @@ class Inputs:
         images = all(isinstance(one, ImageInput) for one in inputs)
         required = {name: topics[name] for name in self.pairer.required}
         self.health = InputHealth(self.pairer, required, 'image' if images else 'message')
-        self.frames = FrameMaker(self._inputs, node.p, self._cameras(cameras), say)
+        self.frames = FrameMaker(self._inputs, node.p, self._cameras(cameras), self._warn)
         self._subscribers: list[Subscriber] = []
         self._subscribe_cameras()
         self._subscribers += self._subscribe(topics, take)
@@ -61,7 +61,7 @@ class Inputs:
         node, names = self._node, [one.name for one in self._inputs]
         needed = [side for side in SIDES if side in always or (node.p.rectify and side in names)]
         topics = {side: node.resolve_topic_name(f'{side}/camera_info') for side in needed}
-        self._kept = Cameras(topics, node.p.rectify, node.get_logger().warning)
+        self._kept = Cameras(topics, node.p.rectify, self._warn)
         return self._kept
 
     def _subscribe_cameras(self) -> None:
@@ -98,7 +98,7 @@ class Inputs:
         node = self._node
         sources = {
             one.name: StampedSubscriber(
-                node, one.received(node.p)[0], topics[one.name], node.get_logger().warning
+                node, one.received(node.p)[0], topics[one.name], self._warn
             )
             for one in self._inputs
         }
@@ -107,6 +107,9 @@ class Inputs:
         self._pairs = PairFilter(self.pairer, sources)
         self._pairs.registerCallback(take)
         return list(sources.values())
+
+    def _warn(self, sentence: str) -> None:
+        self._node.get_logger().warning(printable(sentence))
 
     def _hear(self, message: object, name: str) -> None:
         self.health.hear(name)

@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
+from surgseg_ros.frames.foreign import printable, printable_lines
 from surgseg_ros.nodes.clocks import clock_fault
 from surgseg_ros.nodes.managed_node import ManagedNode
 from surgseg_ros.nodes.network_parameters import image_size
@@ -188,7 +189,7 @@ class StreamNode(ManagedNode, Generic[S]):
             _reject(self, 'input', str(error))
         except Exception as error:
             _reject(self, 'internal', f'{type(error).__name__}: {error}')
-            self.get_logger().debug(traceback.format_exc())
+            self.get_logger().debug(printable_lines(traceback.format_exc()))
         else:
             now = self.get_clock().now().nanoseconds
             self._wall_clock_age = wall_clock_age(frame.stamp, now)
@@ -229,4 +230,4 @@ class StreamNode(ManagedNode, Generic[S]):
 def _reject(node: StreamNode[S], kind: str, reason: str) -> None:
     """Count a frame that could not be computed, and say why."""
     node.ledger.count_rejected(kind, reason)
-    node.get_logger().error(f'frame rejected: {reason}', throttle_duration_sec=5.0)
+    node.get_logger().error(printable(f'frame rejected: {reason}'), throttle_duration_sec=5.0)

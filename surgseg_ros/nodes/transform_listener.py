@@ -9,6 +9,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 from tf2_msgs.msg import TFMessage
 
+from surgseg_ros.frames.foreign import printable
 from surgseg_ros.geometry.transform_buffer import TransformBuffer, TransformError
 from surgseg_ros.geometry.transforms import transform
 
@@ -89,5 +90,5 @@ class TransformListener:
                 )
             except ValueError as error:
                 self._node.get_logger().warning(
-                    f'a transform is left out: {error}', throttle_duration_sec=5.0
+                    printable(f'a transform is left out: {error}'), throttle_duration_sec=5.0
                 )

@@ -12,6 +12,7 @@ from types import TracebackType
 
 import yaml
 
+from surgseg_ros.frames.foreign import say
 from surgseg_ros.media import children
 from surgseg_ros.media.share import PACKAGE
 from surgseg_ros.processes.pipelines import Pipeline, PipelineNode
@@ -104,7 +105,7 @@ class Supervisor:
         process = self.processes.pop(name)
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.wait(PATIENCE)
-        print(f'{name} did not end within {PATIENCE:g} s and was killed', file=sys.stderr)
+        say(f'{name} did not end within {PATIENCE:g} s and was killed', to=sys.stderr)
         process.kill()
         return process.wait()
 
@@ -114,7 +115,7 @@ class Supervisor:
         for line in process.stdout:
             lines.append(line)
             if self._echo:
-                print(f'[{name}] {line}', end='', flush=True)
+                say(f'[{name}] ' + line.removesuffix('\n'))
 
 
 def command(node: PipelineNode) -> list[str]:

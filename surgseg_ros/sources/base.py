@@ -1,6 +1,5 @@
 """What every source of stereo frames is."""
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import islice
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from surgseg_ros.frames.calibration import StereoCalibration
-from surgseg_ros.frames.foreign import printable
+from surgseg_ros.frames.foreign import printable, warn
 from surgseg_ros.frames.stereo_frame import StereoFrame
 from surgseg_ros.geometry.calibration_checks import calibration_errors, calibration_warnings
 from surgseg_ros.geometry.calibration_files import read_calibration
@@ -17,7 +16,6 @@ from surgseg_ros.geometry.calibration_files import read_calibration
 FIRST_STAMP = 1_000_000_000  # ns, where a source has no clock: ROS takes a stamp of 0 for unset
 DEFAULT_RATE = 10.0  # Hz, where a source has no rate
 
-_LOG = logging.getLogger('surgseg_ros')
 
 Calibration = StereoCalibration | str | Path
 
@@ -65,7 +63,7 @@ class FrameSource(ABC):
         """Print a peculiarity of the source to standard error, once."""
         if sentence not in self.notes:
             self.notes.append(sentence)
-            _LOG.warning(printable(sentence))
+            warn(sentence)
 
     def first(self, count: int | None) -> Iterator[StereoFrame]:
         """Yield at most `count` frames; all if None. Raises ValueError if that never ends."""

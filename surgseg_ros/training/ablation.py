@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from surgseg_ros.frames.foreign import say
 from surgseg_ros.training.recipe import Section, parse, read_recipe
 from surgseg_ros.training.tasks import load_recipe
 
@@ -76,7 +77,7 @@ def train_all(
     numbers = {name: number for number, name in enumerate(variants)}
     rows: dict[str, list[Row]] = {name: [] for name in variants}
     for (name, seed), one in recipes.items():
-        print(f'{name}, seed {seed}', file=sys.stderr)
+        say(f'{name}, seed {seed}', to=sys.stderr)
         best = train(one, out / f'variant{numbers[name]}' / f'seed{seed}').best
         rows[name].append(best or {})
     return rows
@@ -127,9 +128,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_arguments(parser)
     args = parser.parse_args(arguments)
     try:
-        print(run(args.config, folder(args), args.overrides))
+        say(*run(args.config, folder(args), args.overrides).split('\n'))
     except (ValueError, OSError) as error:
-        print(f'ablation: {error}', file=sys.stderr)
+        say(f'ablation: {error}', to=sys.stderr)
         return 2
     return 0
 

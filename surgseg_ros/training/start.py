@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from surgseg_ros import networks
+from surgseg_ros.frames.foreign import say
 from surgseg_ros.networks.bundled import find_weights
 from surgseg_ros.networks.card import read_card
 from surgseg_ros.networks.checkpoints import load_but
@@ -64,10 +65,10 @@ def _of_other_classes(
     card = read_card(path)
     if card is None or not class_names or card.class_names in ((), class_names):
         return ()
-    print(
+    say(
         f'{path} knows {", ".join(card.class_names[1:])}; the data have '
         f'{", ".join(class_names[1:])}: the last layer is made anew',
-        file=sys.stderr,
+        to=sys.stderr,
     )
     with torch.device('meta'):
         shapes = [
@@ -100,7 +101,7 @@ def _load(network: nn.Module, path: Path, but: tuple[str, ...]) -> None:
     """Load a checkpoint strictly, but tensors with these prefixes; say which stay random."""
     left_out = load_but(network, path, but)
     if left_out:
-        print(
+        say(
             f'{path}: all but {len(left_out)} tensors, which start anew: {", ".join(left_out)}',
-            file=sys.stderr,
+            to=sys.stderr,
         )

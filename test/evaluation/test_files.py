@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from surgseg_ros import cli, predictors
+from surgseg_ros.evaluation.tables import Table
 from surgseg_ros.media.image_files import read_rgb
 
 SIZE = (40, 64)
@@ -243,3 +244,12 @@ def test_scared_d1k2(shared_data: Path, tmp_path: Path) -> None:
     assert epe['constant'] == pytest.approx(2.55, abs=0.05)
     assert epe['sgbm'] == pytest.approx(0.35, abs=0.03)
     assert epe['zeros'] > 3 * epe['sgbm']
+
+
+def test_a_class_name_is_no_command_of_latex_and_forges_no_row() -> None:
+    table = Table(
+        'IoU', ('mean',), ((r'\input{/etc/passwd} $x$', (0.5,)), ('a\nb\x1b[2J', (1.0,)))
+    )
+    assert r'\textbackslash{}input\{/etc/passwd\} \$x\$ & 0.50 \\' in table.latex()
+    lines = table.text().split('\n')
+    assert len(lines) == 3 and lines[2].startswith(r'a\nb\x1b[2J')

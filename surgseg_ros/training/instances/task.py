@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from surgseg_ros import networks
 from surgseg_ros.datasets import InstanceDataset, InstanceSample, open_dataset
+from surgseg_ros.frames.foreign import say
 from surgseg_ros.metrics.coco_checks import Json
 from surgseg_ros.metrics.instances import average_precision, coco_truth, records
 from surgseg_ros.training import recipe as recipes
@@ -161,7 +162,7 @@ class InstanceTask(Task):
 def _tell(part: str, data: InstanceDataset) -> None:
     """Say what there is to learn, where that is known; ValueError if it is nothing."""
     for note in data.notes:
-        print(f'data.{part}: {note}', file=sys.stderr)
+        say(f'data.{part}: {note}', to=sys.stderr)
     counts = data.counts()
     if counts is None:
         return
@@ -170,9 +171,9 @@ def _tell(part: str, data: InstanceDataset) -> None:
         why = f': all {counts.crowds} annotations are crowds (iscrowd)' if counts.crowds else ''
         raise ValueError(f'data.{part} has no instance to learn in {counts.images} images{why}')
     each = ', '.join(f'{name} {counts.instances.get(name, 0)}' for name in data.class_names[1:])
-    print(
+    say(
         f'data.{part}: {counts.images} images, {total} instances, {counts.crowds} crowds; {each}',
-        file=sys.stderr,
+        to=sys.stderr,
     )
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from surgseg_ros.datasets import UNLABELLED, SegmentationDataset, SegmentationSample
-from surgseg_ros.media.files import whole_file
+from surgseg_ros.media.files import below, whole_file
 from surgseg_ros.media.progress import progress
 from surgseg_ros.training.augmentation import Augmentation, make_augmentation, surgicalsam_recipe
 from surgseg_ros.training.determinism import derive_seed
@@ -100,7 +100,7 @@ class FeatureCache:
         if index >= len(self._digests):
             raise ValueError(f'image {index} is not cached: call fill() first')
         name = f'{self._dataset.name(index)}.{self._digests[index]}.npz'
-        return self._folder / f'{version:02d}' / name
+        return below(self._folder / f'{version:02d}', name)
 
     def _write(self, index: int, version: int, sample: SegmentationSample, encode: Encode) -> None:
         _, image, labels = sample

@@ -152,3 +152,15 @@ def test_class_embedding_is_the_mean_over_the_cells_of_the_mask():
     torch.testing.assert_close(embeddings[1], features[0, 0, 0])
     nothing = class_embeddings(features, foreground_cells(torch.zeros(1, 80, 100) > 0))
     assert not nothing.any()
+
+
+def test_the_name_of_an_image_does_not_lead_out_of_the_cache(tmp_path):
+    """Lists and annotations name the images."""
+
+    class Outside(Squares):
+        def name(self, index):
+            return f'../../elsewhere/{index}'
+
+    with pytest.raises(ValueError, match='would be written outside of'):
+        FeatureCache(tmp_path / 'cache', Outside()).fill(Encoder())
+    assert not (tmp_path / 'elsewhere').exists()
