@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from surgseg_ros.frames.foreign import say
 from surgseg_ros.live.graph import NAMESPACE, LiveGraph
 from surgseg_ros.processes.pipelines import PipelineNode
 
@@ -26,7 +27,7 @@ def record(
     """
     *others, source = nodes
     with LiveGraph(NAMESPACE) as graph:
-        print(f'to watch it: export ROS_DOMAIN_ID={graph.domain}')
+        say(f'to watch it: export ROS_DOMAIN_ID={graph.domain}')
         graph.start('recorder_node', bag=str(bag), topics=list(topics), overwrite=True)
         for node in others:
             graph.add(node)

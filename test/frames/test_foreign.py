@@ -165,3 +165,14 @@ def test_foreign_texts_and_images_have_one_reader() -> None:
         and call.func.attr in PARSERS.get(call.func.value.id, ())
     ]
     assert not [one for one in found if not one.startswith((*READERS, *OWN_TEXTS))]
+
+
+def test_opencv_opens_no_video() -> None:
+    """Its wheel brings an old OpenSSL, which nothing else reaches (SECURITY.md)."""
+    found = [
+        f'{where}:{call.lineno}'
+        for where, call in calls()
+        if isinstance(call.func, ast.Attribute)
+        and call.func.attr in ('VideoCapture', 'VideoWriter')
+    ]
+    assert not found

@@ -90,3 +90,11 @@ def test_rectifying_rotation():
     assert 'right camera by 9.0 degrees' in warning
     [warning] = calibration_warnings(with_right(rectified_calibration(), R=2 * np.eye(3)))
     assert 'not a rotation' in warning
+
+
+@pytest.mark.parametrize('size', [(65_000, 65_000), (2**32 - 1, 1), (1, 2**31)])
+def test_sizes_without_end_are_refused(size):
+    """Maps for rectification would be made of that size."""
+    width, height = size
+    (said,) = calibration_errors(with_right(rectified_calibration(), width=width, height=height))
+    assert said.startswith('the') and f'{width}x{height} px' in said
