@@ -44,7 +44,7 @@ def test_infer_writes_below_its_folder(
     folder.mkdir(exist_ok=True)
     (folder / 'link').symlink_to(data.parent / 'precious')
     (folder / 'a.png').symlink_to(data.parent / 'precious' / 'a.png')
-    path = listed(data, name.replace('FULL', str(data.parent)))
+    path = listed(data, name.replace('ABSOLUTE', str(data.parent)))
     words = [
         'infer',
         'stereo',
