@@ -129,6 +129,8 @@ def _stream(path: Path, container: InputContainer) -> VideoStream:
     if stream is None:
         raise ValueError(f'{path} has no video in it')
     assert isinstance(stream, VideoStream)
+    if stream.codec_context is None:  # PyAV then knows no size either
+        raise ValueError(f'{path} has video that no decoder is known for')
     check_pixels(stream.width, stream.height, f'{path}')
     stream.thread_type = 'AUTO'
     stream.codec_context.options = {'max_pixels': str(MAX_PIXELS)}  # a frame may be larger
