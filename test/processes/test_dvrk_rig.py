@@ -101,6 +101,9 @@ def record(net: Graph, camera: Camera, bag: Path, period: float, done: Callable[
     recorder = net.start('recorder_node', bag=str(bag), topics=topics)
     net.listen('disparity', DISPARITY)
     wait_for(camera.is_heard, what=net.report)
+    # by us and the recorder
+    heard = lambda: net.node.count_subscribers('/endoscope/disparity') == 2  # noqa: E731
+    wait_for(heard, what=net.report)
 
     def step() -> bool:
         camera.send()
