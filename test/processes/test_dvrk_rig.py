@@ -138,6 +138,7 @@ def replayed_disparities(net: Graph, bag: Path, camera: Camera, frames: int) -> 
     assert replay.returncode == 0, output(replay)
     assert net.stop(stereo) == 0
     assert f'{frames} frames sent' in output(replay)
+    assert 'no disparity for stamp' not in output(replay)  # each pair was answered
     return {stamp_of(one): disparity_from_message(one) for one in net.received['disparity']}
 
 
@@ -154,11 +155,13 @@ def check_rig(
         counts = [reader.topics[topic].message_count for topic in camera.images]
     assert len(stamps) > 0.9 * camera.sent and max(counts) <= camera.sent
     again = replayed_disparities(net, bag, camera, len(stamps))
-    assert found and set(found) <= set(stamps) and set(again) == set(stamps)
+    # the first ones may precede discovery: of the live node by the recorder, of the next by us
+    both = set(found) & set(again)
+    assert both and set(found) | set(again) <= set(stamps)
     scale = camera.calibration.focal_length * camera.calibration.baseline
-    for stamp, disparity in found.items():
-        np.testing.assert_array_equal(disparity, again[stamp])
-        assert scale / np.nanmedian(disparity) == pytest.approx(0.08, rel=0.03)
+    for stamp in both:
+        np.testing.assert_array_equal(found[stamp], again[stamp])
+        assert scale / np.nanmedian(found[stamp]) == pytest.approx(0.08, rel=0.03)
     print(f'{len(stamps)} frames and {len(found)} disparities recorded, {len(again)} replayed')
 
 
