@@ -48,7 +48,12 @@ class ForkServer:
         one_thread = dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS'), '1')
         self._process = children.start(
             children.python(__file__, str(folder)),
-            changes={**one_thread, 'TMPDIR': str(folder)},
+            # torch.compile names its own folder to all children of a process that has used it
+            changes={
+                **one_thread,
+                'TMPDIR': str(folder),
+                'TORCHINDUCTOR_CACHE_DIR': str(folder / 'inductor'),
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
