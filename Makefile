@@ -12,7 +12,7 @@ setup:
 demo: setup
 	@$(BIN)/surgseg demo
 
-# all kinds of tests, at most 15 minutes on two cores; a table of the slowest is at the end. Each
+# all kinds of tests, 26 minutes on two cores; a table of the slowest is at the end. Each
 # file of tests runs as a whole in one of the processes.
 test: setup lint
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
